@@ -1,0 +1,43 @@
+# Tidings: `make up` runs the server, `make test` runs every test. Both install what they need first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help install install-test up test lint docs lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed-run ## make .venv with Tidings in it, nothing more
+
+install-test: $(VENV)/.installed-test
+
+$(VENV)/.installed-%: requirements/%.txt pyproject.toml tools/install.sh
+	@PYTHON="$(PYTHON)" sh tools/install.sh "$(VENV)" requirements/$*.txt
+	@if [ "$*" = test ]; then touch $(VENV)/.installed-run; fi
+	@touch $@
+
+up: install ## run the server (make up ARGS="--port 9000 --data ./data")
+	@exec $(BIN)/tidings up $(ARGS)
+
+test: install-test ## run all tests
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: install-test ## style, types and import boundaries
+	$(BIN)/ruff check src tests tools
+	$(BIN)/ruff format --check src tests tools
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: install ## write docs/map.md and docs/openapi.json from the code
+	$(BIN)/tidings docs write docs
+
+lock: ## compile requirements/*.txt again (needs uv)
+	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml requirements/build.in -o requirements/run.txt
+	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --extra test requirements/build.in -c requirements/run.txt -o requirements/test.txt
+
+clean: ## remove what make made (never your data)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Makes a virtual environment without ensurepip (Debian leaves it out) and installs locked packages into it.
+set -eu
+venv=$1
+requirements=$2
+python=${PYTHON:-python3}
+
+say() { printf '%s\n' "$*" >&2; }
+
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  say "Tidings needs Python 3.11 or newer; '$python' is $("$python" --version 2>&1 || echo missing)."
+  say "On Debian 12: apt-get install python3 python3-pip.  Elsewhere: make PYTHON=/path/to/python3.11 ..."
+  exit 1
+fi
+[ -x "$venv/bin/python" ] || "$python" -m venv --without-pip "$venv"
+
+if "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+  pip() { "$venv/bin/python" -m pip "$@"; }
+elif "$python" -m pip --version >/dev/null 2>&1; then
+  pip() { "$python" -m pip --python "$venv/bin/python" "$@"; }
+elif "$python" -m ensurepip --version >/dev/null 2>&1; then
+  "$venv/bin/python" -m ensurepip >/dev/null
+  pip() { "$venv/bin/python" -m pip "$@"; }
+else
+  say "Neither pip nor ensurepip is there for '$python'."
+  say "On Debian 12: apt-get install python3-pip, then call make again."
+  exit 1
+fi
+
+say "Installing $requirements into $venv (the first time takes a minute) ..."
+pip install -q --disable-pip-version-check --require-hashes -r "$requirements"
+pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
