@@ -1,0 +1,173 @@
+"""Metrics in Prometheus' text format: requests, internal calls, database pools and the process.
+
+Labels have few values: routes are templates, statuses are classes, and whatever comes after the
+first few hundred label sets of a metric is counted under `other`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+Outcome = Literal["ok", "refused", "fault", "deadline", "unreachable"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OTHER = "other"
+MOST_LABEL_SETS = 400
+
+
+class PoolState(msgspec.Struct, frozen=True):
+    """A database pool as it is now, in connections; `waiting` is in callers."""
+
+    open: int
+    busy: int
+    most: int
+    waiting: int = 0
+
+
+def request_served(*, route: str | None, method: str, status: int, seconds: float) -> None:
+    """Count a public request; `route` is the path template, None where no route matched."""
+    method = method if method in _METHODS else OTHER
+    group = f"{status // 100}xx" if 100 <= status <= 599 else OTHER
+    counted = _requests.labels(route or "unmatched", method, group)
+    counted.inc()
+    _request_seconds.labels(route or "unmatched", method, group).observe(seconds)
+
+
+def call_made(*, caller: str, call: str, outcome: Outcome, seconds: float) -> None:
+    """Count an internal call, as its caller saw it."""
+    _calls.labels(caller, call, outcome if outcome in _OUTCOMES else OTHER).observe(seconds)
+
+
+def watch_pool(*, service: str, pool: str, state: Callable[[], PoolState]) -> Callable[[], None]:
+    """Read `state` at each scrape; the answer stops that."""
+    key = (service, pool)
+    _pools.watched[key] = state
+
+    def stop() -> None:
+        if _pools.watched.get(key) is state:
+            del _pools.watched[key]
+
+    return stop
+
+
+def render() -> bytes:
+    return generate_latest(_registry)
+
+
+def merge(expositions: Mapping[str, bytes]) -> bytes:
+    """One exposition of several processes: families together, each sample with the label `process`.
+
+    Keys are process names, one a process (`messages-1`, `messages-2`). Raises ValueError on malformed text.
+    """
+    families: dict[str, Metric] = {}
+    for process, text in expositions.items():
+        for family in text_string_to_metric_families(text.decode("utf-8")):
+            merged = families.setdefault(
+                family.name, Metric(family.name, family.documentation, family.type, family.unit)
+            )
+            merged.samples += [
+                sample._replace(labels={**sample.labels, "process": process}) for sample in family.samples
+            ]
+    return generate_latest(_Fixed(families.values()))
+
+
+class _Bounded:
+    """A metric whose label sets are kept, so that the hot path looks up once and none can grow for ever."""
+
+    def __init__(self, metric: Any) -> None:
+        self._metric = metric
+        self._children: dict[tuple[str, ...], Any] = {}
+
+    def labels(self, *values: str) -> Any:
+        child = self._children.get(values)
+        if child is None:
+            if len(self._children) >= MOST_LABEL_SETS:
+                # The last label is the status class or the outcome: few, and worth keeping.
+                values = (*(OTHER for _ in values[:-1]), values[-1])
+                return self._metric.labels(*values)
+            child = self._children[values] = self._metric.labels(*values)
+        return child
+
+
+class _Pools(Collector):
+    def __init__(self) -> None:
+        self.watched: dict[tuple[str, str], Callable[[], PoolState]] = {}
+
+    def collect(self) -> Iterable[Metric]:
+        gauge = GaugeMetricFamily(
+            "tidings_pool_connections", "Database connections, by state.", labels=["service", "pool", "state"]
+        )
+        waiting = GaugeMetricFamily(
+            "tidings_pool_waiting", "Callers that wait for a connection.", labels=["service", "pool"]
+        )
+        for key, read in list(self.watched.items()):
+            state = read()
+            for name in ("open", "busy", "most"):
+                gauge.add_metric([*key, name], getattr(state, name))
+            waiting.add_metric(list(key), state.waiting)
+        return [gauge, waiting]
+
+
+class _Fixed(CollectorRegistry):
+    """Families that were collected elsewhere, for `generate_latest`."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        super().__init__()
+        self._families = list(families)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OUTCOMES = frozenset({"ok", "refused", "fault", "deadline", "unreachable"})
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+# The times at which each series began double the exposition, and nothing here reads them.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+_registry = CollectorRegistry()
+_requests = _Bounded(
+    Counter(
+        "tidings_requests",
+        "Public requests, by route and status class.",
+        ["route", "method", "status"],
+        registry=_registry,
+    )
+)
+_request_seconds = _Bounded(
+    Histogram(
+        "tidings_request_seconds",
+        "Time to answer a public request.",
+        ["route", "method", "status"],
+        registry=_registry,
+        buckets=_BUCKETS,
+    )
+)
+_calls = _Bounded(
+    Histogram(
+        "tidings_call_seconds",
+        "Time of an internal call, as its caller saw it.",
+        ["caller", "call", "outcome"],
+        registry=_registry,
+        buckets=_BUCKETS,
+    )
+)
+_pools = _Pools()
+_registry.register(_pools)
+ProcessCollector(registry=_registry)
+PlatformCollector(registry=_registry)
+GCCollector(registry=_registry)

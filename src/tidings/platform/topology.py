@@ -1,0 +1,358 @@
+"""Which services share a process, and where the database of each lives.
+
+```toml
+[engines]                                   # "embedded", or the URL of a server (no user, no database)
+postgres = "embedded"
+[edge]
+process = "edge"                            # default: its own, or the only process there is
+[services.friends]
+process = "friends"                         # services with the same name share a process
+replicas = 2
+store = "postgres://friends:${FRIENDS_PASSWORD}@db-2/friends"
+listen = "tcp://0.0.0.0:9001"               # its internal API; default: a Unix socket in the run folder
+```
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from tidings.platform.settings import hide_passwords
+
+EMBEDDED = "embedded"
+ONE_PROCESS = "tidings"
+EDGE = "edge"
+SCHEMES = ("postgres", "postgresql")
+
+
+class TopologyProblem(Exception):
+    """The topology cannot be used; the message says where and why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one service runs and keeps its data; `store` is None for a service that keeps none."""
+
+    service: str
+    process: str
+    replicas: int = 1
+    store: str | None = EMBEDDED
+    listen: str | None = None
+
+    @property
+    def shown_store(self) -> str:
+        return hide_passwords(self.store) if self.store else "-"
+
+    # The default repr would carry the database's password into logs and tracebacks.
+    def __repr__(self) -> str:
+        return (
+            f"Placement(service={self.service!r}, process={self.process!r}, replicas={self.replicas}, "
+            f"store={self.shown_store!r}, listen={self.listen!r})"
+        )
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:  # type: ignore[override]
+        yield from msgspec.structs.asdict(Row.of(self)).items()
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One service in the picture that docs and `tidings doctor` draw; no secrets."""
+
+    service: str
+    process: str
+    replicas: int
+    store: str
+    listen: str
+
+    @classmethod
+    def of(cls, placed: Placement) -> "Row":
+        return cls(
+            service=placed.service,
+            process=placed.process,
+            replicas=placed.replicas,
+            store=placed.shown_store,
+            listen=placed.listen or "unix socket",
+        )
+
+
+class Topology(msgspec.Struct, frozen=True, kw_only=True):
+    """The placement of every service, in the order the caller listed them, and the edge's process."""
+
+    services: dict[str, Placement]
+    edge: str
+
+    @classmethod
+    def one_process(cls, services: Collection[str], *, storeless: Collection[str] = ()) -> "Topology":
+        return _built({}, services, storeless=storeless, apart=False, environ={}, where="this topology")
+
+    @classmethod
+    def apart(cls, services: Collection[str], *, storeless: Collection[str] = ()) -> "Topology":
+        return _built({}, services, storeless=storeless, apart=True, environ={}, where="this topology")
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        services: Collection[str],
+        *,
+        storeless: Collection[str] = (),
+        apart: bool = False,
+        environ: Mapping[str, str] | None = None,
+    ) -> "Topology":
+        """Read the file; `apart` says where services go that it gives no process. Raises `TopologyProblem`."""
+        try:
+            raw = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise TopologyProblem(f"The topology file {path} cannot be read: {error.strerror}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise TopologyProblem(f"The topology file {path} is not valid TOML: {error}.") from None
+        environ = os.environ if environ is None else environ
+        return _built(raw, services, storeless=storeless, apart=apart, environ=environ, where=str(path))
+
+    def processes(self) -> dict[str, list[str]]:
+        """The services of each process; the edge's own process is there too, perhaps with none."""
+        found: dict[str, list[str]] = {}
+        for placed in self.services.values():
+            found.setdefault(placed.process, []).append(placed.service)
+        found.setdefault(self.edge, [])
+        return found
+
+    def with_store(self, service: str, url: str, *, environ: Mapping[str, str] | None = None) -> "Topology":
+        """The same topology with one service's database elsewhere: `--store messages=URL`."""
+        where = f"--store {service}"
+        _known(service, self.services, "service", where)
+        placed = self.services[service]
+        if placed.store is None:
+            raise TopologyProblem(f"{where}: {service} keeps no data, so it has no store to place.")
+        store = _store(url, os.environ if environ is None else environ, where)
+        moved = msgspec.structs.replace(placed, store=store)
+        return _consistent(msgspec.structs.replace(self, services={**self.services, service: moved}), where)
+
+    def describe(self) -> list[Row]:
+        return [Row.of(placed) for placed in self.services.values()]
+
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")]
+
+
+class _Engines(msgspec.Struct, frozen=True):
+    postgres: str = EMBEDDED
+
+
+class _Edge(msgspec.Struct, frozen=True):
+    process: Name | None = None
+
+
+class _Service(msgspec.Struct, frozen=True):
+    process: Name | None = None
+    replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
+    store: str | None = None
+    listen: str | None = None
+
+
+def _built(
+    raw: dict[str, Any],
+    services: Collection[str],
+    *,
+    storeless: Collection[str],
+    apart: bool,
+    environ: Mapping[str, str],
+    where: str,
+) -> Topology:
+    if EDGE in services:
+        raise TopologyProblem(f"{EDGE!r} is the public listener's name, so no service may take it.")
+    for key in raw:
+        _known(key, ("engines", "edge", "services"), "table", where)
+    engines = _table(raw.get("engines", {}), _Engines, f"{where}, [engines]")
+    edge = _table(raw.get("edge", {}), _Edge, f"{where}, [edge]")
+    tables = raw.get("services", {})
+    if not isinstance(tables, dict):
+        raise TopologyProblem(f"{where}: 'services' holds a table a service, such as [services.NAME].")
+    for name in tables:
+        _known(name, services, "service", where)
+
+    engine = _engine(engines.postgres, environ, f"{where}, [engines]")
+    placed = {}
+    for name in services:
+        spot = f"{where}, [services.{name}]"
+        table = _table(tables.get(name, {}), _Service, spot)
+        if name in storeless:
+            if table.store is not None:
+                raise TopologyProblem(f"{spot}: {name} keeps no data, so it has no store to place.")
+            store = None
+        elif table.store is not None:
+            store = _store(table.store, environ, spot)
+        else:
+            store = EMBEDDED if engine == EMBEDDED else _on_engine(engine, name)
+        placed[name] = Placement(
+            service=name,
+            process=table.process or (name if apart else ONE_PROCESS),
+            replicas=table.replicas,
+            store=store,
+            listen=_listen(table.listen, spot),
+        )
+    names = {spot.process for spot in placed.values()}
+    front = edge.process or (names.pop() if len(names) == 1 and not apart else EDGE)
+    return _consistent(Topology(services=placed, edge=front), where)
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def _table(value: object, kind: type[T], where: str) -> T:
+    if not isinstance(value, dict):
+        raise TopologyProblem(f"{where} is a table, not a {type(value).__name__}.")
+    for key in value:
+        _known(key, kind.__struct_fields__, "key", where)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise TopologyProblem(f"{where}: {_in_words(error)}") from None
+
+
+def _in_words(error: msgspec.ValidationError) -> str:
+    why, _, place = str(error).partition(" - at `$.")
+    if "matching regex" in why:
+        why = "Expected a lower-case name: a letter, then letters, digits and hyphens, at most 32"
+    return f"{place.rstrip('`')}: {why}."
+
+
+def _known(name: str, names: Collection[str], kind: str, where: str) -> None:
+    if name not in names:
+        near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)
+        hint = f"The nearest known one is {near[0]!r}." if near else f"No {kind} is known."
+        raise TopologyProblem(f"{where}: unknown {kind} {name!r}. {hint}")
+
+
+def _listen(listen: str | None, where: str) -> str | None:
+    if listen is None:
+        return None
+    match = re.fullmatch(r"tcp://(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})", listen)
+    if match is None or not 1 <= int(match[1]) <= 65535:
+        raise TopologyProblem(f"{where}: listen is {listen!r}; write it as tcp://127.0.0.1:9001, or leave it out.")
+    return listen
+
+
+def _filled_in(url: str, environ: Mapping[str, str], where: str) -> str:
+    """The URL with `${NAME}` in its user and password replaced, encoded so that any character may be in them."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise TopologyProblem(f"{where}: the URL needs the environment variable {match[1]}, which is not set.")
+        return quote(environ[match[1]], safe="")
+
+    scheme, slashes, rest = url.partition("://")
+    user, at, place = rest.rpartition("@")
+    if "$" in place:
+        raise TopologyProblem(
+            f"{where}: ${{NAME}} may stand only for a user or a password in {hide_passwords(url)!r}."
+        )
+    return scheme + slashes + re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, user) + at + place
+
+
+def _server(url: str, environ: Mapping[str, str], where: str) -> str:
+    """The URL of a PostgreSQL server, well formed, with its passwords filled in."""
+    url = _filled_in(url, environ, where)
+    parts = urlsplit(url)
+    hosts = [host for host in parts.netloc.rpartition("@")[2].split(",") if host]
+    good = (
+        parts.scheme in SCHEMES
+        and "://" in url
+        and all(re.fullmatch(r"(?:[\w.%-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", host) for host in hosts)
+        and (hosts or parse_qs(parts.query).get("host"))
+        and not parts.fragment
+        and not re.search(r"[\s\x00-\x1f$]", url)
+    )
+    if not good:
+        raise TopologyProblem(
+            f"{where}: {hide_passwords(url)!r} is not the URL of a database. "
+            'Write "embedded", or postgres://USER:${PASSWORD}@HOST:5432/DATABASE.'
+        )
+    return url
+
+
+def _store(url: str, environ: Mapping[str, str], where: str) -> str:
+    if url == EMBEDDED:
+        return url
+    url = _server(url, environ, where)
+    if not re.fullmatch(r"/[^/]+", urlsplit(url).path):
+        raise TopologyProblem(f"{where}: {hide_passwords(url)!r} names no database; end it with /NAME.")
+    return url
+
+
+def _engine(url: str, environ: Mapping[str, str], where: str) -> str:
+    if url == EMBEDDED:
+        return url
+    url = _server(url, environ, where)
+    parts = urlsplit(url)
+    # One role that opens every database would make each service a gateway to the others' data.
+    if parts.username or parts.path.strip("/"):
+        raise TopologyProblem(
+            f"{where}: {hide_passwords(url)!r} is for every service, so it names neither user nor database: "
+            "each service uses its own name for both. Give a service its own `store` to say otherwise."
+        )
+    return url
+
+
+def _on_engine(engine: str, service: str) -> str:
+    parts = urlsplit(engine)
+    secret, at, hosts = parts.netloc.rpartition("@")
+    return parts._replace(
+        netloc=f"{service}{secret}@{hosts}" if at else f"{service}@{hosts}", path=f"/{service}"
+    ).geturl()
+
+
+def _consistent(topology: Topology, where: str) -> Topology:
+    databases: dict[object, str] = {}
+    addresses: dict[str, Placement] = {}
+    sizes: dict[str, Placement] = {}
+    for placed in topology.services.values():
+        if placed.replicas > 1 and placed.listen is None:
+            raise TopologyProblem(
+                f"{where}: {placed.service} has {placed.replicas} replicas, which cannot share one Unix socket. "
+                'Give it an address, such as listen = "tcp://0.0.0.0:9001".'
+            )
+        first = sizes.setdefault(placed.process, placed)
+        if first.replicas != placed.replicas:
+            raise TopologyProblem(
+                f"{where}: {first.service} and {placed.service} share the process {placed.process!r}, "
+                f"so they need the same replicas, not {first.replicas} and {placed.replicas}."
+            )
+        if placed.listen is not None:
+            other = addresses.setdefault(placed.listen, placed)
+            if other.process != placed.process:
+                raise TopologyProblem(
+                    f"{where}: {other.service} and {placed.service} both listen on {placed.listen}, "
+                    "but run in different processes."
+                )
+        if placed.store is not None and placed.store != EMBEDDED:
+            owner = databases.setdefault(_database(placed.store), placed.service)
+            if owner != placed.service:
+                raise TopologyProblem(
+                    f"{where}: {owner} and {placed.service} would share the database {placed.shown_store}; "
+                    "each service owns its own."
+                )
+    if topology.edge in sizes and sizes[topology.edge].replicas > 1:
+        raise TopologyProblem(f"{where}: the edge's process {topology.edge!r} cannot have replicas.")
+    return topology
+
+
+def _database(url: str) -> object:
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    hosts = unquote(parts.netloc.rpartition("@")[2]).lower() or ",".join(query.get("host", []))
+    places = [
+        host if re.search(r":\d+$", host) else f"{host}:{query.get('port', ['5432'])[0]}"
+        for host in hosts.split(",")
+    ]
+    return tuple(sorted(places)), unquote(parts.path)
