@@ -1,0 +1,223 @@
+"""friends: mutual friendship by asking and accepting, blocks and mutes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from tidings.contracts.users import ByIds, Cursor, Imported, UserCard, UserId
+from tidings.platform.clock import Instant
+from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Value
+
+MOST_FRIENDS = 5000
+
+
+class TooManyFriends(Refusal, code="too_many_friends", status=409, title="Too many friends"):
+    """A person has up to 5,000 friends; one of the two has that many."""
+
+
+class NotYourself(Refusal, code="not_yourself", status=422, title="That is you"):
+    """One cannot befriend, block or mute oneself."""
+
+
+# Internal calls.
+
+
+class Circle(Value, frozen=True):
+    """The viewer's friends, oldest friendship first, and which of them the viewer has muted."""
+
+    friends: list[UserId]
+    muted: list[UserId]
+
+
+class Relation(Value, frozen=True):
+    """What stands between the viewer and one other. `blocked` is true whoever blocked whom."""
+
+    friend: bool = False
+    blocked: bool = False
+    muted: bool = False
+
+
+class ImportedFriendship(Value, frozen=True):
+    a: UserId
+    b: UserId
+    since_ms: int
+
+
+class ImportFriendships(Value, frozen=True):
+    """One batch, one transaction. Friendships that are there already stay as they are."""
+
+    friendships: Annotated[list[ImportedFriendship], Meta(max_length=5000)]
+
+
+circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"})
+relations: Call[ByIds, dict[UserId, Relation]] = Call(
+    "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "users"}
+)  # strangers are absent
+import_friendships = Call(
+    "friends/import_friendships", ImportFriendships, Imported, callers={"cli"}, deadline=30.0
+)
+
+
+# Events. `version` is that of `user_id`'s own graph, taken under its fence.
+
+
+class GraphChanged(Value, frozen=True):
+    """Something between two people changed, seen from `user_id`."""
+
+    user_id: UserId
+    other_id: UserId
+    version: int
+
+
+requested = Event("friends.requested", GraphChanged)
+request_withdrawn = Event("friends.request_withdrawn", GraphChanged)
+befriended = Event("friends.befriended", GraphChanged)
+unfriended = Event("friends.unfriended", GraphChanged)
+blocked = Event("friends.blocked", GraphChanged)
+unblocked = Event("friends.unblocked", GraphChanged)
+muted = Event("friends.muted", GraphChanged)
+unmuted = Event("friends.unmuted", GraphChanged)
+
+
+# Public routes.
+
+
+class PageAsk(Value, frozen=True):
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    cursor: Cursor | None = None
+
+
+class Other(Value, frozen=True):
+    user_id: UserId
+
+
+class FriendsOf(Value, frozen=True):
+    user_id: UserId
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    cursor: Cursor | None = None
+
+
+class RequestsAsk(Value, frozen=True):
+    direction: Literal["incoming", "outgoing"] = "incoming"
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    cursor: Cursor | None = None
+
+
+class Person(Value, frozen=True):
+    """Somebody on a list of one's own, and since when."""
+
+    user: UserCard
+    since: Instant
+
+
+class People(Value, frozen=True):
+    """People, newest first."""
+
+    people: list[Person]
+    next_cursor: str | None = None
+
+
+class Friendship(Value, frozen=True):
+    """`requested`: you asked; `asked`: they did, PUT accepts."""
+
+    user_id: UserId
+    state: Literal["friends", "requested", "asked"]
+    since: Instant
+
+
+list_friends = Route("friends/list_friends", "GET", "/v1/friends", PageAsk, People, "One's friends")
+get_friend = Route(
+    "friends/get_friend",
+    "GET",
+    "/v1/friends/{user_id}",
+    Other,
+    Friendship,
+    "How one stands with a person",
+    refusals=(NotFound,),
+)
+befriend = Route(
+    "friends/befriend",
+    "PUT",
+    "/v1/friends/{user_id}",
+    Other,
+    Friendship,
+    "Ask for friendship, or accept if they asked",
+    refusals=(NotFound, NotYourself, TooManyFriends),
+)
+unfriend = Route(
+    "friends/unfriend",
+    "DELETE",
+    "/v1/friends/{user_id}",
+    Other,
+    Nothing,
+    "End a friendship",
+    status=204,
+    refusals=(NotFound,),
+)
+friends_of = Route(
+    "friends/friends_of",
+    "GET",
+    "/v1/users/{user_id}/friends",
+    FriendsOf,
+    People,
+    "The friends of oneself or of a friend",
+    refusals=(NotFound,),
+    me=True,
+)
+list_requests = Route(
+    "friends/list_requests", "GET", "/v1/friend-requests", RequestsAsk, People, "Requests to and from oneself"
+)
+drop_request = Route(
+    "friends/drop_request",
+    "DELETE",
+    "/v1/friend-requests/{user_id}",
+    Other,
+    Nothing,
+    "Decline a request, or withdraw one's own",
+    status=204,
+    refusals=(NotFound,),
+)
+list_blocks = Route("friends/list_blocks", "GET", "/v1/blocks", PageAsk, People, "Whom one has blocked")
+block = Route(
+    "friends/block",
+    "PUT",
+    "/v1/blocks/{user_id}",
+    Other,
+    Nothing,
+    "Block a person: neither sees the other, and a friendship ends",
+    status=204,
+    refusals=(NotFound, NotYourself),
+)
+unblock = Route(
+    "friends/unblock",
+    "DELETE",
+    "/v1/blocks/{user_id}",
+    Other,
+    Nothing,
+    "End a block",
+    status=204,
+    refusals=(NotFound,),
+)
+list_mutes = Route("friends/list_mutes", "GET", "/v1/mutes", PageAsk, People, "Whom one has muted")
+mute = Route(
+    "friends/mute",
+    "PUT",
+    "/v1/mutes/{user_id}",
+    Other,
+    Nothing,
+    "Mute a person: their messages leave one's own timeline and feed",
+    status=204,
+    refusals=(NotFound, NotYourself),
+)
+unmute = Route(
+    "friends/unmute",
+    "DELETE",
+    "/v1/mutes/{user_id}",
+    Other,
+    Nothing,
+    "End a mute",
+    status=204,
+    refusals=(NotFound,),
+)

@@ -1,0 +1,442 @@
+"""messages: JSON documents, their replies and reactions, and bulk reads by author."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NewType
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tidings.contracts.users import Cursor, Imported, UserCard, UserId
+from tidings.platform.clock import Instant
+from tidings.platform.contract import Call, Event, Invalid, NotFound, Nothing, Refusal, Route, Stale, Value
+
+MessageId = NewType("MessageId", UUID)
+MediaId = NewType("MediaId", UUID)
+
+Text = Annotated[str, Meta(max_length=5000)]
+Tag = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^\w+$")]
+Emoji = Annotated[str, Meta(min_length=1, max_length=16, pattern=r"^\S+$")]
+Audience = Literal["friends", "public", "only"]
+Latitude = Annotated[float, Meta(ge=-90, le=90)]
+Longitude = Annotated[float, Meta(ge=-180, le=180)]
+Authors = Annotated[list[UserId], Meta(max_length=5001)]
+MessageIds = Annotated[list[MessageId], Meta(max_length=100)]
+
+
+class EmptyMessage(Refusal, code="empty_message", status=422, title="Nothing to say"):
+    """A message has text or media."""
+
+
+class AudienceMismatch(Refusal, code="audience_mismatch", status=422, title="Audience and names do not fit"):
+    """`only` goes with at least one name, and names go with `only`."""
+
+
+class TooManyReactions(Refusal, code="too_many_reactions", status=409, title="Too many reactions"):
+    """One person may leave up to 20 different reactions on a message."""
+
+
+# The document.
+
+
+class Media(Value, frozen=True):
+    """What a message says of a picture, film or sound; the media themselves are another service's."""
+
+    media_id: MediaId
+    kind: Literal["image", "video", "audio"]
+    width: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    height: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    alt: Annotated[str, Meta(max_length=1500)] = ""
+
+
+class Place(Value, frozen=True):
+    """Where; degrees (WGS 84), rounded to what the author chose to tell before it is stored."""
+
+    latitude: Latitude
+    longitude: Longitude
+    name: Annotated[str, Meta(max_length=100)] = ""
+
+
+class NewPlace(Value, frozen=True):
+    """`decimals` is the precision kept: 2 is about a kilometre, 0 about a hundred."""
+
+    latitude: Latitude
+    longitude: Longitude
+    name: Annotated[str, Meta(max_length=100)] = ""
+    decimals: Annotated[int, Meta(ge=0, le=5)] = 2
+
+
+class Message(Value, frozen=True):
+    """A message as everybody who may see it sees it. `place` is shown to friends and oneself only."""
+
+    id: MessageId
+    author_id: UserId
+    text: str
+    media: list[Media]
+    place: Place | None
+    mentions: list[UserId]
+    tags: list[str]
+    audience: Audience
+    created_at: Instant
+    edited_at: Instant | None
+    reply_to: MessageId | None
+    version: int
+
+
+# Internal calls.
+
+
+class Near(Value, frozen=True):
+    """Within `within_km` of a point, by great-circle distance."""
+
+    latitude: Latitude
+    longitude: Longitude
+    within_km: Annotated[float, Meta(gt=0, le=20_040)]
+
+
+class Rules(Value, frozen=True):
+    """Which messages count: the latest message is the latest one that satisfies them all."""
+
+    since_ms: int | None = None
+    has_media: bool = False
+    near: Near | None = None
+
+
+class LatestAsk(Value, frozen=True):
+    """The newest `per_author` messages of each author that the viewer may see.
+
+    `friends` are believed to be the viewer's friends (only listed callers ask); of `others` public messages
+    and those addressed to the viewer are given. Authors come by their newest message, newest first; only those
+    whose newest is older than `before`, and at most `limit`. `as_of_ms`: leave out what is younger.
+    """
+
+    friends: Authors
+    others: Authors
+    per_author: Annotated[int, Meta(ge=1, le=10)] = 1
+    rules: Rules = Rules()
+    as_of_ms: int | None = None
+    before: MessageId | None = None
+    limit: Annotated[int, Meta(ge=1, le=5001)] = 50
+
+
+class AuthorLatest(Value, frozen=True):
+    """One author's newest messages, newest first, as JSON that is spliced and never decoded."""
+
+    author_id: UserId
+    newest_id: MessageId
+    messages: list[msgspec.Raw]
+
+
+class Latest(Value, frozen=True):
+    """`more`: there are authors beyond `limit`. `newer`: how many authors said something after `as_of_ms`."""
+
+    authors: list[AuthorLatest]
+    more: bool = False
+    newer: int = 0
+
+
+class PageByAuthorsAsk(Value, frozen=True):
+    """Messages of many authors in one order, newest first.
+
+    At most one of `before` and `after`. With `after`, the page is the `limit` oldest of those that are younger,
+    without those in `seen`. The viewer's own messages are all given if the viewer is among `friends`.
+    """
+
+    friends: Authors
+    others: Authors
+    before: MessageId | None = None
+    after: MessageId | None = None
+    seen: list[MessageId] = []
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class PageItem(Value, frozen=True):
+    id: MessageId
+    author_id: UserId
+    message: msgspec.Raw
+
+
+class PageByAuthors(Value, frozen=True):
+    """`read_at_ms`: the service's clock before the read began; later ids may still be on their way."""
+
+    items: list[PageItem]
+    more: bool
+    read_at_ms: int
+
+
+class ImportedMessage(Value, frozen=True):
+    """`id` is minted by the importer and carries the author's bucket."""
+
+    id: MessageId
+    author_id: UserId
+    text: Text
+    media: list[Media] = []
+    place: Place | None = None
+    mentions: list[UserId] = []
+    tags: list[Tag] = []
+    audience: Literal["friends", "public"] = "friends"
+
+
+class ImportMessages(Value, frozen=True):
+    """One batch, one transaction. Messages that are there already stay as they are."""
+
+    messages: Annotated[list[ImportedMessage], Meta(max_length=5000)]
+
+
+latest_by_authors = Call("messages/latest_by_authors", LatestAsk, Latest, safe=True, callers={"timeline"})
+page_by_authors = Call(
+    "messages/page_by_authors", PageByAuthorsAsk, PageByAuthors, safe=True, callers={"timeline"}
+)
+import_messages = Call("messages/import_messages", ImportMessages, Imported, callers={"cli"}, deadline=30.0)
+
+
+# Events. `version` is that of the author's own messages, taken under the author's fence.
+
+
+class MessageChanged(Value, frozen=True):
+    """Read the message again. `mentions` are ids of people, no content."""
+
+    message_id: MessageId
+    author_id: UserId
+    version: int
+    reply_to: MessageId | None = None
+    reply_to_author: UserId | None = None
+    mentions: list[UserId] = []
+
+
+class ReactionChanged(Value, frozen=True):
+    message_id: MessageId
+    author_id: UserId  # of the message
+    user_id: UserId  # who reacted
+    version: int
+
+
+posted = Event("messages.posted", MessageChanged)
+edited = Event("messages.edited", MessageChanged)
+withdrawn = Event("messages.withdrawn", MessageChanged)
+reacted = Event("messages.reacted", ReactionChanged)
+unreacted = Event("messages.unreacted", ReactionChanged)
+
+
+# Public routes.
+
+
+class NewMessage(Value, frozen=True):
+    """What one writes. `only` names who may see it when `audience` is `only`."""
+
+    text: Text = ""
+    media: Annotated[list[Media], Meta(max_length=10)] = []
+    place: NewPlace | None = None
+    mentions: Annotated[list[UserId], Meta(max_length=50)] = []
+    tags: Annotated[list[Tag], Meta(max_length=20)] = []
+    audience: Audience = "friends"
+    only: Annotated[list[UserId], Meta(max_length=100)] = []
+
+
+class Post(Value, frozen=True):
+    body: NewMessage
+
+
+class MessagePatch(Value, frozen=True):
+    """A merge patch (RFC 7396); `place: null` removes the place."""
+
+    text: Text | UnsetType = UNSET
+    media: Annotated[list[Media], Meta(max_length=10)] | UnsetType = UNSET
+    place: NewPlace | UnsetType | None = UNSET
+    mentions: Annotated[list[UserId], Meta(max_length=50)] | UnsetType = UNSET
+    tags: Annotated[list[Tag], Meta(max_length=20)] | UnsetType = UNSET
+    audience: Audience | UnsetType = UNSET
+    only: Annotated[list[UserId], Meta(max_length=100)] | UnsetType = UNSET
+
+
+class Edit(Value, frozen=True):
+    message_id: MessageId
+    body: MessagePatch
+
+
+class FindMessages(Value, frozen=True):
+    """Either `ids`, or one `author` (newest first, with `tag` only those that carry it)."""
+
+    ids: MessageIds | None = None
+    author: UserId | None = None
+    tag: Tag | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    cursor: Cursor | None = None
+
+
+class OneMessage(Value, frozen=True):
+    message_id: MessageId
+
+
+class RepliesAsk(Value, frozen=True):
+    message_id: MessageId
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    cursor: Cursor | None = None
+
+
+class ReplyTo(Value, frozen=True):
+    """A reply is seen by those who see its parent, unless its own audience is narrower."""
+
+    message_id: MessageId
+    body: NewMessage
+
+
+class OneReaction(Value, frozen=True):
+    message_id: MessageId
+    emoji: Emoji
+
+
+class ReactionCount(Value, frozen=True):
+    emoji: str
+    count: int
+    mine: bool
+
+
+class Shown(Value, frozen=True):
+    """A message with its author. Replies and reactions are counted as stored."""
+
+    author: UserCard
+    message: Message
+    reactions: list[ReactionCount]
+    replies: int
+
+
+class Messages(Value, frozen=True):
+    messages: list[Shown]
+    next_cursor: str | None = None
+
+
+class Version(Value, frozen=True):
+    """What a message said before an edit."""
+
+    version: int
+    text: str
+    media: list[Media]
+    until: Instant
+
+
+class History(Value, frozen=True):
+    """Earlier versions, newest first."""
+
+    versions: list[Version]
+
+
+class Reaction(Value, frozen=True):
+    emoji: str
+    user: UserCard
+    created_at: Instant
+
+
+class Reactions(Value, frozen=True):
+    reactions: list[Reaction]
+
+
+find_messages = Route(
+    "messages/find_messages",
+    "GET",
+    "/v1/messages",
+    FindMessages,
+    Messages,
+    "Messages by ids or by author",
+    refusals=(Invalid,),
+)
+post = Route(
+    "messages/post",
+    "POST",
+    "/v1/messages",
+    Post,
+    Message,
+    "Post a message",
+    status=201,
+    idempotency=True,
+    refusals=(EmptyMessage, AudienceMismatch),
+)
+get_message = Route(
+    "messages/get_message",
+    "GET",
+    "/v1/messages/{message_id}",
+    OneMessage,
+    Shown,
+    "A message",
+    refusals=(NotFound,),
+)
+edit = Route(
+    "messages/edit",
+    "PATCH",
+    "/v1/messages/{message_id}",
+    Edit,
+    Message,
+    "Edit a message of one's own",
+    refusals=(NotFound, Stale, EmptyMessage, AudienceMismatch),
+    conditional=True,
+)
+withdraw = Route(
+    "messages/withdraw",
+    "DELETE",
+    "/v1/messages/{message_id}",
+    OneMessage,
+    Nothing,
+    "Delete a message of one's own",
+    status=204,
+    refusals=(NotFound, Stale),
+    conditional=True,
+)
+history = Route(
+    "messages/history",
+    "GET",
+    "/v1/messages/{message_id}/history",
+    OneMessage,
+    History,
+    "What it said before",
+    refusals=(NotFound,),
+)
+list_replies = Route(
+    "messages/list_replies",
+    "GET",
+    "/v1/messages/{message_id}/replies",
+    RepliesAsk,
+    Messages,
+    "Replies, oldest first",
+    refusals=(NotFound,),
+)
+reply = Route(
+    "messages/reply",
+    "POST",
+    "/v1/messages/{message_id}/replies",
+    ReplyTo,
+    Message,
+    "Reply",
+    status=201,
+    idempotency=True,
+    refusals=(NotFound, EmptyMessage, AudienceMismatch),
+)
+list_reactions = Route(
+    "messages/list_reactions",
+    "GET",
+    "/v1/messages/{message_id}/reactions",
+    OneMessage,
+    Reactions,
+    "Who reacted how",
+    refusals=(NotFound,),
+)
+react = Route(
+    "messages/react",
+    "PUT",
+    "/v1/messages/{message_id}/reactions/{emoji}",
+    OneReaction,
+    Nothing,
+    "React",
+    status=204,
+    refusals=(NotFound, TooManyReactions),
+)
+unreact = Route(
+    "messages/unreact",
+    "DELETE",
+    "/v1/messages/{message_id}/reactions/{emoji}",
+    OneReaction,
+    Nothing,
+    "Take a reaction back",
+    status=204,
+    refusals=(NotFound,),
+)

@@ -1,0 +1,101 @@
+"""timeline: what one's friends said, composed from three services."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tidings.contracts.users import Cursor, UserCard
+from tidings.platform.contract import BadCursor, Invalid, Route, Unavailable, Value
+
+
+class Omitted(Value, frozen=True):
+    """How much is left out, and why: `gone` (deleted, suspended or hidden), `muted` by oneself, `unavailable`."""
+
+    gone: int = 0
+    muted: int = 0
+    unavailable: int = 0
+
+
+class TimelineAsk(Value, frozen=True):
+    """Rules of the timeline. `max_age` is in seconds; `near` is `latitude,longitude` and goes with `within_km`."""
+
+    per_friend: Annotated[int, Meta(ge=1, le=10)] = 1
+    max_age: Annotated[int, Meta(ge=1, le=3_153_600_000)] | None = None
+    has: Literal["media"] | None = None
+    near: Annotated[str, Meta(max_length=60, pattern=r"^-?\d{1,3}(\.\d+)?,-?\d{1,3}(\.\d+)?$")] | None = None
+    within_km: Annotated[float, Meta(gt=0, le=20_040)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    cursor: Cursor | None = None
+    explain: Annotated[int, Meta(ge=0, le=1)] = 0
+
+
+class Entry(Value, frozen=True):
+    """A friend and what they said last, newest first."""
+
+    author: UserCard
+    messages: list[msgspec.Raw]
+
+
+class Explained(Value, frozen=True):
+    """One's own rules as they were applied, in words."""
+
+    rules: list[str]
+
+
+class Timeline(Value, frozen=True):
+    """`newer`: how many friends said something since page one (on later pages).
+
+    `unreachable` names services that did not answer: what would have come from them is missing.
+    """
+
+    entries: list[Entry]
+    omitted: Omitted
+    unreachable: list[str]
+    newer: int = 0
+    next_cursor: str | None = None
+    explain: Explained | None = None
+
+
+class FeedAsk(Value, frozen=True):
+    """A page of the feed; the cursors of an answer lead both ways."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    cursor: Cursor | None = None
+
+
+class FeedItem(Value, frozen=True):
+    author: UserCard
+    message: msgspec.Raw
+
+
+class Feed(Value, frozen=True):
+    """Newest first. `next_cursor` leads to older messages, `previous_cursor` to newer ones: keep it and ask again."""
+
+    items: list[FeedItem]
+    omitted: Omitted
+    unreachable: list[str]
+    next_cursor: str | None = None
+    previous_cursor: str | None = None
+
+
+get_timeline = Route(
+    "timeline/get_timeline",
+    "GET",
+    "/v1/timeline",
+    TimelineAsk,
+    Timeline,
+    "The latest message of each friend, with name and avatar",
+    refusals=(Invalid, BadCursor, Unavailable),
+)
+get_feed = Route(
+    "timeline/get_feed",
+    "GET",
+    "/v1/feed",
+    FeedAsk,
+    Feed,
+    "Every message of friends and oneself, newest first",
+    refusals=(BadCursor, Unavailable),
+)

@@ -1,0 +1,564 @@
+"""users: accounts, credentials, sessions, invites, profiles and preferences."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NewType
+from uuid import UUID
+
+from msgspec import UNSET, Meta, UnsetType
+
+from tidings.platform.clock import Instant
+from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Stale, Value
+
+UserId = NewType("UserId", UUID)
+SessionId = NewType("SessionId", UUID)
+
+Handle = Annotated[
+    str, Meta(min_length=2, max_length=30, pattern="^[a-z0-9_]+$", description="without the @")
+]
+Name = Annotated[str, Meta(min_length=1, max_length=80, pattern=r"\S")]
+Bio = Annotated[str, Meta(max_length=500)]
+NewPassword = Annotated[str, Meta(min_length=8, max_length=256)]
+Password = Annotated[str, Meta(max_length=256)]
+Secret = Annotated[str, Meta(min_length=1, max_length=100)]
+Cursor = Annotated[str, Meta(max_length=8000)]
+Role = Literal["member", "administrator"]
+UserIds = Annotated[list[UserId], Meta(max_length=5001)]
+
+
+class HandleTaken(Refusal, code="handle_taken", status=409, title="That handle is taken"):
+    """Somebody has that handle, or had it less than 30 days ago."""
+
+
+class InviteNeeded(Refusal, code="invite_needed", status=403, title="An invite is needed"):
+    """This server takes new people by invite, and the code given is unknown, used or expired."""
+
+
+class LinkSpent(Refusal, code="link_spent", status=403, title="The link is spent"):
+    """A one-time link that was used, has expired, or never existed."""
+
+
+class WeakPassword(Refusal, code="weak_password", status=422, title="That password is known to attackers"):
+    """The password stands in lists of leaked ones, or is the handle or name."""
+
+
+class WrongPassword(Refusal, code="wrong_password", status=403, title="The current password is not right"):
+    """A password change must name the current one."""
+
+
+class SignInFailed(Refusal, code="sign_in_failed", status=401, title="Handle and password do not fit"):
+    """The same for an unknown handle, a wrong password and a suspended account."""
+
+
+class LastAdministrator(Refusal, code="last_administrator", status=409, title="The last administrator"):
+    """A server keeps at least one administrator who is not suspended."""
+
+
+# What others see of a person.
+
+
+class UserCard(Value, frozen=True):
+    """The little that stands beside everything a person says."""
+
+    id: UserId
+    handle: str
+    name: str
+    avatar: str  # a path that the server makes
+
+
+class Profile(Value, frozen=True):
+    """A person's page. `role` and `suspended` are shown to oneself and to administrators only."""
+
+    id: UserId
+    handle: str
+    name: str
+    bio: str
+    avatar: str
+    created_at: Instant
+    role: Role | UnsetType = UNSET
+    suspended: bool | UnsetType = UNSET
+
+
+class Users(Value, frozen=True):
+    """People, a page of them."""
+
+    users: list[UserCard]
+    next_cursor: str | None = None
+
+
+# Internal calls.
+
+
+class ByIds(Value, frozen=True):
+    """Which people."""
+
+    ids: UserIds
+
+
+class TokenDigest(Value, frozen=True):
+    """SHA-256 of a session's token: the token itself stays at the edge."""
+
+    digest: bytes
+
+
+class SignedIn(Value, frozen=True):
+    """Who holds a token."""
+
+    user_id: UserId
+    role: Role
+    session_id: SessionId
+
+
+class ByHandle(Value, frozen=True):
+    """Which person, by handle."""
+
+    handle: str
+
+
+class ImportedPerson(Value, frozen=True):
+    """A person made elsewhere; no password, so nobody can sign in but by a one-time link."""
+
+    id: UserId
+    handle: Handle
+    name: Name
+    bio: Bio
+    created_ms: int
+
+
+class ImportPeople(Value, frozen=True):
+    """One batch, one transaction. People who are there already stay as they are."""
+
+    people: Annotated[list[ImportedPerson], Meta(max_length=5000)]
+
+
+class Imported(Value, frozen=True):
+    """How many came new, and how many were there."""
+
+    added: int
+    present: int
+
+
+class OneTimeLink(Value, frozen=True):
+    """`secret` opens `path` once, until `expires_at`."""
+
+    path: str
+    secret: str
+    expires_at: Instant
+
+
+class Account(Value, frozen=True):
+    """An account as the operator sees it."""
+
+    id: UserId
+    handle: str
+    name: str
+    role: Role
+    suspended: bool
+    created_at: Instant
+
+
+class AccountsAsk(Value, frozen=True):
+    """Accounts after a handle, in handle order."""
+
+    after: str = ""
+    limit: int = 100
+
+
+class Accounts(Value, frozen=True):
+    """A page of accounts and the count of all."""
+
+    accounts: list[Account]
+    total: int
+
+
+class Suspend(Value, frozen=True):
+    """Suspend or let back in."""
+
+    handle: str
+    suspended: bool
+
+
+class SetUpState(Value, frozen=True):
+    """`link` is set while the server has no administrator."""
+
+    link: OneTimeLink | None
+
+
+cards: Call[ByIds, dict[UserId, UserCard]] = Call(
+    "users/cards",
+    ByIds,
+    dict[UserId, UserCard],
+    safe=True,
+    callers={"timeline", "messages", "friends", "cli"},
+)
+whois = Call("users/whois", TokenDigest, SignedIn, safe=True, callers={"edge"})
+set_up_state = Call("users/set_up_state", Nothing, SetUpState, callers={"cli"})
+find = Call("users/find", ByHandle, Account, safe=True, callers={"cli"})
+accounts = Call("users/accounts", AccountsAsk, Accounts, safe=True, callers={"cli"})
+invite = Call("users/invite", Nothing, OneTimeLink, callers={"cli"})
+suspend = Call("users/suspend", Suspend, Account, callers={"cli"})
+reset_link = Call("users/reset_link", ByHandle, OneTimeLink, callers={"cli"})
+sign_in_link = Call("users/sign_in_link", ByHandle, OneTimeLink, callers={"cli"})
+make_administrator = Call("users/make_administrator", ByHandle, Account, callers={"cli"})
+import_people = Call("users/import_people", ImportPeople, Imported, callers={"cli"}, deadline=30.0)
+
+
+# Events: ids and versions, never content.
+
+
+class UserChanged(Value, frozen=True):
+    """A profile, a suspension or a role changed: read the user again."""
+
+    user_id: UserId
+    version: int
+
+
+joined = Event("users.joined", UserChanged)
+changed = Event("users.changed", UserChanged)
+suspended = Event("users.suspended", UserChanged)
+reinstated = Event("users.reinstated", UserChanged)
+removed = Event("users.removed", UserChanged)
+signed_out = Event("users.signed_out", UserChanged)
+
+
+# Public routes.
+
+
+class NewUser(Value, frozen=True):
+    """Sign up. `invite` is needed unless the server is open."""
+
+    handle: Handle
+    name: Name
+    password: NewPassword
+    invite: Secret | None = None
+
+
+class SignUp(Value, frozen=True):
+    body: NewUser
+
+
+class FindUsers(Value, frozen=True):
+    """One of `ids`, `handle` and `q`; `q` finds by the beginning of a name's words or of the handle."""
+
+    ids: Annotated[list[UserId], Meta(max_length=100)] | None = None
+    handle: Handle | None = None
+    q: Annotated[str, Meta(min_length=1, max_length=80)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    cursor: Cursor | None = None
+
+
+class OneUser(Value, frozen=True):
+    user_id: UserId
+
+
+class NewProfile(Value, frozen=True):
+    """The whole of what one may change."""
+
+    name: Name
+    bio: Bio
+
+
+class ReplaceProfile(Value, frozen=True):
+    user_id: UserId
+    body: NewProfile
+
+
+class ProfilePatch(Value, frozen=True):
+    """A merge patch (RFC 7396): what is left out stays; `bio: null` empties it."""
+
+    name: Name | UnsetType = UNSET
+    bio: Bio | UnsetType | None = UNSET
+
+
+class PatchProfile(Value, frozen=True):
+    user_id: UserId
+    body: ProfilePatch
+
+
+class PasswordChange(Value, frozen=True):
+    current: Password
+    new: NewPassword
+
+
+class ChangePassword(Value, frozen=True):
+    body: PasswordChange
+
+
+class Preferences(Value, frozen=True):
+    """What one's clients remember. `feed_marker` is the message one has read to."""
+
+    language: Annotated[str, Meta(max_length=35, pattern="^[A-Za-z0-9-]*$")] = ""
+    feed_marker: UUID | None = None
+    presence: bool = True
+
+
+class ReplacePreferences(Value, frozen=True):
+    body: Preferences
+
+
+class FirstAdministrator(Value, frozen=True):
+    """Redeems the one-time link that `tidings up` prints."""
+
+    link: Secret
+    handle: Handle
+    name: Name
+    password: NewPassword
+
+
+class SetUp(Value, frozen=True):
+    body: FirstAdministrator
+
+
+class NewSession(Value, frozen=True):
+    """Sign in by `handle` and `password`, or by a one-time `link`."""
+
+    handle: Annotated[str, Meta(max_length=30)] | None = None
+    password: Password | None = None
+    link: Secret | None = None
+    label: Annotated[str, Meta(max_length=80)] = ""
+
+
+class SignIn(Value, frozen=True):
+    body: NewSession
+
+
+class NewToken(Value, frozen=True):
+    """The token is shown once. Send it as `Authorization: Bearer`."""
+
+    token: str
+    session_id: SessionId
+    user_id: UserId
+    expires_at: Instant
+
+
+class Session(Value, frozen=True):
+    """One sign-in of one's own."""
+
+    id: SessionId
+    label: str
+    created_at: Instant
+    expires_at: Instant
+    current: bool
+
+
+class Sessions(Value, frozen=True):
+    sessions: list[Session]
+
+
+class OneSession(Value, frozen=True):
+    session_id: SessionId
+
+
+class PasswordReset(Value, frozen=True):
+    """Redeems a reset link; every session of the account ends."""
+
+    link: Secret
+    password: NewPassword
+
+
+class ResetPassword(Value, frozen=True):
+    body: PasswordReset
+
+
+class Invite(Value, frozen=True):
+    """Lets one person sign up. `code` is shown to its maker only."""
+
+    id: UUID
+    code: str
+    expires_at: Instant
+    used: bool
+
+
+class Invites(Value, frozen=True):
+    invites: list[Invite]
+
+
+class OneInvite(Value, frozen=True):
+    invite_id: UUID
+
+
+sign_up = Route(
+    "users/sign_up",
+    "POST",
+    "/v1/users",
+    SignUp,
+    Profile,
+    "Sign up",
+    status=201,
+    who="anyone",
+    refusals=(HandleTaken, InviteNeeded, WeakPassword),
+    idempotency=True,
+    idempotency_scope="key",
+)
+find_users = Route("users/find_users", "GET", "/v1/users", FindUsers, Users, "People by ids, handle or name")
+get_user = Route(
+    "users/get_user",
+    "GET",
+    "/v1/users/{user_id}",
+    OneUser,
+    Profile,
+    "A person",
+    refusals=(NotFound,),
+    me=True,
+)
+replace_user = Route(
+    "users/replace_user",
+    "PUT",
+    "/v1/users/{user_id}",
+    ReplaceProfile,
+    Profile,
+    "Replace one's profile",
+    refusals=(NotFound, Stale),
+    conditional=True,
+    me=True,
+)
+patch_user = Route(
+    "users/patch_user",
+    "PATCH",
+    "/v1/users/{user_id}",
+    PatchProfile,
+    Profile,
+    "Change one's profile",
+    refusals=(NotFound, Stale),
+    conditional=True,
+    me=True,
+)
+delete_user = Route(
+    "users/delete_user",
+    "DELETE",
+    "/v1/users/{user_id}",
+    OneUser,
+    Nothing,
+    "Delete one's account",
+    status=204,
+    refusals=(NotFound, LastAdministrator),
+    me=True,
+)
+change_password = Route(
+    "users/change_password",
+    "PUT",
+    "/v1/users/me/password",
+    ChangePassword,
+    NewToken,
+    "Change one's password; every other session ends, and this one gets a new token",
+    refusals=(WrongPassword, WeakPassword),
+)
+get_preferences = Route(
+    "users/get_preferences", "GET", "/v1/users/me/preferences", Nothing, Preferences, "One's preferences"
+)
+replace_preferences = Route(
+    "users/replace_preferences",
+    "PUT",
+    "/v1/users/me/preferences",
+    ReplacePreferences,
+    Preferences,
+    "Replace one's preferences",
+    refusals=(Stale,),
+    conditional=True,
+)
+suspend_user = Route(
+    "users/suspend_user",
+    "PUT",
+    "/v1/users/{user_id}/suspension",
+    OneUser,
+    Nothing,
+    "Suspend a person",
+    status=204,
+    who="administrator",
+    refusals=(NotFound, LastAdministrator),
+)
+reinstate_user = Route(
+    "users/reinstate_user",
+    "DELETE",
+    "/v1/users/{user_id}/suspension",
+    OneUser,
+    Nothing,
+    "Let a person back in",
+    status=204,
+    who="administrator",
+    refusals=(NotFound,),
+)
+set_up = Route(
+    "users/set_up",
+    "POST",
+    "/v1/setup",
+    SetUp,
+    Profile,
+    "Make the first administrator",
+    status=201,
+    who="anyone",
+    refusals=(LinkSpent, HandleTaken, WeakPassword),
+)
+sign_in = Route(
+    "users/sign_in",
+    "POST",
+    "/v1/sessions",
+    SignIn,
+    NewToken,
+    "Sign in",
+    status=201,
+    who="anyone",
+    refusals=(SignInFailed, LinkSpent),
+)
+list_sessions = Route("users/list_sessions", "GET", "/v1/sessions", Nothing, Sessions, "One's sessions")
+sign_out_everywhere = Route(
+    "users/sign_out_everywhere",
+    "DELETE",
+    "/v1/sessions",
+    Nothing,
+    Nothing,
+    "End every session of one's own",
+    status=204,
+)
+sign_out = Route(
+    "users/sign_out",
+    "DELETE",
+    "/v1/sessions/{session_id}",
+    OneSession,
+    Nothing,
+    "End one session",
+    status=204,
+    refusals=(NotFound,),
+)
+reset_password = Route(
+    "users/reset_password",
+    "POST",
+    "/v1/password-resets",
+    ResetPassword,
+    Nothing,
+    "Set a new password by a one-time link",
+    status=204,
+    who="anyone",
+    refusals=(LinkSpent, WeakPassword),
+)
+make_invite = Route(
+    "users/make_invite",
+    "POST",
+    "/v1/invites",
+    Nothing,
+    Invite,
+    "Invite somebody",
+    status=201,
+    idempotency=True,
+)
+list_invites = Route("users/list_invites", "GET", "/v1/invites", Nothing, Invites, "One's invites")
+withdraw_invite = Route(
+    "users/withdraw_invite",
+    "DELETE",
+    "/v1/invites/{invite_id}",
+    OneInvite,
+    Nothing,
+    "Withdraw an invite",
+    status=204,
+    refusals=(NotFound,),
+)
+get_avatar = Route(
+    "users/get_avatar",
+    "GET",
+    "/v1/avatars/{user_id}",
+    OneUser,
+    bytes,
+    "A picture made from the id alone",
+    who="anyone",
+    content_type="image/png",
+)

@@ -1,0 +1,22 @@
+"""Time as the product uses it: milliseconds since 1970 inside, RFC 3339 in UTC outside."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def rfc3339(ms: int) -> str:
+    """`2026-01-31T23:59:59.042Z` (RFC 3339, always UTC, always three decimals)."""
+    seconds, rest = divmod(ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"

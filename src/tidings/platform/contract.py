@@ -1,0 +1,235 @@
+"""What services promise each other and the public: calls, routes, events and refusals, as typed values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import msgspec
+
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Who = Literal["anyone", "member", "administrator"]
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A value that travels. Unknown fields are refused, so that a misspelt one is never silently dropped."""
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One wrong field: `pointer` is a JSON Pointer (RFC 6901) into the body, or `?name` for a parameter."""
+
+    pointer: str
+    detail: str
+
+
+class Refusal(Exception):
+    """An answer that was planned: a stable `code`, an HTTP `status`, and a sentence for the person.
+
+    Subclasses are declared in contracts and travel by their code: what the callee raises, the caller
+    catches as the same class.
+    """
+
+    code: ClassVar[str] = "refused"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "Refused"
+    known: ClassVar[dict[str, type[Refusal]]] = {}
+
+    def __init_subclass__(cls, *, code: str, status: int, title: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if code in Refusal.known:
+            raise TypeError(f"two refusals have the code {code!r}")
+        cls.code, cls.status = code, status
+        cls.title = title or code.replace("_", " ").capitalize()
+        Refusal.known[code] = cls
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after: int | None = None,
+        service: str | None = None,
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = errors
+        self.retry_after = retry_after  # seconds
+        self.service = service
+
+
+class Invalid(Refusal, code="invalid", status=422, title="Not valid"):
+    """The request was understood, and a field of it is wrong; `errors` names each."""
+
+
+class NotFound(Refusal, code="not_found", status=404, title="Not found"):
+    """It does not exist, or the asker may not know that it does."""
+
+
+class Unauthenticated(Refusal, code="unauthenticated", status=401, title="Sign in first"):
+    """No token, or one that is unknown, expired or revoked."""
+
+
+class Forbidden(Refusal, code="forbidden", status=403, title="Not allowed"):
+    """The asker is known and may not do this."""
+
+
+class BadCursor(Refusal, code="bad_cursor", status=400, title="Bad cursor"):
+    """A cursor that was tampered with, is another person's, or belongs to another list."""
+
+
+class Stale(Refusal, code="stale", status=412, title="Changed since you read it"):
+    """If-Match named a version that is no longer the current one."""
+
+
+class Busy(Refusal, code="busy", status=503, title="Busy"):
+    """Another writer holds what this write needs; nothing was changed. Try again."""
+
+
+class Unavailable(Refusal, code="unavailable", status=503, title="A service cannot be reached"):
+    """`service` is down, over its deadline, or cannot reach its own store. Nothing was concluded."""
+
+
+class InFlight(Refusal, code="idempotency_in_flight", status=409, title="Still at work on that key"):
+    """A request with the same Idempotency-Key has not ended yet."""
+
+
+class KeyReused(Refusal, code="idempotency_key_reused", status=422, title="Key used for another request"):
+    """The Idempotency-Key came before with another body or path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Ask, Answer]):
+    """An internal call. `callers` lists who may make it; both ends check. `safe` calls change nothing."""
+
+    name: str
+    ask: type[Ask]
+    answer: type[Answer]
+    callers: frozenset[str]
+    safe: bool = False
+    deadline: float | None = None  # seconds; the setting `call_deadline` if None
+
+    def __init__(
+        self,
+        name: str,
+        ask: type[Ask],
+        answer: type[Answer],
+        *,
+        callers: set[str],
+        safe: bool = False,
+        deadline: float | None = None,
+    ) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "ask", ask)
+        object.__setattr__(self, "answer", answer)
+        object.__setattr__(self, "callers", frozenset(callers))
+        object.__setattr__(self, "safe", safe)
+        object.__setattr__(self, "deadline", deadline)
+
+    @property
+    def service(self) -> str:
+        return self.name.partition("/")[0]
+
+
+class Served(msgspec.Struct, frozen=True):
+    """A route's answer on its way to the edge: the body is JSON already and is never decoded again."""
+
+    status: int
+    body: msgspec.Raw = msgspec.Raw(b"")
+    headers: dict[str, str] = {}
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[Answer]):
+    """What a route's handler returns when it says more than a body.
+
+    `version` becomes the part of the ETag that If-Match compares; `links` become Link headers (RFC 8288).
+    """
+
+    body: Answer
+    status: int | None = None
+    version: int | None = None
+    location: str | None = None
+    links: tuple[tuple[str, str], ...] = ()  # (relation, query string or path)
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[Ask, Answer]):
+    """A public resource's verb.
+
+    `ask` is a Value: its fields are the path's parameters by name, then `body` if it has one (JSON), and
+    every other field is a query parameter. `me` lets the path say `me` for one's own id.
+    """
+
+    name: str
+    method: Method
+    path: str
+    ask: type[Ask]
+    answer: type[Answer]
+    summary: str
+    status: int = 200
+    who: Who = "member"
+    refusals: tuple[type[Refusal], ...] = ()
+    idempotency: bool = False  # takes an Idempotency-Key
+    idempotency_scope: Literal["person", "key"] = "person"
+    conditional: bool = False  # takes If-Match
+    me: bool = False
+    content_type: str = "application/json"
+    call: Call[Ask, Served] = field(init=False)
+
+    def __post_init__(self) -> None:
+        made = Call(self.name, self.ask, Served, callers={"edge"}, safe=self.method == "GET")
+        object.__setattr__(self, "call", made)
+
+    @property
+    def service(self) -> str:
+        return self.call.service
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names in the path's template, in order."""
+        return tuple(re.findall(r"\{(\w+)\}", self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in one service. It carries ids and versions, never content."""
+
+    name: str
+    body: type[Value]
+
+    @property
+    def service(self) -> str:
+        return self.name.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """All that the world may know of one service."""
+
+    service: str
+    calls: tuple[Call[Any, Any], ...]
+    routes: tuple[Route[Any, Any], ...]
+    events: tuple[Event, ...]
+
+    @classmethod
+    def of(cls, module: ModuleType) -> Contract:
+        """Collect what `module` declares; its last name is the service's."""
+        service = module.__name__.rpartition(".")[2]
+        values = [value for value in vars(module).values() if isinstance(value, Call | Route | Event)]
+        own = [value for value in values if value.service == service]
+        return cls(
+            service=service,
+            calls=tuple(value for value in own if isinstance(value, Call)),
+            routes=tuple(value for value in own if isinstance(value, Route)),
+            events=tuple(value for value in own if isinstance(value, Event)),
+        )
+
+
+class Nothing(Value, frozen=True):
+    """An ask or an answer without content."""

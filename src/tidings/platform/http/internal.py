@@ -1,0 +1,118 @@
+"""The internal API of one process: `POST /internal/{service}/{call}`, never on the public listener."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tidings.platform import logs, metrics
+from tidings.platform.contract import Call, Refusal, Unavailable
+from tidings.platform.http import wire
+from tidings.platform.request import Request
+from tidings.platform.service import Serving
+from tidings.platform.trust import KeyRing
+
+log = logs.get_logger("internal")
+
+ENVELOPE, MAC = "tidings-envelope", "tidings-mac"
+UNREACHABLE = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError)
+
+
+def internal_app(servings: Mapping[str, Serving[Any]], rings: Mapping[str, KeyRing]) -> Starlette:
+    """Serve the calls of every service in this process, and its health."""
+
+    async def answer(request: HttpRequest) -> Response:
+        service, call = request.path_params["service"], request.path_params["call"]
+        serving = servings.get(service)
+        if serving is None:
+            return Response(status_code=404)
+        try:
+            envelope = b64decode(request.headers.get(ENVELOPE, ""), validate=True)
+            signature = b64decode(request.headers.get(MAC, ""), validate=True)
+        except ValueError:
+            envelope, signature = b"", b""
+        parcel = wire.Parcel(envelope, signature, await request.body())
+        try:
+            status, body = await wire.receive(serving, rings[service], f"{service}/{call}", parcel)
+        except Exception:
+            log.exception("fault", call=f"{service}/{call}")
+            return Response(status_code=wire.FAULT)
+        return Response(body, status_code=status, media_type="application/json")
+
+    async def alive(request: HttpRequest) -> Response:
+        return JSONResponse({"alive": True, "services": sorted(servings)})
+
+    async def ready(request: HttpRequest) -> Response:
+        states = await readiness(servings)
+        return JSONResponse(states, status_code=200 if all(states.values()) else 503)
+
+    async def exposition(request: HttpRequest) -> Response:
+        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+    return Starlette(
+        routes=[
+            Route("/internal/{service}/{call}", answer, methods=["POST"]),
+            Route("/livez", alive),
+            Route("/readyz", ready),
+            Route("/metrics", exposition),
+        ]
+    )
+
+
+async def readiness(servings: Mapping[str, Serving[Any]]) -> dict[str, bool]:
+    """Whether each service here reaches its own store; never another service."""
+    states: dict[str, bool] = {}
+    for name, serving in servings.items():
+        check = getattr(serving.holder, "ready", None)
+        try:
+            if check is not None:
+                await check()
+            states[name] = True
+        except Refusal:
+            states[name] = False
+    return states
+
+
+class Http:
+    """A way to a service in another process, over kept-alive connections."""
+
+    def __init__(self, session: aiohttp.ClientSession, base: str, mine: KeyRing) -> None:
+        self._session = session
+        self._base = base
+        self._mine = mine
+
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
+        parcel = wire.pack(call, ask, request, self._mine)
+        headers = {
+            ENVELOPE: b64encode(parcel.envelope).decode(),
+            MAC: b64encode(parcel.mac).decode(),
+            "content-type": "application/json",
+        }
+        try:
+            async with self._session.post(
+                f"{self._base}/internal/{call.name}", data=parcel.body, headers=headers
+            ) as response:
+                status, body = response.status, await response.read()
+        except UNREACHABLE as error:
+            raise Unavailable(
+                f"{call.service} cannot be reached. Try again.", service=call.service, retry_after=1
+            ) from error
+        return wire.unpack(call, status, body)
+
+
+def open_session(address: str) -> tuple[aiohttp.ClientSession, str]:
+    """A client session towards `unix:PATH` or `tcp://host:port`, and the base of its addresses."""
+    connector: aiohttp.BaseConnector
+    if address.startswith("unix:"):
+        connector, base = aiohttp.UnixConnector(address.removeprefix("unix:"), limit=64), "http://internal"
+    else:
+        connector, base = aiohttp.TCPConnector(limit=64), "http://" + address.removeprefix("tcp://")
+    timeout = aiohttp.ClientTimeout(total=None)  # each call brings its own deadline
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False), base

@@ -1,0 +1,138 @@
+"""One process of the product: the services that the topology puts into it, and their links to all others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Literal
+
+import aiohttp
+
+from tidings.platform import logs
+from tidings.platform.cursors import Cursors
+from tidings.platform.http.internal import Http, open_session
+from tidings.platform.points import points_at
+from tidings.platform.service import ServiceKind, Serving
+from tidings.platform.settings import Settings
+from tidings.platform.trust import KeyRing
+from tidings.platform.world import Encoded, Link, Near, World
+
+log = logs.get_logger("process")
+
+Mode = Literal["near", "wire"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a service is given when it starts. Nothing in it belongs to another service."""
+
+    service: str
+    world: World
+    settings: Settings
+    dsn: str | None
+    secret: bytes  # this service's own
+
+    def cursors(self) -> Cursors:
+        """Seals this service's cursors."""
+        return Cursors(blake2b(b"cursors", key=self.secret[:64]).digest())
+
+
+@dataclass(slots=True)
+class Plan:
+    """What runs here, where the rest is, and the keys and addresses for both.
+
+    `addresses` of services elsewhere are `unix:PATH` or `tcp://host:port`.
+    """
+
+    settings: Settings
+    kinds: Mapping[str, ServiceKind[Any]]
+    rings: Mapping[str, KeyRing]
+    secrets: Mapping[str, bytes]
+    dsns: Mapping[str, str]
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    mode: Mode = "near"
+
+
+class Process:
+    """Running services, and the worlds that they and the edge see."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.servings: dict[str, Serving[Any]] = {}
+        self._sessions: dict[str, tuple[aiohttp.ClientSession, str]] = {}
+        self._points = points_at(plan.settings.points)
+
+    def world(self, name: str) -> World:
+        """What `name` sees of the others. Links are made when the services are there, so order does not matter."""
+        return World(
+            name,
+            _Links(self, name),
+            deadline=self._plan.settings.call_deadline,
+            points=self._points,
+            repeat_safe=self._plan.settings.repeat_safe_calls,
+        )
+
+    def link(self, caller: str, callee: str) -> Link | None:
+        """How `caller` reaches `callee`."""
+        serving = self.servings.get(callee)
+        if serving is not None:
+            if self._plan.mode == "wire":
+                return Encoded(serving, mine=self._plan.rings[caller], theirs=self._plan.rings[callee])
+            return Near(serving)
+        address = self._plan.addresses.get(callee)
+        if address is None:
+            return None
+        if address not in self._sessions:
+            self._sessions[address] = open_session(address)
+        session, base = self._sessions[address]
+        return Http(session, base, self._plan.rings[caller])
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, plan: Plan) -> AsyncIterator[Process]:
+        """Start every service of the plan; stop them when the block ends, the last first."""
+        process = cls(plan)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(process._close)
+            for name, kind in plan.kinds.items():
+                resources = Resources(
+                    service=name,
+                    world=process.world(name),
+                    settings=plan.settings,
+                    dsn=plan.dsns.get(name),
+                    secret=plan.secrets[name],
+                )
+                holder = await stack.enter_async_context(kind.open(resources))
+                process.servings[name] = Serving(kind, holder)
+                log.info("service_started", started=name)
+            yield process
+
+    async def _close(self) -> None:
+        for session, _ in self._sessions.values():
+            await session.close()
+
+
+class _Links(Mapping[str, Link]):
+    """Links by callee, made at first use."""
+
+    def __init__(self, process: Process, caller: str) -> None:
+        self._process = process
+        self._caller = caller
+        self._made: dict[str, Link] = {}
+
+    def __getitem__(self, callee: str) -> Link:
+        made = self._made.get(callee)
+        if made is None:
+            link = self._process.link(self._caller, callee)
+            if link is None:
+                raise KeyError(callee)
+            made = self._made[callee] = link
+        return made
+
+    def __iter__(self) -> Any:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)

@@ -1,0 +1,136 @@
+"""A service as the platform sees it: its contract, its handlers, and how a call reaches one of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+
+from tidings.platform import metrics, tracing
+from tidings.platform.contract import Call, Contract, Forbidden, Refusal, Reply, Route, Served, Unavailable
+from tidings.platform.request import Request, Viewer, answering
+
+Holder = TypeVar("Holder")
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
+Handler = Callable[[Any, Viewer, Any], Awaitable[Any]]
+Wanted = TypeVar("Wanted", bound=Callable[..., Awaitable[Any]])
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def serves(promise: Call[Any, Any] | Route[Any, Any]) -> Callable[[Wanted], Wanted]:
+    """Declare that the decorated `async (service, viewer, ask) -> answer` answers `promise`."""
+
+    def declare(handler: Wanted) -> Wanted:
+        vars(handler).setdefault("__serves__", []).append(promise)
+        return handler
+
+    return declare
+
+
+class Replayed(Exception):
+    """A request under a known Idempotency-Key: what was answered the first time is answered again."""
+
+    def __init__(self, served: Served) -> None:
+        super().__init__("replayed")
+        self.served = served
+
+
+def served(route: Route[Any, Any], answer: Any) -> Served:
+    """Encode what a route's handler returned."""
+    reply = answer if isinstance(answer, Reply) else Reply(answer)
+    headers: dict[str, str] = {}
+    if reply.location is not None:
+        headers["location"] = reply.location
+    if reply.links:
+        headers["link"] = ", ".join(f'<{target}>; rel="{relation}"' for relation, target in reply.links)
+    status = reply.status or route.status
+    body = b"" if status == 204 else _encoder.encode(reply.body)
+    return Served(status=status, body=msgspec.Raw(body or b"null"), headers=headers, version=reply.version)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKind(Generic[Holder]):
+    """What the list of services holds: everything that is needed to start one.
+
+    `open` makes the object that handlers get as their first argument, and closes what it opened.
+    """
+
+    contract: Contract
+    handlers: Mapping[str, Handler]
+    open: Callable[[Any], AbstractAsyncContextManager[Holder]]
+    migrations: Path | None  # None: owns nothing durable
+
+    @property
+    def name(self) -> str:
+        return self.contract.service
+
+    @classmethod
+    def of(
+        cls,
+        contract: ModuleType,
+        routes: ModuleType,
+        open_: Callable[[Any], AbstractAsyncContextManager[Holder]],
+        migrations: Path | None = None,
+    ) -> ServiceKind[Holder]:
+        """Match the contract's promises with the handlers in `routes`; each is served exactly once."""
+        promised = Contract.of(contract)
+        handlers: dict[str, Handler] = {}
+        for handler in vars(routes).values():
+            for promise in getattr(handler, "__serves__", ()):
+                if promise.name in handlers and handlers[promise.name] is not handler:
+                    raise TypeError(f"{promise.name} is served twice")
+                handlers[promise.name] = cast("Handler", handler)
+        names = {call.name for call in promised.calls} | {route.name for route in promised.routes}
+        if names != handlers.keys():
+            missing, extra = sorted(names - handlers.keys()), sorted(handlers.keys() - names)
+            raise TypeError(f"{promised.service}: promised but not served {missing}, served but not promised {extra}")
+        return cls(contract=promised, handlers=handlers, open=open_, migrations=migrations)
+
+
+class Serving(Generic[Holder]):
+    """A running service: checks who calls, sets the request, calls the handler."""
+
+    def __init__(self, kind: ServiceKind[Holder], holder: Holder) -> None:
+        self.kind = kind
+        self.holder = holder
+        self.promises: dict[str, Call[Any, Any]] = {call.name: call for call in kind.contract.calls}
+        self.routes: dict[str, Route[Any, Any]] = {route.name: route for route in kind.contract.routes}
+        self.promises.update({route.name: route.call for route in kind.contract.routes})
+
+    @property
+    def name(self) -> str:
+        return self.kind.name
+
+    async def answer(self, name: str, ask: Any, request: Request) -> Any:
+        """Answer one call. Raises the contract's refusals; `Forbidden` if the caller is not listed."""
+        promise = self.promises[name]
+        if request.caller not in promise.callers:
+            raise Forbidden(f"{name} does not list {request.caller!r} among its callers.", service=self.name)
+        began = time.perf_counter()
+        outcome: metrics.Outcome = "fault"
+        try:
+            with answering(request), tracing.span(name, caller=request.caller):
+                answer = await self.kind.handlers[name](self.holder, request.viewer, ask)
+            outcome = "ok"
+        except Replayed as replayed:
+            outcome = "ok"
+            return replayed.served
+        except Unavailable:
+            outcome = "unreachable"
+            raise
+        except Refusal:
+            outcome = "refused"
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            metrics.call_made(caller=request.caller, call=name, outcome=outcome, seconds=seconds)
+        route = self.routes.get(name)
+        return answer if route is None else served(route, answer)

@@ -1,0 +1,311 @@
+"""One service's PostgreSQL database: a pool that reads, a pool that writes, and the handle that alone can write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final, TypeAlias, TypeVar
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from tidings.platform import logs, tracing
+from tidings.platform.clock import now_ms
+from tidings.platform.contract import (
+    Busy,
+    Event,
+    InFlight,
+    KeyReused,
+    Reply,
+    Route,
+    Served,
+    Unavailable,
+    Value,
+)
+from tidings.platform.ids import uuid7
+from tidings.platform.request import Idempotency, current, writing
+from tidings.platform.service import Replayed, served
+
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+log = logs.get_logger("storage")
+
+KEPT: Final = timedelta(hours=24)  # how long an Idempotency-Key is remembered
+
+LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TransactionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TooManyConnectionsError,
+)
+CONTENDED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+class Fence(msgspec.Struct, frozen=True):
+    """A subject's row in `subject_fence`, locked: whether they may write or be written to, and their version."""
+
+    state: str
+    version: int
+    last_ms: int
+
+
+class Write:
+    """An open transaction. It takes fences, raises versions, announces events and records the answer.
+
+    A store's own handle extends it. It dies with its block: nothing can be written afterwards.
+    """
+
+    def __init__(self, connection: Connection, idempotency: Idempotency | None) -> None:
+        self._connection: Connection | None = connection
+        self._idempotency = idempotency
+        self._announced: list[tuple[UUID, str, UUID, int, str, str | None]] = []
+        self._answer: Served | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The transaction's connection. A fault once the block has ended."""
+        if self._connection is None:
+            raise RuntimeError("this write has ended; open a new one")
+        return self._connection
+
+    async def fence(self, own: Iterable[UUID], others: Iterable[UUID] = ()) -> dict[UUID, Fence]:
+        """Lock the fences of those whose version will rise (`own`), and hold `others` still.
+
+        Rows that do not exist are made first: a lock on a row that is not there locks nothing. In key order,
+        so that two writers never wait for each other.
+        """
+        exclusive = set(own)
+        shared = set(others) - exclusive
+        subjects = sorted(exclusive | shared)
+        if not subjects:
+            return {}
+        await self.connection.execute(
+            "INSERT INTO subject_fence (user_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING", subjects
+        )
+        if not shared:  # one statement locks them in key order
+            rows = await self.connection.fetch(
+                "SELECT user_id, state, version, last_ms FROM subject_fence"
+                " WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE",
+                subjects,
+            )
+            return {row[0]: Fence(row[1], row[2], row[3]) for row in rows}
+        fences: dict[UUID, Fence] = {}
+        for subject in subjects:
+            strength = "FOR NO KEY UPDATE" if subject in exclusive else "FOR SHARE"
+            row = await self.connection.fetchrow(
+                "SELECT state, version, last_ms FROM subject_fence WHERE user_id = $1 " + strength, subject
+            )
+            if row is not None:
+                fences[subject] = Fence(row[0], row[1], row[2])
+        return fences
+
+    async def bump(self, subjects: Iterable[UUID]) -> dict[UUID, int]:
+        """Raise the version of each subject by one; their fences must be held exclusively. The new versions."""
+        rows = await self.connection.fetch(
+            "UPDATE subject_fence SET version = version + 1 WHERE user_id = ANY($1::uuid[])"
+            " RETURNING user_id, version",
+            list(subjects),
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def announce(self, event: Event, *, subject: UUID, version: int, body: Value) -> None:
+        """Write the outbox row of what happened, in this very commit."""
+        if not isinstance(body, event.body):
+            raise TypeError(f"{event.name} carries {event.body.__name__}, not {type(body).__name__}")
+        self._announced.append(
+            (
+                uuid7(now_ms()),
+                event.name,
+                subject,
+                version,
+                msgspec.json.encode(body).decode(),
+                tracing.traceparent(),
+            )
+        )
+
+    def answers(self, route: Route[Any, Any], reply: Any) -> None:
+        """Keep the answer under the request's Idempotency-Key, if it has one."""
+        self._answer = served(route, reply)
+
+    async def _claim(self) -> None:
+        """Take the Idempotency-Key, or give back what was answered under it."""
+        claim = self._idempotency
+        if claim is None:
+            return
+        try:
+            taken = await self.connection.fetchval(
+                "INSERT INTO idempotency (scope, key, fingerprint) VALUES ($1, $2, $3)"
+                " ON CONFLICT (scope, key) DO UPDATE SET fingerprint = $3, status = NULL, created_at = now()"
+                " WHERE idempotency.created_at < now() - $4::interval RETURNING true",
+                claim.scope,
+                claim.key,
+                claim.fingerprint,
+                KEPT,
+            )
+        except asyncpg.LockNotAvailableError as error:
+            raise InFlight("A request with this Idempotency-Key is still at work.", retry_after=1) from error
+        if taken:
+            return
+        row = await self.connection.fetchrow(
+            "SELECT fingerprint, reply FROM idempotency WHERE scope = $1 AND key = $2", claim.scope, claim.key
+        )
+        if row is None:
+            raise InFlight("A request with this Idempotency-Key is still at work.", retry_after=1)
+        if row[0] != claim.fingerprint:
+            raise KeyReused("This Idempotency-Key was used for another request. Take a new one.")
+        raise Replayed(msgspec.json.decode(row[1], type=Served))
+
+    async def _finish(self) -> None:
+        """The last statements before the commit: outbox rows, and the answer under its key."""
+        if self._announced:
+            await self.connection.execute(
+                "INSERT INTO outbox (id, event, subject, version, body, trace) SELECT * FROM"
+                " unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::jsonb[], $6::text[])",
+                *(list(column) for column in zip(*self._announced, strict=True)),
+            )
+        if self._idempotency is not None:
+            if self._answer is None:
+                raise RuntimeError("a request with an Idempotency-Key was committed without its answer")
+            await self.connection.execute(
+                "UPDATE idempotency SET status = $3, reply = $4 WHERE scope = $1 AND key = $2",
+                self._idempotency.scope,
+                self._idempotency.key,
+                self._answer.status,
+                msgspec.json.encode(self._answer),
+            )
+
+    def _die(self) -> None:
+        self._connection = None
+
+
+Handle = TypeVar("Handle", bound=Write)
+
+
+class Database:
+    """Reads and writes have pools of their own, so that waiting writers never starve readers."""
+
+    def __init__(self, service: str, readers: asyncpg.Pool, writers: asyncpg.Pool) -> None:
+        self.service = service
+        self.readers = readers
+        self.writers = writers
+
+    @classmethod
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        service: str,
+        readers: int,
+        writers: int,
+        lock_timeout_ms: int,
+        transaction_timeout_ms: int,
+    ) -> Database:
+        """Connect. One connection each at first; more as they are needed."""
+        common = {"application_name": f"tidings-{service}", "timezone": "UTC", "jit": "off"}
+        reading = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=readers,
+            init=_types,
+            server_settings={**common, "default_transaction_read_only": "on", "statement_timeout": "10000"},
+        )
+        writing_pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=writers,
+            init=_types,
+            server_settings={
+                **common,
+                "lock_timeout": str(lock_timeout_ms),
+                "transaction_timeout": str(transaction_timeout_ms),
+            },
+        )
+        return cls(service, reading, writing_pool)
+
+    async def close(self) -> None:
+        """Give the connections back; a statement that still runs is cut after two seconds."""
+        for pool in (self.readers, self.writers):
+            try:
+                async with asyncio.timeout(2):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+    async def ready(self) -> None:
+        """`Unavailable` unless the database answers."""
+        await self.fetch("SELECT 1")
+
+    async def fetch(self, query: str, *values: Any) -> list[asyncpg.Record]:
+        """Read rows outside of any write."""
+        try:
+            return await self.readers.fetch(query, *values)
+        except LOST as error:
+            raise self._unavailable(error) from error
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """Several reads of one moment (repeatable read)."""
+        try:
+            async with (
+                self.readers.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                yield connection
+        except LOST as error:
+            raise self._unavailable(error) from error
+
+    @asynccontextmanager
+    async def write(self, handle: type[Handle], *, timeout_ms: int | None = None) -> AsyncIterator[Handle]:
+        """One transaction. The commit happens when the block ends; a refusal or a fault rolls it back.
+
+        Raises `Busy` when another writer holds what this one needs, `Unavailable` when the database is away:
+        then a commit may or may not have happened, and a retry under the same Idempotency-Key settles it.
+        """
+        idempotency = current().idempotency
+        try:
+            async with self.writers.acquire() as connection:
+                with writing(self.service):
+                    write = handle(connection, idempotency)
+                    try:
+                        async with connection.transaction():
+                            if timeout_ms is not None:
+                                await connection.execute(f"SET LOCAL transaction_timeout = {int(timeout_ms)}")
+                            await write._claim()
+                            yield write
+                            await write._finish()
+                    finally:
+                        write._die()
+        except CONTENDED as error:
+            raise Busy("Another change is under way there. Try again.", retry_after=1, service=self.service) from error
+        except asyncpg.DiskFullError as error:
+            raise Unavailable(
+                f"{self.service} has no space left to write; its operator must make room.",
+                service=self.service,
+                retry_after=60,
+            ) from error
+        except LOST as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: BaseException) -> Unavailable:
+        log.warning("database_away", service=self.service, error=repr(error))
+        return Unavailable(
+            f"{self.service} cannot reach its database. Try again.", service=self.service, retry_after=1
+        )
+
+
+def rows_of(values: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
+    """Rows as the columns that `unnest` takes."""
+    return tuple(list(column) for column in zip(*values, strict=True))
+
+
+async def _types(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """JSON stays text here: it is decoded where its shape is known, or spliced as it is."""
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=str, format="text")

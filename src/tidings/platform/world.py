@@ -1,0 +1,119 @@
+"""The other services as one service sees them: in this process, in this process but encoded, or over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from tidings.platform import tracing
+from tidings.platform.contract import Call, Forbidden, Unavailable
+from tidings.platform.http import wire
+from tidings.platform.points import NoPoints, Points, Reached
+from tidings.platform.request import Request, current, refuse_remote
+from tidings.platform.service import Serving
+from tidings.platform.trust import KeyRing
+
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
+
+
+class Link(Protocol):
+    """A way to one service."""
+
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
+        """The answer. Raises the contract's refusals, and `Unavailable` if the service can't be reached."""
+        ...
+
+
+@dataclass(slots=True)
+class Near:
+    """The service runs in this process: a call is a plain await."""
+
+    serving: Serving[Any]
+
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
+        return await self.serving.answer(call.name, ask, request)
+
+
+@dataclass(slots=True)
+class Encoded:
+    """The service runs in this process, but everything is signed, encoded and decoded as if it did not."""
+
+    serving: Serving[Any]
+    mine: KeyRing
+    theirs: KeyRing
+
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
+        parcel = wire.pack(call, ask, request, self.mine)
+        status, body = await wire.receive(self.serving, self.theirs, call.name, parcel)
+        return wire.unpack(call, status, body)
+
+
+class World:
+    """All that one service can reach."""
+
+    def __init__(
+        self,
+        name: str,
+        links: Mapping[str, Link],
+        *,
+        deadline: float,
+        points: Points | None = None,
+        repeat_safe: bool = False,
+    ) -> None:
+        self.name = name
+        self._links = links
+        self._deadline = deadline
+        self._points = points or NoPoints()
+        self._watched = not isinstance(self._points, NoPoints)
+        self._repeat_safe = repeat_safe
+
+    async def call(self, call: Call[Ask, Answer], ask: Ask, *, request: Request | None = None) -> Answer:
+        """Ask another service, on behalf of the request being answered.
+
+        Raises the contract's refusals, and `Unavailable` (with `service`) if there is no answer in time.
+        """
+        if self.name not in call.callers:
+            raise Forbidden(f"{call.name} does not list {self.name!r} among its callers.", service=call.service)
+        refuse_remote(call.name)
+        asked = request or current()
+        now = time.monotonic()
+        onward = Request(
+            viewer=asked.viewer,
+            caller=self.name,
+            deadline=min(asked.deadline, now + (call.deadline or self._deadline)),
+            idempotency=asked.idempotency if self.name == "edge" else None,
+            if_match=asked.if_match if self.name == "edge" else None,
+        )
+        with tracing.span("call " + call.name, kind="client") as span:
+            await self._reach("before", call, onward, span.context.trace_id)
+            answer: Answer = await self._send(call, ask, onward)
+            if call.safe and self._repeat_safe:
+                answer = await self._send(call, ask, onward)
+            await self._reach("after", call, onward, span.context.trace_id)
+        return answer
+
+    async def _send(self, call: Call[Any, Any], ask: Any, onward: Request) -> Any:
+        link = self._links.get(call.service)
+        if link is None:
+            raise Unavailable(f"No topology says where {call.service} is.", service=call.service)
+        try:
+            async with asyncio.timeout(onward.remaining()):
+                return await link.send(call, ask, onward)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"{call.service} did not answer in time. Try again.", service=call.service, retry_after=1
+            ) from error
+
+    async def _reach(self, when: str, call: Call[Any, Any], onward: Request, trace: str) -> None:
+        if not self._watched:
+            return
+        verdict = await self._points.reach(
+            Reached(f"{when} {call.name}", self.name, trace, str(onward.viewer.user_id or ""))
+        )
+        if verdict != "go":
+            raise Unavailable(f"{call.service} did not answer in time. Try again.", service=call.service, retry_after=1)
+
