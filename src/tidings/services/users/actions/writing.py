@@ -1,0 +1,119 @@
+"""What the writes of users share: the fence of one person, what happened to them, and the audit log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from tidings.contracts.users import (
+    HandleTaken,
+    OneTimeLink,
+    Profile,
+    Role,
+    UserChanged,
+    UserId,
+    WeakPassword,
+    joined,
+    signed_out,
+)
+from tidings.platform import logs
+from tidings.platform.clock import now_ms
+from tidings.platform.contract import Event, FieldError, Invalid, NotFound
+from tidings.platform.ids import uuid7
+from tidings.platform.request import Viewer
+from tidings.services.users.codes import Codes
+from tidings.services.users.passwords import is_weak
+from tidings.services.users.rules import instant, search_entries, tidy_name
+from tidings.services.users.store.port import AccountRow, LinkRow, NewAccount, UsersWrite
+from tidings.services.users.views import as_profile
+
+audit = logs.get_logger("audit")
+
+
+async def fenced(write: UsersWrite, user_id: UserId) -> AccountRow | None:
+    """Take the person's fence, and read their account under it. None if it is gone."""
+    fences = await write.fence([user_id])
+    if fences[user_id].state != "live":
+        return None
+    return (await write.by_ids([user_id])).get(user_id)
+
+
+async def happened(write: UsersWrite, event: Event, user_id: UserId) -> int:
+    """Raise the person's version and announce the event with it. Every event has a version of its own."""
+    version = (await write.bump([user_id]))[user_id]
+    write.announce(event, subject=user_id, version=version, body=UserChanged(user_id=user_id, version=version))
+    return version
+
+
+async def end_every_session(write: UsersWrite, user_id: UserId) -> None:
+    """And every link that would open a new one."""
+    await write.drop_links(user_id)
+    if await write.end_sessions(user_id):
+        await happened(write, signed_out, user_id)
+
+
+def new_account(
+    *, handle: str, name: str, role: Role, created_at: datetime, password_hash: str | None
+) -> NewAccount:
+    """With an id of its own."""
+    tidy = checked_name(name)
+    return NewAccount(
+        id=UserId(uuid7(now_ms())),
+        handle=handle,
+        name=tidy,
+        bio="",
+        role=role,
+        created_at=created_at,
+        password_hash=password_hash,
+        entries=search_entries(handle, tidy),
+    )
+
+
+async def enrol(write: UsersWrite, codes: Codes, account: NewAccount) -> Profile:
+    """Make one account. `HandleTaken` if somebody has the handle, or had it lately."""
+    await write.fence([account.id])
+    made = await write.add([account])
+    # After the insert: a deletion that we waited for has reserved the handle by now.
+    if not made or await write.reserved([codes.handle(account.handle)]):
+        raise handle_taken(account.handle)
+    await happened(write, joined, account.id)
+    return as_profile((await write.by_ids([account.id]))[account.id], privately=True)
+
+
+def handle_taken(handle: str) -> HandleTaken:
+    return HandleTaken(f"The handle {handle} is taken. Choose another.", errors=(FieldError("/handle", "taken"),))
+
+
+def checked_name(name: str) -> str:
+    """The name as it is kept. `Invalid` if nothing of it can be seen."""
+    tidy = tidy_name(name)
+    if not tidy:
+        raise Invalid(
+            "A name needs a letter, a digit or a sign.", errors=(FieldError("/name", "nothing to see in it"),)
+        )
+    return tidy
+
+
+def check_password(password: str, *own: str, pointer: str = "/password") -> None:
+    """`WeakPassword` if attackers try it early; `own` are the person's handle and name."""
+    if is_weak(password, *own):
+        raise WeakPassword(
+            "That password stands in lists of leaked ones, or is easily guessed. Choose another.",
+            errors=(FieldError(pointer, "known to attackers"),),
+        )
+
+
+def for_administrators(viewer: Viewer, what: str, subject: UUID) -> None:
+    """`NotFound` for everybody else, and an entry in the audit log."""
+    if viewer.role != "administrator":
+        audit.warning("refused", action=what, actor=str(viewer.user_id), subject=str(subject))
+        raise NotFound("There is no such thing here.")
+
+
+def audited(viewer: Viewer, what: str, subject: UUID | None = None) -> None:
+    """Write down what an administrator or the operator has done."""
+    audit.info(what, actor=str(viewer.user_id or viewer.role), subject=str(subject) if subject else None)
+
+
+def one_time_link(path: str, secret: str, link: LinkRow) -> OneTimeLink:
+    return OneTimeLink(path=path, secret=secret, expires_at=instant(link.expires_at))

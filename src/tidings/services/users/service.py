@@ -1,0 +1,64 @@
+"""users, assembled: what it holds, serves and owns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidings.contracts import users as contract
+from tidings.platform.cursors import Cursors
+from tidings.platform.process import Resources
+from tidings.platform.service import ServiceKind
+from tidings.platform.settings import Settings
+from tidings.platform.world import World
+from tidings.services.users import routes
+from tidings.services.users.codes import Codes
+from tidings.services.users.passwords import Passwords
+from tidings.services.users.store.port import UsersStore
+from tidings.services.users.store.postgres import open_postgres
+
+OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[UsersStore]]
+
+
+@dataclass(slots=True)
+class Users:
+    """A running users service."""
+
+    world: World
+    store: UsersStore
+    cursors: Cursors
+    passwords: Passwords
+    codes: Codes
+    settings: Settings
+
+    async def ready(self) -> None:
+        """`Unavailable` unless its own store answers."""
+        await self.store.ready()
+
+
+@asynccontextmanager
+async def open_users(resources: Resources, open_store: OpenStore = open_postgres) -> AsyncIterator[Users]:
+    """Start users; stop it when the block ends."""
+    if resources.dsn is None:
+        raise ValueError("users needs a database; the topology names none")
+    settings = resources.settings
+    passwords = Passwords(
+        memory_kib=settings.argon2_memory_kib, time=settings.argon2_time, threads=settings.argon2_threads
+    )
+    try:
+        async with open_store(resources.dsn, settings) as store:
+            yield Users(
+                world=resources.world,
+                store=store,
+                cursors=resources.cursors(),
+                passwords=passwords,
+                codes=Codes(resources.secret),
+                settings=settings,
+            )
+    finally:
+        passwords.close()
+
+
+users = ServiceKind.of(contract, routes, open_users, Path(__file__).parent / "migrations")

@@ -1,0 +1,198 @@
+"""What users needs of a store: rows, reads outside of a write, and the handle that alone can write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from tidings.contracts.users import Role, SessionId, UserId
+from tidings.platform.contract import Event, Route, Value
+from tidings.platform.storage.postgres import Fence
+
+Purpose = Literal["set_up", "reset", "sign_in"]
+
+
+class AccountRow(msgspec.Struct, frozen=True):
+    """A live account."""
+
+    id: UserId
+    handle: str
+    name: str
+    bio: str
+    role: Role
+    suspended: bool
+    version: int  # its fence's, when it last changed
+    created_at: datetime
+    password_hash: str | None
+
+
+class NewAccount(msgspec.Struct, frozen=True):
+    """An account to be made; `entries` are the texts by whose beginning it is found."""
+
+    id: UserId
+    handle: str
+    name: str
+    bio: str
+    role: Role
+    created_at: datetime
+    password_hash: str | None
+    entries: tuple[str, ...]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """An account that a search met, and the entry by which: the place to go on from."""
+
+    entry: str
+    account: AccountRow
+
+
+class SessionRow(msgspec.Struct, frozen=True):
+    id: SessionId
+    user_id: UserId
+    label: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds a token."""
+
+    user_id: UserId
+    role: Role
+    session_id: SessionId
+
+
+class LinkRow(msgspec.Struct, frozen=True):
+    purpose: Purpose
+    user_id: UserId | None
+    expires_at: datetime
+
+
+class InviteRow(msgspec.Struct, frozen=True):
+    id: UUID
+    expires_at: datetime
+    used: bool
+
+
+class PreferencesRow(msgspec.Struct, frozen=True):
+    version: int
+    preferences: str  # JSON
+
+
+class UsersWrite(Protocol):
+    """An open transaction."""
+
+    async def fence(self, own: Iterable[UUID], others: Iterable[UUID] = ()) -> dict[UUID, Fence]: ...
+
+    async def bump(self, subjects: Iterable[UUID]) -> dict[UUID, int]: ...
+
+    def announce(self, event: Event, *, subject: UUID, version: int, body: Value) -> None: ...
+
+    def answers(self, route: Route[Any, Any], reply: Any) -> None: ...
+
+    async def by_ids(self, ids: Sequence[UserId]) -> dict[UserId, AccountRow]: ...
+
+    async def known(self, ids: Sequence[UserId]) -> set[UserId]:
+        """Which ids are taken, also by deleted accounts."""
+        ...
+
+    async def add(self, accounts: Sequence[NewAccount]) -> set[UserId]:
+        """Make accounts, at version 1; those whose handle is taken are not made. Who was."""
+        ...
+
+    async def reserved(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Which of these handles, as keyed digests, a deleted account had lately."""
+        ...
+
+    async def change_profile(self, user_id: UserId, name: str, bio: str, version: int) -> None: ...
+
+    async def change_entries(self, user_id: UserId, entries: Sequence[str]) -> None: ...
+
+    async def change_password(self, user_id: UserId, password_hash: str) -> None: ...
+
+    async def change_role(self, user_id: UserId, role: Role, version: int) -> None: ...
+
+    async def change_suspension(self, user_id: UserId, suspended: bool, version: int) -> None: ...
+
+    async def erase(self, user_id: UserId, version: int, *, reserve: bytes, until: datetime) -> None:
+        """Leave the tombstone alone, and its handle's digest until it is free again."""
+        ...
+
+    async def hold_administrators(self) -> set[UserId]:
+        """Lock the administrators who are not suspended; fences come before."""
+        ...
+
+    async def hold_set_up(self) -> None:
+        """One at a time, until the transaction ends."""
+        ...
+
+    async def preferences(self, user_id: UserId) -> PreferencesRow | None: ...
+
+    async def replace_preferences(self, user_id: UserId, row: PreferencesRow) -> None: ...
+
+    async def add_session(self, session: SessionRow, digest: bytes) -> None: ...
+
+    async def session(self, user_id: UserId, session_id: SessionId) -> SessionRow | None: ...
+
+    async def end_session(self, user_id: UserId, session_id: SessionId) -> bool: ...
+
+    async def end_sessions(self, user_id: UserId) -> int: ...
+
+    async def add_link(self, digest: bytes, link: LinkRow) -> None: ...
+
+    async def take_link(self, digest: bytes, purpose: Purpose) -> LinkRow | None:
+        """Use it up. None if it was used, has expired or never was."""
+        ...
+
+    async def drop_links(self, user_id: UserId) -> None: ...
+
+    async def drop_set_up_links(self) -> None: ...
+
+    async def add_invite(self, invite: InviteRow, digest: bytes, maker: UserId | None) -> None: ...
+
+    async def take_invite(self, digest: bytes) -> bool:
+        """Use it up. False unless it is open and its maker is in good standing."""
+        ...
+
+    async def drop_invite(self, invite_id: UUID, maker: UserId) -> bool: ...
+
+
+class UsersStore(Protocol):
+    """Reads, and the way to a write."""
+
+    async def ready(self) -> None: ...
+
+    def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[UsersWrite]: ...
+
+    async def by_ids(self, ids: Sequence[UserId]) -> Mapping[UserId, AccountRow]:
+        """Live accounts, the suspended too."""
+        ...
+
+    async def by_handle(self, handle: str) -> AccountRow | None: ...
+
+    async def after_handle(self, handle: str, limit: int) -> list[AccountRow]: ...
+
+    async def count(self) -> int: ...
+
+    async def found_after(
+        self, prefix: str, after: tuple[str, UserId], limit: int, *, suspended: bool
+    ) -> list[Found]:
+        """Accounts with an entry that begins with `prefix`, each at its first such entry, in entry order."""
+        ...
+
+    async def holder(self, digest: bytes) -> Holder | None:
+        """Who holds the token, unless it has expired or its account is suspended."""
+        ...
+
+    async def sessions(self, user_id: UserId) -> list[SessionRow]: ...
+
+    async def link(self, digest: bytes, purpose: Purpose) -> LinkRow | None: ...
+
+    async def invites(self, maker: UserId) -> list[InviteRow]: ...
+
+    async def preferences(self, user_id: UserId) -> PreferencesRow | None: ...

@@ -1,0 +1,195 @@
+"""Reads: cards and profiles, search, sessions, invites, and who holds a token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+
+from tidings.contracts import friends
+from tidings.contracts.users import (
+    Account,
+    Accounts,
+    ByIds,
+    FindUsers,
+    Invite,
+    Invites,
+    Preferences,
+    Profile,
+    Session,
+    Sessions,
+    SignedIn,
+    UserCard,
+    UserId,
+    Users,
+)
+from tidings.platform.contract import FieldError, Invalid, NotFound, Reply, Unauthenticated
+from tidings.platform.cursors import Cursors
+from tidings.platform.request import Viewer
+from tidings.platform.world import World
+from tidings.services.users import avatar
+from tidings.services.users.codes import Codes
+from tidings.services.users.rules import folded, instant
+from tidings.services.users.store.port import AccountRow, Found, InviteRow, UsersStore
+
+FIRST = UserId(UUID(int=0))
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """The last person shown, by the entry that found them."""
+
+    entry: str
+    user_id: UserId
+
+
+async def cards(store: UsersStore, ids: Sequence[UserId]) -> dict[UserId, UserCard]:
+    """Live people only: the deleted, the suspended and the unknown are absent alike."""
+    accounts = await store.by_ids(ids)
+    return {user_id: as_card(account) for user_id, account in accounts.items() if not account.suspended}
+
+
+async def profile(store: UsersStore, world: World, viewer: Viewer, user_id: UserId) -> Reply[Profile]:
+    """A person's page. `NotFound` if they are gone, or there is a block between the two."""
+    accounts = await _shown(world, viewer, await store.by_ids([user_id]))
+    if user_id not in accounts:
+        raise NotFound("There is no such person here.")
+    privately = viewer.user_id == user_id or viewer.role == "administrator"
+    return Reply(as_profile(accounts[user_id], privately=privately), version=accounts[user_id].version)
+
+
+async def find(store: UsersStore, world: World, cursors: Cursors, viewer: Viewer, ask: FindUsers) -> Reply[Users]:
+    """People by exactly one of ids, handle and the beginning of a name."""
+    given = [name for name in ("ids", "handle", "q") if getattr(ask, name) is not None]
+    if len(given) != 1:
+        errors = tuple(FieldError(f"?{name}", "one of ids, handle and q") for name in given or ["ids"])
+        raise Invalid("Say whom to find by exactly one of ids, handle and q.", errors=errors)
+    if ask.q is not None:
+        return await _search(store, world, cursors, viewer, ask)
+    if ask.ids is not None:
+        accounts = await store.by_ids(ask.ids)
+    else:
+        account = await store.by_handle(ask.handle or "")
+        accounts = {account.id: account} if account else {}
+    shown = await _shown(world, viewer, accounts)
+    wanted = dict.fromkeys(ask.ids or shown)
+    return Reply(Users(users=[as_card(shown[user_id]) for user_id in wanted if user_id in shown]))
+
+
+async def whois(store: UsersStore, digest: bytes) -> SignedIn:
+    """Who holds a token. `Unauthenticated` if it opens nothing."""
+    holder = await store.holder(digest)
+    if holder is None:
+        raise Unauthenticated("This token is unknown, expired or revoked. Sign in again.")
+    return SignedIn(user_id=holder.user_id, role=holder.role, session_id=holder.session_id)
+
+
+async def preferences(store: UsersStore, user_id: UserId) -> Reply[Preferences]:
+    row = await store.preferences(user_id)
+    if row is None:
+        return Reply(Preferences(), version=0)
+    return Reply(msgspec.json.decode(row.preferences, type=Preferences), version=row.version)
+
+
+async def sessions(store: UsersStore, viewer: Viewer) -> Sessions:
+    """One's own, newest first."""
+    rows = await store.sessions(UserId(viewer.known))
+    return Sessions(
+        sessions=[
+            Session(
+                id=row.id,
+                label=row.label,
+                created_at=instant(row.created_at),
+                expires_at=instant(row.expires_at),
+                current=row.id == viewer.session_id,
+            )
+            for row in rows
+        ]
+    )
+
+
+async def invites(store: UsersStore, codes: Codes, viewer: Viewer) -> Invites:
+    """One's own, newest first, with their codes."""
+    return Invites(invites=[as_invite(row, codes) for row in await store.invites(UserId(viewer.known))])
+
+
+async def accounts(store: UsersStore, after: str, limit: int) -> Accounts:
+    """For the operator."""
+    rows = await store.after_handle(after, max(1, min(limit, 1000)))
+    return Accounts(accounts=[as_account(row) for row in rows], total=await store.count())
+
+
+def as_card(account: AccountRow) -> UserCard:
+    return UserCard(id=account.id, handle=account.handle, name=account.name, avatar=avatar.path(account.id))
+
+
+def as_profile(account: AccountRow, *, privately: bool) -> Profile:
+    """`privately`: for oneself and for administrators."""
+    shown = Profile(
+        id=account.id,
+        handle=account.handle,
+        name=account.name,
+        bio=account.bio,
+        avatar=avatar.path(account.id),
+        created_at=instant(account.created_at),
+    )
+    if not privately:
+        return shown
+    return msgspec.structs.replace(shown, role=account.role, suspended=account.suspended)
+
+
+def as_account(account: AccountRow) -> Account:
+    return Account(
+        id=account.id,
+        handle=account.handle,
+        name=account.name,
+        role=account.role,
+        suspended=account.suspended,
+        created_at=instant(account.created_at),
+    )
+
+
+def as_invite(row: InviteRow, codes: Codes) -> Invite:
+    return Invite(id=row.id, code=codes.invite(row.id), expires_at=instant(row.expires_at), used=row.used)
+
+
+async def _search(
+    store: UsersStore, world: World, cursors: Cursors, viewer: Viewer, ask: FindUsers
+) -> Reply[Users]:
+    prefix = folded(ask.q or "")
+    if not prefix:  # nothing but signs
+        return Reply(Users(users=[]))
+    of, after = f"find {prefix}", ("", FIRST)
+    if ask.cursor is not None:
+        place = cursors.open(ask.cursor, Place, asker=viewer.user_id, of=of)
+        after = (place.entry, place.user_id)
+    visible: list[Found] = []
+    # A page is filled up: one that is short would tell that somebody on it has blocked the asker.
+    while len(visible) <= ask.limit:
+        met = await store.found_after(prefix, after, ask.limit + 1, suspended=viewer.role == "administrator")
+        shown = await _shown(world, viewer, {one.account.id: one.account for one in met})
+        visible += [one for one in met if one.account.id in shown]
+        if len(met) <= ask.limit:
+            break
+        after = (met[-1].entry, met[-1].account.id)
+    page = visible[: ask.limit]
+    users = [as_card(one.account) for one in page]
+    if len(visible) <= ask.limit:
+        return Reply(Users(users=users))
+    last = Place(page[-1].entry, page[-1].account.id)
+    following = cursors.seal(last, asker=viewer.user_id, of=of)
+    query = "?" + urlencode({"q": ask.q, "limit": ask.limit, "cursor": following})
+    return Reply(Users(users=users, next_cursor=following), links=(("next", query),))
+
+
+async def _shown(world: World, viewer: Viewer, accounts: Mapping[UserId, AccountRow]) -> dict[UserId, AccountRow]:
+    """Those whom the viewer may see. One call to friends, none if there is only oneself."""
+    administers = viewer.role == "administrator"
+    kept = {user_id: one for user_id, one in accounts.items() if administers or not one.suspended}
+    others = [user_id for user_id in kept if user_id != viewer.user_id]
+    if not others:
+        return kept
+    relations = await world.call(friends.relations, ByIds(ids=others))
+    blocked = {user_id for user_id, relation in relations.items() if relation.blocked}
+    return {user_id: one for user_id, one in kept.items() if user_id not in blocked}
