@@ -18,7 +18,7 @@ async def postgres() -> AsyncIterator[EmbeddedPostgres]:
     """A real server of this run's own, empty at first."""
     folder = Path(tempfile.mkdtemp(prefix="tidings-test-"))
     folder.chmod(0o711)
-    server = EmbeddedPostgres(folder / "postgres", folder / "run", secrets.token_urlsafe(16))
+    server = EmbeddedPostgres(folder / "postgres", socket=folder / "run", password=secrets.token_urlsafe(16))
     await server.start()
     yield server
     await server.stop()

@@ -150,6 +150,25 @@ async def test_kill_9_of_the_postmaster_is_noticed_and_mended(postgres: Embedded
         await busy
 
 
+async def test_a_backend_that_outlives_kill_9_does_not_stop_the_next_start(postgres: EmbeddedPostgres) -> None:
+    await postgres.start()
+    notes = await postgres.provision("notes", "pw-notes")
+    busy = asyncio.ensure_future(run(notes, "do $$ begin loop end loop; end $$"))  # never looks for its postmaster
+    await asyncio.sleep(0.1)
+    noticed = asyncio.ensure_future(postgres.died())
+    assert postgres.pid is not None
+    os.kill(postgres.pid, signal.SIGKILL)
+    await noticed
+    other = at(postgres.data.parent)
+    try:
+        await other.start()
+        assert await kept(other) == "kept"
+    finally:
+        await other.stop()
+    with pytest.raises((OSError, asyncpg.PostgresError)):
+        await busy
+
+
 async def test_a_wanted_stop_is_no_death(postgres: EmbeddedPostgres) -> None:
     await postgres.start()
     watching = asyncio.ensure_future(postgres.died())
@@ -195,6 +214,8 @@ async def test_a_server_that_was_left_behind_is_stopped_first(postgres: Embedded
         await other.start()
         assert other.pid != left_behind
         assert await kept(other) == "kept"
+        # Asked, not killed: it wrote its checkpoint, and no recovery was needed.
+        assert "not properly shut down" not in postgres.log.read_text()
     finally:
         await other.stop()
 

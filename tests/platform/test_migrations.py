@@ -11,7 +11,7 @@ import pytest
 
 from tidings.platform.data_directory import ExitCode, StartRefused
 from tidings.platform.engines.postgres import EmbeddedPostgres
-from tidings.platform.storage.migrations import ServiceDatabase, ensure_schema, ensure_schemas
+from tidings.platform.storage.migrations import MIGRATION_LOCK, ServiceDatabase, ensure_schema, ensure_schemas
 
 FOUNDATION = """
 from alembic import op
@@ -108,6 +108,24 @@ async def test_several_services_and_two_runners_at_once(server: EmbeddedPostgres
     both = await asyncio.gather(ensure_schemas(databases), ensure_schemas(databases))
     assert [state["one"].revision for state in both] == ["0001", "0001"]
     assert [state["two"].revision for state in both] == ["0001", "0001"]
+
+
+async def test_a_second_runner_waits_for_the_first(server: EmbeddedPostgres, first: Path) -> None:
+    dsn = await server.provision("locked", "pw")
+    runner = await asyncpg.connect(dsn)
+    try:
+        await runner.execute(f"select pg_advisory_lock({MIGRATION_LOCK})")
+        second_runner = asyncio.ensure_future(ensure_schema(dsn, service="locked", migrations=first))
+        async with asyncio.timeout(20):
+            while not await runner.fetchval(
+                "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+            ):
+                assert not second_runner.done(), "it did not wait"
+                await asyncio.sleep(0.02)
+        assert "outbox" not in await tables(dsn)
+    finally:
+        await runner.close()
+    assert (await second_runner).upgraded
 
 
 def test_the_server_never_holds_sqlalchemy() -> None:

@@ -10,6 +10,9 @@ from msgspec import Meta
 from tidings.contracts.users import Cursor, UserCard
 from tidings.platform.contract import BadCursor, Invalid, Route, Unavailable, Value
 
+# A contracts.messages.Message, already encoded: it is spliced into the answer and never decoded.
+MessageJson = Annotated[msgspec.Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/Message"})]
+
 
 class Omitted(Value, frozen=True):
     """How much is left out, and why: `gone` (deleted, suspended or hidden), `muted` by oneself, `unavailable`."""
@@ -36,7 +39,7 @@ class Entry(Value, frozen=True):
     """A friend and what they said last, newest first."""
 
     author: UserCard
-    messages: list[msgspec.Raw]
+    messages: list[MessageJson]
 
 
 class Explained(Value, frozen=True):
@@ -68,7 +71,7 @@ class FeedAsk(Value, frozen=True):
 
 class FeedItem(Value, frozen=True):
     author: UserCard
-    message: msgspec.Raw
+    message: MessageJson
 
 
 class Feed(Value, frozen=True):

@@ -16,6 +16,8 @@ Position = TypeVar("Position", bound=msgspec.Struct)
 
 SIGNATURE = 16  # bytes
 
+_encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+
 
 class Cursors:
     """Seals and opens one service's cursors."""
@@ -25,7 +27,7 @@ class Cursors:
 
     def seal(self, position: msgspec.Struct, *, asker: UUID | None, of: str) -> str:
         """`of` names the list with its rules: a cursor of another list does not open."""
-        payload = msgspec.msgpack.encode(position)
+        payload = _encode(position)
         return urlsafe_b64encode(self._sign(payload, asker, of) + payload).rstrip(b"=").decode()
 
     def open(self, cursor: str, into: type[Position], *, asker: UUID | None, of: str) -> Position:
@@ -38,7 +40,9 @@ class Cursors:
             raise BadCursor("That is not a cursor of this list.")
         signature, payload = raw[:SIGNATURE], raw[SIGNATURE:]
         if not compare_digest(signature, self._sign(payload, asker, of)):
-            raise BadCursor("That is not a cursor of this list, or it was made for somebody else. Start without one.")
+            raise BadCursor(
+                "That is not a cursor of this list, or it was made for somebody else. Start without one."
+            )
         return msgspec.msgpack.decode(payload, type=into)
 
     def _sign(self, payload: bytes, asker: UUID | None, of: str) -> bytes:

@@ -36,6 +36,8 @@ class ExitCode(IntEnum):
     NOT_WRITABLE = 6
     ENGINE_FAILED = 7
     MIGRATION_FAILED = 8
+    PORT_TAKEN = 9
+    PROCESS_FAILED = 10
 
 
 class StartRefused(Exception):

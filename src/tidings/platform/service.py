@@ -91,7 +91,9 @@ class ServiceKind(Generic[Holder]):
         names = {call.name for call in promised.calls} | {route.name for route in promised.routes}
         if names != handlers.keys():
             missing, extra = sorted(names - handlers.keys()), sorted(handlers.keys() - names)
-            raise TypeError(f"{promised.service}: promised but not served {missing}, served but not promised {extra}")
+            raise TypeError(
+                f"{promised.service}: promised but not served {missing}, served but not promised {extra}"
+            )
         return cls(contract=promised, handlers=handlers, open=open_, migrations=migrations)
 
 

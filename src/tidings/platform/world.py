@@ -115,5 +115,6 @@ class World:
             Reached(f"{when} {call.name}", self.name, trace, str(onward.viewer.user_id or ""))
         )
         if verdict != "go":
-            raise Unavailable(f"{call.service} did not answer in time. Try again.", service=call.service, retry_after=1)
-
+            raise Unavailable(
+                f"{call.service} did not answer in time. Try again.", service=call.service, retry_after=1
+            )

@@ -293,7 +293,8 @@ class EmbeddedPostgres:
                 with contextlib.suppress(*_NOT_YET):
                     admin = await self._connect()
                     await admin.close()
-                    return None
+                    if self._pid_in_folder() == process.pid:  # else another server answered on that socket
+                        return None
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, 0.05)
         except asyncpg.InvalidPasswordError as problem:
@@ -382,22 +383,24 @@ class EmbeddedPostgres:
 
     async def _end_leftover(self) -> None:
         """Stop a server that an earlier process of ours left on this folder."""
-        pid_file = self.data / "postmaster.pid"
-        try:
-            pid = int(pid_file.read_text().split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
-            return
-        if not psutil.pid_exists(pid):
+        pid = self._pid_in_folder()
+        if pid is None or not psutil.pid_exists(pid):
             return
         found = _processes_in(self.data)
         if not found:
             # The number was given to a stranger, which PostgreSQL would take for its other self.
-            pid_file.unlink(missing_ok=True)
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
             return
         for process in found:
             if process.pid == pid:
                 await _end_stranger(process)
         await self._end_processes(signal.SIGQUIT, patience=2.0)
+
+    def _pid_in_folder(self) -> int | None:
+        try:
+            return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (FileNotFoundError, ValueError):
+            return None
 
     async def _end_processes(self, how: signal.Signals, *, patience: float, folder: Path | None = None) -> None:
         """End what still works in the folder although its postmaster has gone."""

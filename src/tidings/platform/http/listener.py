@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tidings.platform.data_directory import StartRefused
+from tidings.platform.data_directory import ExitCode, StartRefused
 
 
 class _Server(uvicorn.Server):
@@ -23,8 +23,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def patient_for(header_timeout: float) -> type[HttpToolsProtocol]:
-    """A protocol that closes a connection whose request line and headers are not complete in time (seconds)."""
+def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsProtocol]:
+    """A protocol that closes a connection whose request line and headers are not complete in time (seconds).
+
+    Connections beyond `most_connections` are closed at once, so that those inside are served.
+    """
 
     class Patient(HttpToolsProtocol):
         """Cuts slow clients: the server's own keep-alive time-out covers idle connections after an answer only."""
@@ -33,6 +36,9 @@ def patient_for(header_timeout: float) -> type[HttpToolsProtocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            if len(self.connections) > most_connections:
+                transport.abort()
+                return
             self._wait()
 
         def on_message_begin(self) -> None:
@@ -67,11 +73,19 @@ def patient_for(header_timeout: float) -> type[HttpToolsProtocol]:
 class Listener:
     """One bound socket and the server behind it."""
 
-    def __init__(self, app: Any, bound: socket.socket, *, idle_timeout: float, header_timeout: float) -> None:
+    def __init__(
+        self,
+        app: Any,
+        bound: socket.socket,
+        *,
+        idle_timeout: float,
+        header_timeout: float,
+        most_connections: int = 10_000,
+    ) -> None:
         self.socket = bound
         config = uvicorn.Config(
             app,
-            http=patient_for(header_timeout),
+            http=patient_for(header_timeout, most_connections),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -122,7 +136,7 @@ def bind_tcp(host: str, port: int, *, setting: str = "--port") -> socket.socket:
         raise StartRefused(
             f"Port {port} on {host} cannot be used: {error.strerror or error}.",
             f"Stop what listens there, or choose another with {setting} N.",
-            EXIT_PORT_TAKEN,
+            ExitCode.PORT_TAKEN,
         ) from error
     bound.setblocking(False)
     return bound
@@ -139,5 +153,3 @@ def bind_unix(path: Path) -> socket.socket:
     bound.setblocking(False)
     return bound
 
-
-EXIT_PORT_TAKEN = 7

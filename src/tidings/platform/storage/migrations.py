@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Alembic and SQLAlchemy are imported in the child alone: the server never holds them in memory.
 
 _FILE = re.compile(r"(\d{4})_\w+\.py")
-_LOCK = 0x7469_6469_6E67_7301  # one number for all: a lock belongs to one database
+MIGRATION_LOCK = 0x7469_6469_6E67_7301  # one number for all: a lock belongs to one database
 
 
 class ServiceDatabase(msgspec.Struct, frozen=True):
@@ -158,7 +158,7 @@ def _run_alembic(connection: Connection, migrations: Path) -> None:
     from alembic.script import ScriptDirectory
 
     # Held until this connection closes: a second runner waits here, then finds nothing to do.
-    connection.exec_driver_sql(f"select pg_advisory_lock({_LOCK})")
+    connection.exec_driver_sql(f"select pg_advisory_lock({MIGRATION_LOCK})")
     connection.commit()
     current = MigrationContext.configure(connection).get_current_revision()
     connection.commit()

@@ -283,7 +283,9 @@ class Database:
                     finally:
                         write._die()
         except CONTENDED as error:
-            raise Busy("Another change is under way there. Try again.", retry_after=1, service=self.service) from error
+            raise Busy(
+                "Another change is under way there. Try again.", retry_after=1, service=self.service
+            ) from error
         except asyncpg.DiskFullError as error:
             raise Unavailable(
                 f"{self.service} has no space left to write; its operator must make room.",

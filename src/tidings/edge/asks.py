@@ -1,0 +1,154 @@
+"""A public request as the typed ask of its route: path, query and body, checked once, here."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Union, get_args, get_origin
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import Request as HttpRequest
+
+from tidings.platform.contract import FieldError, Invalid, Route
+from tidings.platform.http.problems import BadRequest, UnsupportedMediaType, invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the ask of one route."""
+
+    route: Route[Any, Any]
+    body: msgspec.json.Decoder[Any] | None
+    parameters: type[msgspec.Struct]
+    lists: frozenset[str]  # query parameters that take several values
+
+    @classmethod
+    def of(cls, route: Route[Any, Any]) -> Reader:
+        fields = msgspec.structs.fields(route.ask)
+        hints = typing.get_type_hints(route.ask, include_extras=True)
+        body = msgspec.json.Decoder(hints["body"]) if "body" in hints else None
+        plain = [_declared(field, hints[field.name]) for field in fields if field.name != "body"]
+        parameters = msgspec.defstruct(f"{route.ask.__name__}Parameters", plain, kw_only=True, frozen=True)
+        lists = frozenset(name for name, hint in hints.items() if _is_list(hint))
+        return cls(route, body, parameters, lists)
+
+    def read(self, path: Mapping[str, str], query: bytes, body: bytes, content_type: str) -> Any:
+        """The ask. Raises `Invalid` with a pointer to what is wrong, `BadRequest`, `UnsupportedMediaType`."""
+        values: dict[str, Any] = dict(path)
+        known = {field.name for field in msgspec.structs.fields(self.parameters)} - path.keys()
+        for name, value in _query(query):
+            if name not in known:
+                raise Invalid(
+                    "The address has a parameter that this path does not take.",
+                    errors=(
+                        FieldError(f"?{name[:100]}", f"There is no parameter of that name; {_listed(known)}."),
+                    ),
+                )
+            if name in self.lists:
+                values.setdefault(name, []).extend(part for part in value.split(",") if part)
+            elif name in values:
+                raise Invalid("A parameter came twice.", errors=(FieldError(f"?{name}", "Give it once."),))
+            else:
+                values[name] = value
+        try:
+            parameters = msgspec.convert(values, self.parameters, strict=False)
+        except msgspec.ValidationError as error:
+            (wrong,) = invalid(error)
+            name = wrong.pointer.lstrip("/").partition("/")[0]
+            at = f"?{name}" if name in known else f"{{{name}}}"
+            raise Invalid("The address is not valid.", errors=(FieldError(at, wrong.detail),)) from error
+        fields = {name: getattr(parameters, name) for name in parameters.__struct_fields__}
+        if self.body is not None:
+            fields["body"] = self._body(body, content_type)
+        elif body:
+            raise BadRequest("This request takes no body.")
+        return self.route.ask(**fields)
+
+    def _body(self, raw: bytes, content_type: str) -> Any:
+        media_type, _, parameters = content_type.partition(";")
+        if media_type.strip().lower() not in ("application/json", "application/merge-patch+json"):
+            raise UnsupportedMediaType("The body has to be application/json.")
+        if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
+            raise UnsupportedMediaType("The body has to be UTF-8.")
+        assert self.body is not None
+        try:
+            value = self.body.decode(raw)
+        except msgspec.ValidationError as error:
+            raise Invalid("The body is not valid.", errors=invalid(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadRequest(f"The body is not JSON: {error}.") from error
+        refuse_unstorable(raw)
+        return value
+
+
+def refuse_unstorable(raw: bytes) -> None:
+    """Refuse U+0000 and lone surrogates anywhere in a JSON body: databases cannot keep them."""
+    if b"\\u0000" not in raw and b"\\ud" not in raw.lower() and b"\x00" not in raw:
+        return
+    _walk(msgspec.json.decode(raw), "")
+
+
+def _walk(value: Any, at: str) -> None:
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise Invalid(
+                "The body holds a character that cannot be stored.",
+                errors=(FieldError(at, "U+0000 and lone surrogates are not text."),),
+            )
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _walk(name, at)
+            _walk(inner, f"{at}/{name}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _walk(inner, f"{at}/{index}")
+
+
+def _query(raw: bytes) -> list[tuple[str, str]]:
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=200)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise BadRequest("The query is not UTF-8, or has too many parts.") from error
+    for name, value in pairs:
+        if "\0" in name or "\0" in value:
+            raise Invalid(
+                "The address holds a character that cannot be stored.",
+                errors=(FieldError(f"?{name.replace(chr(0), '')}", "U+0000 is not text."),),
+            )
+    return pairs
+
+
+def _declared(field: msgspec.structs.FieldInfo, hint: Any) -> Any:
+    if field.default is not msgspec.NODEFAULT:
+        return (field.name, hint, field.default)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return (field.name, hint, msgspec.field(default_factory=field.default_factory))
+    return (field.name, hint)
+
+
+def _is_list(hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin is typing.Annotated:
+        return _is_list(get_args(hint)[0])
+    if origin in (Union, types.UnionType):
+        return any(_is_list(part) for part in get_args(hint))
+    return origin is list or hint is list
+
+
+def _listed(names: set[str] | frozenset[str]) -> str:
+    return "this path takes " + ", ".join(sorted(names)) if names else "this path takes none"
+
+
+def path_of(request: HttpRequest) -> dict[str, str]:
+    """The path's parameters, decoded."""
+    values = {name: str(value) for name, value in request.path_params.items()}
+    for name, value in values.items():
+        if "\0" in value:
+            raise Invalid(
+                "The address holds a character that cannot be stored.",
+                errors=(FieldError(f"{{{name}}}", "U+0000 is not text."),),
+            )
+    return values

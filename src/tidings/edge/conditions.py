@@ -1,0 +1,47 @@
+"""Entity tags and preconditions (RFC 9110, section 13).
+
+A tag is `"version.digest"`: the digest changes with the representation, the version with what If-Match protects.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+
+from tidings.platform.http.problems import BadRequest
+from tidings.platform.request import Versions
+
+_TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
+
+
+def entity_tag(body: bytes, version: int | None) -> str:
+    """The strong tag of a representation."""
+    digest = blake2b(body, digest_size=9).hexdigest()
+    return f'"{digest}"' if version is None else f'"{version}.{digest}"'
+
+
+def not_modified(tag: str, if_none_match: str | None) -> bool:
+    """Whether the client has this representation already (weak comparison)."""
+    if if_none_match is None:
+        return False
+    if if_none_match.strip() == "*":
+        return True
+    return tag.strip('"') in {opaque for _, opaque in _TAG.findall(if_none_match)}
+
+
+def versions(if_match: str | None) -> Versions | None:
+    """The versions that If-Match names; weak tags never match. `BadRequest` if it is not a list of tags."""
+    if if_match is None:
+        return None
+    if if_match.strip() == "*":
+        return "*"
+    found: list[int] = []
+    for part in if_match.split(","):
+        match = _TAG.fullmatch(part)
+        if match is None:
+            raise BadRequest('If-Match has to be * or a list of entity tags such as "3.0a1b".')
+        weak, opaque = match.groups()
+        number = opaque.partition(".")[0]
+        if not weak and number.isascii() and number.isdigit() and len(number) < 19:
+            found.append(int(number))
+    return found

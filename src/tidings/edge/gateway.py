@@ -1,0 +1,228 @@
+"""The public listener: every route of the contracts, one way of signing in, one way of answering."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from base64 import b64decode
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.routing import Route as PathRoute
+
+from tidings.contracts import users
+from tidings.edge.asks import Reader, path_of
+from tidings.edge.conditions import entity_tag, not_modified, versions
+from tidings.edge.guard import Guard, client_address
+from tidings.platform import logs, metrics, tracing
+from tidings.platform.contract import Contract, NotFound, Refusal, Route, Served, Unauthenticated
+from tidings.platform.http.problems import (
+    BadRequest,
+    Fault,
+    MethodNotAllowed,
+    NoSuchPath,
+    TooLarge,
+    TooSlow,
+    problem_response,
+)
+from tidings.platform.request import Idempotency, Request, Viewer
+from tidings.platform.settings import Settings
+from tidings.platform.world import World
+
+log = logs.get_logger("edge")
+audit = logs.get_logger("audit")
+
+TOKEN = re.compile(r"tds_[A-Za-z0-9_-]{43}")
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+STRANGER = Viewer()
+SAFE_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+}
+REQUEST_TIME = 15.0  # seconds, over all internal calls of one request
+
+
+class Gateway:
+    """Turns public requests into calls of the edge, and answers into responses."""
+
+    def __init__(self, world: World, settings: Settings) -> None:
+        self._world = world
+        self._settings = settings
+
+    def app(self, contracts: Iterable[Contract], more: Iterable[BaseRoute] = ()) -> Starlette:
+        """The ASGI application for these contracts; `more` are paths of the edge's own."""
+        by_path: dict[str, dict[str, tuple[Route[Any, Any], Reader]]] = {}
+        for contract in contracts:
+            for route in contract.routes:
+                by_path.setdefault(route.path, {})[route.method] = (route, Reader.of(route))
+        # A path with fewer parameters goes first: /v1/users/me/password before /v1/users/{user_id}/...
+        paths = sorted(by_path, key=lambda path: (path.count("{"), path))
+        routes: list[BaseRoute] = [*more, *(self._path(path, by_path[path]) for path in paths)]
+        middleware = [Middleware(Guard, settings=self._settings)]
+        if self._settings.cors_origins:
+            middleware.append(
+                Middleware(
+                    CORSMiddleware,
+                    allow_origins=list(self._settings.cors_origins),
+                    allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                    allow_headers=["authorization", "content-type", "idempotency-key", "if-match", "if-none-match"],
+                    expose_headers=["etag", "link", "location", "retry-after"],
+                )
+            )
+        return Starlette(
+            routes=routes,
+            middleware=middleware,
+            exception_handlers={HTTPException: _not_routed, 500: _fault},
+        )
+
+    def _path(self, path: str, methods: dict[str, tuple[Route[Any, Any], Reader]]) -> PathRoute:
+        async def endpoint(request: HttpRequest) -> Response:
+            method = "GET" if request.method == "HEAD" else request.method
+            route, reader = methods[method]
+            return await self._measured(request, route, reader)
+
+        return PathRoute(path, endpoint, methods=sorted(methods))
+
+    async def _measured(self, request: HttpRequest, route: Route[Any, Any], reader: Reader) -> Response:
+        began = time.perf_counter()
+        parent = tracing.parse(request.headers.get("traceparent"))
+        with tracing.span(f"{route.method} {route.path}", kind="server", parent=parent) as span:
+            try:
+                response = await self._answer(request, route, reader)
+            except Refusal as refusal:
+                close = {"connection": "close"} if refusal.status in (408, 413) else None
+                response = problem_response(refusal, close)
+            except ClientDisconnect:
+                response = Response(status_code=499)
+            except Exception:
+                log.exception("fault", route=route.name)
+                response = problem_response(Fault("This is our mistake. Tell the operator the trace id."))
+            span.note(**{"http.response.status_code": response.status_code})
+        for name, value in SAFE_HEADERS.items():
+            response.headers.setdefault(name, value)
+        metrics.request_served(
+            route=route.path,
+            method=request.method,
+            status=response.status_code,
+            seconds=time.perf_counter() - began,
+        )
+        return response
+
+    async def _answer(self, request: HttpRequest, route: Route[Any, Any], reader: Reader) -> Response:
+        deadline = time.monotonic() + REQUEST_TIME
+        viewer = STRANGER if route.who == "anyone" else await self._viewer(request, deadline)
+        if route.who == "administrator" and viewer.role != "administrator":
+            audit.warning(
+                "administrator_route_refused",
+                route=route.name,
+                user_id=str(viewer.user_id),
+                address=client_address(request.scope, self._settings.trusted_proxies),
+            )
+            raise NotFound
+        path = path_of(request)
+        if route.me and path.get("user_id") == "me":
+            path["user_id"] = str(viewer.known)
+        body = await self._body(request)
+        ask = reader.read(path, request.scope["query_string"], body, request.headers.get("content-type", ""))
+        served = await self._world.call(
+            route.call,
+            ask,
+            request=Request(
+                viewer=viewer,
+                caller="edge",
+                deadline=deadline,
+                idempotency=_idempotency(request, route, viewer, path, body) if route.idempotency else None,
+                if_match=versions(request.headers.get("if-match")) if route.conditional else None,
+            ),
+        )
+        return respond(route, served, request.headers.get("if-none-match"))
+
+    async def _viewer(self, request: HttpRequest, deadline: float) -> Viewer:
+        """Who holds the request's token. `Unauthenticated` if nobody does."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not TOKEN.fullmatch(token.strip()):
+            raise Unauthenticated("Sign in at POST /v1/sessions and send the token as `Authorization: Bearer ...`.")
+        digest = hashlib.sha256(token.strip().encode()).digest()
+        stranger = Request(viewer=STRANGER, caller="edge", deadline=deadline)
+        signed_in = await self._world.call(users.whois, users.TokenDigest(digest=digest), request=stranger)
+        return Viewer(user_id=signed_in.user_id, role=signed_in.role, session_id=signed_in.session_id)
+
+    async def _body(self, request: HttpRequest) -> bytes:
+        """The whole body, refused while it streams once it is too large or too slow."""
+        most = self._settings.max_body
+        announced = request.headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > most:
+            raise TooLarge(f"The body may have {most} bytes.")
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._settings.body_timeout):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > most:
+                        raise TooLarge(f"The body may have {most} bytes.")
+        except TimeoutError as error:
+            raise TooSlow(f"The body has to arrive within {self._settings.body_timeout:g} seconds.") from error
+        return bytes(body)
+
+
+def respond(route: Route[Any, Any], served: Served, if_none_match: str | None) -> Response:
+    """The response to what a service served; 304 where the client has it already."""
+    headers = dict(served.headers)
+    body = bytes(served.body)
+    if served.status == 204:
+        return Response(status_code=204, headers={"cache-control": "private, no-store", **headers})
+    if route.content_type != "application/json":
+        body = b64decode(msgspec.json.decode(body, type=str))
+    private = route.who != "anyone" or route.method != "GET"
+    headers["cache-control"] = "private, no-store" if private else "public, max-age=86400"
+    if route.method == "GET" or served.version is not None:
+        headers["etag"] = entity_tag(body, served.version)
+        if route.method == "GET" and not_modified(headers["etag"], if_none_match):
+            return Response(status_code=304, headers=headers)
+    return Response(body, status_code=served.status, headers=headers, media_type=route.content_type)
+
+
+def _idempotency(
+    request: HttpRequest, route: Route[Any, Any], viewer: Viewer, path: dict[str, str], body: bytes
+) -> Idempotency | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not KEY.fullmatch(key):
+        raise BadRequest("An Idempotency-Key has 1 to 255 printable ASCII characters, no spaces.")
+    scope = str(viewer.user_id) if route.idempotency_scope == "person" else "anyone"
+    asked = msgspec.json.encode([route.name, sorted(path.items()), request.scope["query_string"], body])
+    return Idempotency(f"{route.name} {scope}", key, hashlib.sha256(asked).digest())
+
+
+async def _not_routed(request: HttpRequest, error: Exception) -> Response:
+    """404 and 405 from the router, as problems."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        refusal: Refusal = MethodNotAllowed(f"This path answers {allowed}.")
+        response = problem_response(refusal, {"allow": allowed})
+    elif error.status_code == 404:
+        response = problem_response(NoSuchPath("Nothing is served there; /docs lists what is."))
+    else:
+        response = problem_response(BadRequest(error.detail))
+    for name, value in SAFE_HEADERS.items():
+        response.headers.setdefault(name, value)
+    metrics.request_served(route=None, method=request.method, status=response.status_code, seconds=0.0)
+    return response
+
+
+async def _fault(request: HttpRequest, error: Exception) -> Response:
+    return problem_response(Fault("This is our mistake. Tell the operator the trace id."))

@@ -1,0 +1,92 @@
+"""What no request passes without: the right host, no other site's page, an address that is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tidings.platform.contract import Refusal
+from tidings.platform.http.problems import CrossSite, WrongHost, problem_response
+from tidings.platform.settings import Settings
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Guard:
+    """ASGI middleware around the whole public listener."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self._hosts = {host.lower() for host in settings.allowed_hosts}
+        self._origins = set(settings.cors_origins)
+        if settings.public_url:
+            url = urlsplit(settings.public_url)
+            self._hosts.add((url.hostname or "").lower())
+            self._origins.add(f"{url.scheme}://{url.netloc}".lower())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        try:
+            self._check_host(headers)
+            if scope["method"] not in SAFE:
+                self._check_site(headers, scope)
+        except Refusal as refusal:
+            await problem_response(refusal)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _check_host(self, headers: Mapping[str, str]) -> None:
+        """DNS rebinding: a page of another name that resolves to us sends its own name."""
+        host = headers.get("host", "").strip().lower()
+        name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
+        if name not in self._hosts:
+            raise WrongHost("This server is not known by that name; its operator lists names in allowed_hosts.")
+
+    def _check_site(self, headers: Mapping[str, str], scope: Scope) -> None:
+        """Browsers say where a request comes from (Fetch Metadata, Origin); other clients say nothing."""
+        origin = headers.get("origin")
+        allowed = origin is not None and (
+            origin.lower() in self._origins
+            or origin.lower() == f"{scope['scheme']}://{headers.get('host', '')}".lower()
+        )
+        if origin is not None and not allowed:
+            raise CrossSite("Pages of other sites may not change anything here.")
+        site = headers.get("sec-fetch-site")
+        if site is not None and site not in ("same-origin", "none") and not allowed:
+            raise CrossSite("Pages of other sites may not change anything here.")
+
+
+def client_address(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
+    """Who asks. X-Forwarded-For counts only as far as configured proxies wrote it: the last address not theirs."""
+    peer = scope["client"][0] if scope.get("client") else ""
+    networks = [ip_network(network) for network in trusted_proxies]
+
+    def trusted(address: str) -> bool:
+        parsed = _parsed(address)
+        return parsed is not None and any(parsed in network for network in networks)
+
+    if not trusted(peer):
+        return peer
+    forwarded = [
+        part.strip() for part in Headers(scope=scope).get("x-forwarded-for", "").split(",") if part.strip()
+    ]
+    for address in reversed(forwarded):
+        if _parsed(address) is None:
+            return peer
+        if not trusted(address):
+            return address
+        peer = address
+    return peer
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(address)
+    except ValueError:
+        return None

@@ -1,0 +1,114 @@
+"""The only list of services, and how a process of them runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from tidings.edge.front import exposing, front_app, listening
+from tidings.platform import logs, tracing
+from tidings.platform.http.internal import internal_app, readiness
+from tidings.platform.http.listener import Listener, bind_tcp, bind_unix
+from tidings.platform.launch import Launch
+from tidings.platform.process import Plan, Process
+from tidings.platform.service import ServiceKind
+from tidings.platform.supervisor import READY, handed_launch, until_orphaned
+from tidings.platform.topology import EDGE
+from tidings.services.friends.service import friends
+from tidings.services.messages.service import messages
+from tidings.services.timeline.service import timeline
+from tidings.services.users.service import users
+
+SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {kind.name: kind for kind in (users, friends, messages, timeline)}
+STORELESS: Final = frozenset(name for name, kind in SERVICES.items() if kind.migrations is None)
+
+
+@asynccontextmanager
+async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVICES) -> AsyncIterator[Process]:
+    """Run what a launch says within the block: services, their internal listener, and the front if it is there."""
+    plan = Plan(
+        settings=launch.settings,
+        kinds={name: kinds[name] for name in launch.services},
+        rings=launch.rings,
+        secrets=launch.secrets,
+        dsns=launch.dsns,
+        addresses=launch.addresses,
+        mode=launch.mode,
+    )
+    async with AsyncExitStack() as stack:
+        process = await stack.enter_async_context(Process.running(plan))
+        internal = Listener(
+            internal_app(process.servings, launch.rings),
+            _bind(launch.internal),
+            idle_timeout=3600,
+            header_timeout=launch.settings.header_timeout,
+        )
+        await internal.start()
+        stack.push_async_callback(internal.stop)
+        if launch.front:
+            contracts = [kinds[name].contract for name in launch.everyone]
+            app = front_app(process.world(EDGE), launch.settings, contracts, lambda: readiness(process.servings))
+            if launch.metrics_fd is not None:
+                bound = socket.socket(fileno=launch.metrics_fd)
+                await stack.enter_async_context(exposing(bound, launch.process, launch.exposed))
+            if launch.public_fd is not None:
+                bound = socket.socket(fileno=launch.public_fd)
+                await stack.enter_async_context(listening(app, bound, launch.settings))
+        yield process
+
+
+def _bind(address: str) -> socket.socket:
+    if address.startswith("unix:"):
+        return bind_unix(Path(address.removeprefix("unix:")))
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return bind_tcp(host, int(port), setting="listen in the topology file, not port")
+
+
+async def _serve(launch: Launch) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with hosting(launch):
+        sys.stdout.buffer.write(READY)
+        sys.stdout.buffer.flush()
+        orphaned = asyncio.create_task(until_orphaned(sys.stdin.fileno()))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({orphaned, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (orphaned, stopped):
+            task.cancel()
+
+
+def main() -> None:
+    """A child process of the supervisor: its launch comes on standard input."""
+    launch = handed_launch(sys.stdin.buffer)
+    settings = launch.settings
+    logs.configure(
+        service=launch.process,
+        level=settings.log_level,
+        to=settings.log_to,
+        format=settings.log_format,
+        data=settings.data,
+        process=launch.process,
+    )
+    tracing.start(launch.process)
+    try:
+        uvloop.run(_serve(launch))
+    except Exception:
+        logs.get_logger("process").exception("process_failed")
+        os._exit(1)
+    finally:
+        tracing.stop()
+
+
+if __name__ == "__main__":
+    main()

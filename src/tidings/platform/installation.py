@@ -1,0 +1,140 @@
+"""An installation: one data directory with its engines, databases, keys and the launches made from them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Final, Literal
+
+from tidings.platform import logs
+from tidings.platform.data_directory import DataDirectory
+from tidings.platform.engines.postgres import EmbeddedPostgres
+from tidings.platform.launch import Launch
+from tidings.platform.service import ServiceKind
+from tidings.platform.settings import Settings
+from tidings.platform.storage.migrations import ServiceDatabase, ensure_schemas
+from tidings.platform.topology import EDGE, EMBEDDED, Topology
+from tidings.platform.trust import KeyRing, cut_ring
+
+log = logs.get_logger("installation")
+
+CLI: Final = "cli"
+
+
+class Installation:
+    """Owns the data directory while it runs. Start it, make launches from it, stop it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        topology: Topology,
+        kinds: Mapping[str, ServiceKind[Any]],
+        directory: DataDirectory,
+        mode: Literal["near", "wire"] = "near",
+    ) -> None:
+        self.settings = settings
+        self.topology = topology
+        self.kinds = kinds
+        self.directory = directory
+        self.mode: Literal["near", "wire"] = mode
+        self.engine: EmbeddedPostgres | None = None
+        self.dsns: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Start the engines and bring every database to its newest schema. Raises StartRefused."""
+        stores = {name: self.topology.services[name].store for name in self.kinds}
+        embedded = sorted(name for name, store in stores.items() if store == EMBEDDED)
+        if embedded:
+            self.engine = EmbeddedPostgres(
+                self.directory.path / "postgres",
+                socket=self.directory.run / "pg",
+                password=self.directory.secret("postgres-superuser"),
+                bin_dir=self.settings.pg_bin,
+            )
+            await self.engine.start()
+            passwords = {name: self.directory.secret(f"postgres-{name}") for name in embedded}
+            self.dsns = await self.engine.provision_all(passwords)
+        self.dsns.update({name: store for name, store in stores.items() if store and store != EMBEDDED})
+        await ensure_schemas(
+            [
+                ServiceDatabase(dsn=self.dsns[name], service=name, migrations=kind.migrations)
+                for name, kind in self.kinds.items()
+                if kind.migrations is not None
+            ]
+        )
+
+    async def stop(self) -> None:
+        """Stop the engines. The directory stays locked until it is closed."""
+        if self.engine is not None:
+            await self.engine.stop()
+
+    async def mend(self) -> None:
+        """Restart the engine whenever it dies, until cancelled. Connections come back by themselves."""
+        if self.engine is None:
+            return
+        pause = 0.1
+        while True:
+            status = await self.engine.died()
+            log.error("engine_died", engine="postgres", status=status)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 10.0)
+            await self.engine.start()
+            log.warning("engine_restarted", engine="postgres")
+
+    def ring(self, service: str) -> KeyRing:
+        """The keys of one service, of the edge, or of the command line."""
+        return cut_ring(self._root(), service, [*self.kinds, EDGE, CLI])
+
+    def launches(self, *, public_fd: int | None = None, metrics_fd: int | None = None) -> dict[str, Launch]:
+        """One launch for each process of the topology."""
+        processes = self.topology.processes()
+        internal = {name: self._internal(name) for name in processes}
+        address = {
+            service: self.topology.services[service].listen or internal[process]
+            for process, services in processes.items()
+            for service in services
+        }
+        return {
+            process: Launch(
+                process=process,
+                services=tuple(services),
+                everyone=tuple(self.kinds),
+                settings=self.settings,
+                rings={
+                    name: self.ring(name)
+                    for name in (*services, *([EDGE] if process == self.topology.edge else []))
+                },
+                secrets={name: self._secret(name) for name in services},
+                dsns={name: self.dsns[name] for name in services if name in self.dsns},
+                addresses={name: where for name, where in address.items() if name not in services},
+                internal=_tcp_of(self.topology, services) or internal[process],
+                front=process == self.topology.edge,
+                public_fd=public_fd if process == self.topology.edge else None,
+                metrics_fd=metrics_fd if process == self.topology.edge else None,
+                exposed={name: where for name, where in internal.items() if name != process},
+                mode=self.mode,
+            )
+            for process, services in processes.items()
+        }
+
+    def addresses(self) -> dict[str, str]:
+        """Where each service's internal API is, as `internal:NAME` for the lock file."""
+        return {
+            f"internal:{service}": self.topology.services[service].listen or self._internal(process)
+            for process, services in self.topology.processes().items()
+            for service in services
+        }
+
+    def _internal(self, process: str) -> str:
+        return f"unix:{self.directory.run / f'{process}.sock'}"
+
+    def _root(self) -> bytes:
+        return self.directory.secret("root").encode()
+
+    def _secret(self, service: str) -> bytes:
+        return blake2b(f"secret of {service}".encode(), key=self._root()[:64], digest_size=32).digest()
+
+
+def _tcp_of(topology: Topology, services: list[str]) -> str | None:
+    return next((topology.services[name].listen for name in services if topology.services[name].listen), None)

@@ -1,0 +1,489 @@
+"""Messages in PostgreSQL: JSON documents under the keys that a sharded store has, the bucket always first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from tidings.contracts.messages import MessageId
+from tidings.contracts.users import UserId
+from tidings.platform.ids import bucket_in, bucket_of
+from tidings.platform.settings import Settings
+from tidings.platform.storage.postgres import Database, Write, rows_of
+from tidings.services.messages.store.port import (
+    Counts,
+    Document,
+    Earlier,
+    Head,
+    LatestRow,
+    Probe,
+    Reacted,
+    Sieve,
+    Standing,
+)
+
+REPLIES: Final = ""  # the tally that counts replies has no emoji
+
+BY_IDS = """
+WITH asked AS (SELECT * FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, id))
+SELECT m.document FROM asked JOIN message m ON m.bucket = asked.bucket AND m.id = asked.id
+UNION ALL
+SELECT r.document FROM asked JOIN reply r ON r.bucket = asked.bucket AND r.id = asked.id
+"""
+
+LATEST = """
+SELECT l.author_id, l.complete, l.heads, l.bodies[1:$3::int]
+FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
+JOIN latest l ON l.bucket = asked.bucket AND l.author_id = asked.author_id
+"""
+
+LATEST_BODIES = """
+SELECT l.author_id, l.heads, l.bodies
+FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
+JOIN latest l ON l.bucket = asked.bucket AND l.author_id = asked.author_id
+"""
+
+NEWEST = """
+SELECT found.document
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::uuid[]) AS asked(bucket, author_id, standing, below)
+CROSS JOIN LATERAL (
+    SELECT m.document FROM message m
+    WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id AND m.id < asked.below AND m.id > $6::uuid
+      AND (asked.standing = 'own' OR m.audience = 'public'
+           OR m.audience = 'friends' AND asked.standing = 'friend'
+           OR m.audience = 'only' AND m.document->'only' ? $5::text)
+      AND (NOT $7::boolean OR m.has_media)
+      AND ($8::float8[] IS NULL OR m.latitude BETWEEN ($8::float8[])[1] AND ($8::float8[])[2]
+           AND (m.longitude BETWEEN ($8::float8[])[3] AND ($8::float8[])[4]
+                OR m.longitude BETWEEN ($8::float8[])[5] AND ($8::float8[])[6]))
+      AND ($9::text IS NULL OR m.document->'tags' ? $9::text)
+    ORDER BY m.id DESC LIMIT $10::int
+) found
+"""
+
+# Only authors whose own nearest message is among the nearest can have one on the page: probe each once, then
+# read on with those few.
+PAGE_BEFORE = """
+WITH nearest AS (
+    SELECT asked.bucket, asked.author_id, asked.standing, found.id
+    FROM unnest($1::smallint[], $2::uuid[], $3::text[]) AS asked(bucket, author_id, standing)
+    CROSS JOIN LATERAL (
+        SELECT m.id FROM message m
+        WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id AND m.id < $5::uuid
+          AND (asked.standing = 'own' OR m.audience = 'public'
+               OR m.audience = 'friends' AND asked.standing = 'friend'
+               OR m.audience = 'only' AND m.document->'only' ? $4::text)
+        ORDER BY m.id DESC LIMIT 1
+    ) found
+    ORDER BY found.id DESC LIMIT $6::int
+)
+SELECT found.document FROM nearest
+CROSS JOIN LATERAL (
+    SELECT m.id, m.document FROM message m
+    WHERE m.bucket = nearest.bucket AND m.author_id = nearest.author_id AND m.id < $5::uuid
+      AND (nearest.standing = 'own' OR m.audience = 'public'
+           OR m.audience = 'friends' AND nearest.standing = 'friend'
+           OR m.audience = 'only' AND m.document->'only' ? $4::text)
+    ORDER BY m.id DESC LIMIT $6::int
+) found
+ORDER BY found.id DESC LIMIT $6::int
+"""
+
+PAGE_AFTER = """
+WITH nearest AS (
+    SELECT asked.bucket, asked.author_id, asked.standing, found.id
+    FROM unnest($1::smallint[], $2::uuid[], $3::text[]) AS asked(bucket, author_id, standing)
+    CROSS JOIN LATERAL (
+        SELECT m.id FROM message m
+        WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id AND m.id > $5::uuid
+          AND m.id <> ALL($7::uuid[])
+          AND (asked.standing = 'own' OR m.audience = 'public'
+               OR m.audience = 'friends' AND asked.standing = 'friend'
+               OR m.audience = 'only' AND m.document->'only' ? $4::text)
+        ORDER BY m.id LIMIT 1
+    ) found
+    ORDER BY found.id LIMIT $6::int
+)
+SELECT found.document FROM nearest
+CROSS JOIN LATERAL (
+    SELECT m.id, m.document FROM message m
+    WHERE m.bucket = nearest.bucket AND m.author_id = nearest.author_id AND m.id > $5::uuid
+      AND m.id <> ALL($7::uuid[])
+      AND (nearest.standing = 'own' OR m.audience = 'public'
+           OR m.audience = 'friends' AND nearest.standing = 'friend'
+           OR m.audience = 'only' AND m.document->'only' ? $4::text)
+    ORDER BY m.id LIMIT $6::int
+) found
+ORDER BY found.id LIMIT $6::int
+"""
+
+REPLIES_AFTER = """
+SELECT document FROM reply
+WHERE bucket = $1 AND parent_id = $2 AND id > $3 AND id <> ALL($4::uuid[])
+ORDER BY id LIMIT $5
+"""
+
+HISTORY_OF = """
+SELECT document FROM history WHERE bucket = $1 AND message_id = $2 ORDER BY version DESC LIMIT $3
+"""
+
+TALLIES = """
+SELECT t.message_id, t.emoji, t.count
+FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, id)
+JOIN tally t ON t.bucket = asked.bucket AND t.message_id = asked.id
+WHERE t.count > 0
+"""
+
+MINE = """
+SELECT r.message_id, r.emoji
+FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, id)
+JOIN reaction r ON r.bucket = asked.bucket AND r.message_id = asked.id AND r.user_id = $3
+"""
+
+REACTIONS_OF = """
+SELECT user_id, emoji, created_ms FROM reaction
+WHERE bucket = $1 AND message_id = $2 ORDER BY created_ms DESC, user_id, emoji LIMIT $3
+"""
+
+RAISE_VERSIONS = """
+UPDATE subject_fence f SET version = f.version + raised.changes, last_ms = greatest(f.last_ms, raised.last_ms)
+FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS raised(user_id, changes, last_ms)
+WHERE f.user_id = raised.user_id
+RETURNING f.user_id, f.version
+"""
+
+LOCK_MESSAGE = "SELECT document FROM message WHERE bucket = $1 AND id = $2 FOR NO KEY UPDATE"
+LOCK_REPLY = "SELECT document FROM reply WHERE bucket = $1 AND id = $2 FOR NO KEY UPDATE"
+SHARE_MESSAGE = "SELECT document FROM message WHERE bucket = $1 AND id = $2 FOR SHARE"
+SHARE_REPLY = "SELECT document FROM reply WHERE bucket = $1 AND id = $2 FOR SHARE"
+
+ADD_MESSAGE = "INSERT INTO message (bucket, author_id, id, document) VALUES ($1, $2, $3, $4)"
+ADD_REPLY = "INSERT INTO reply (bucket, parent_id, id, author_id, document) VALUES ($1, $2, $3, $4, $5)"
+
+ADD_MISSING = """
+INSERT INTO message (bucket, author_id, id, document)
+SELECT asked.bucket, asked.author_id, asked.id, asked.document
+FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::jsonb[]) AS asked(bucket, author_id, id, document)
+WHERE NOT EXISTS (SELECT FROM withdrawn w WHERE w.bucket = asked.bucket AND w.id = asked.id)
+ON CONFLICT DO NOTHING
+RETURNING id
+"""
+
+REPLACE_MESSAGE = "UPDATE message SET document = $4 WHERE bucket = $1 AND author_id = $2 AND id = $3"
+REPLACE_REPLY = "UPDATE reply SET document = $4 WHERE bucket = $1 AND parent_id = $2 AND id = $3"
+ADD_HISTORY = "INSERT INTO history (bucket, message_id, version, document) VALUES ($1, $2, $3, $4)"
+
+REMOVE_MESSAGE = "DELETE FROM message WHERE bucket = $1 AND author_id = $2 AND id = $3"
+REMOVE_REPLY = "DELETE FROM reply WHERE bucket = $1 AND parent_id = $2 AND id = $3"
+REMOVE_HISTORY = "DELETE FROM history WHERE bucket = $1 AND message_id = $2"
+REMOVE_REACTIONS = "DELETE FROM reaction WHERE bucket = $1 AND message_id = $2"
+REMOVE_TALLIES = "DELETE FROM tally WHERE bucket = $1 AND message_id = $2"
+ADD_WITHDRAWN = "INSERT INTO withdrawn (bucket, id, author_id, version) VALUES ($1, $2, $3, $4)"
+
+MAKE_LATEST = """
+INSERT INTO latest (bucket, author_id)
+SELECT * FROM unnest($1::smallint[], $2::uuid[]) ON CONFLICT (bucket, author_id) DO NOTHING
+"""
+
+LOCK_LATEST = """
+SELECT FROM latest l
+JOIN unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
+  ON l.bucket = asked.bucket AND l.author_id = asked.author_id
+ORDER BY l.bucket, l.author_id FOR NO KEY UPDATE OF l
+"""
+
+NEWEST_OF = """
+SELECT found.document
+FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
+CROSS JOIN LATERAL (
+    SELECT m.document FROM message m
+    WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id ORDER BY m.id DESC LIMIT $3::int
+) found
+"""
+
+# A list of lists has no column type: each author's bodies come as one array of their own, by number.
+PUT_LATEST = """
+UPDATE latest l SET complete = new.complete, heads = new.heads, bodies = new.bodies
+FROM (
+    SELECT asked.bucket, asked.author_id, asked.complete, asked.heads,
+           ($5::bytea[])[asked.first:asked.last] AS bodies
+    FROM unnest($1::smallint[], $2::uuid[], $3::boolean[], $4::json[], $6::int[], $7::int[])
+      AS asked(bucket, author_id, complete, heads, first, last)
+) new
+WHERE l.bucket = new.bucket AND l.author_id = new.author_id
+"""
+
+REACTIONS_BY = "SELECT emoji FROM reaction WHERE bucket = $1 AND message_id = $2 AND user_id = $3"
+
+ADD_REACTION = """
+INSERT INTO reaction (bucket, message_id, user_id, emoji, created_ms) VALUES ($1, $2, $3, $4, $5)
+"""
+
+REMOVE_REACTION = """
+DELETE FROM reaction WHERE bucket = $1 AND message_id = $2 AND user_id = $3 AND emoji = $4
+"""
+
+COUNT = """
+INSERT INTO tally (bucket, message_id, emoji, count) VALUES ($1, $2, $3, $4)
+ON CONFLICT (bucket, message_id, emoji) DO UPDATE SET count = tally.count + $4
+"""
+
+_document = msgspec.json.Decoder(Document).decode
+_earlier = msgspec.json.Decoder(Earlier).decode
+_heads = msgspec.json.Decoder(list[Head]).decode
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _by_bucket(ids: Iterable[MessageId]) -> tuple[list[int], list[MessageId]]:
+    distinct = list(dict.fromkeys(ids))
+    return [bucket_in(identifier) for identifier in distinct], distinct
+
+
+def _author_keys(authors: Iterable[UserId]) -> tuple[list[int], list[UserId]]:
+    listed = list(authors)
+    return [bucket_of(author) for author in listed], listed
+
+
+def _by_author(rows: Iterable[asyncpg.Record]) -> dict[UserId, list[Document]]:
+    found: dict[UserId, list[Document]] = defaultdict(list)
+    for row in rows:
+        document = _document(row[0])
+        found[document.author_id].append(document)
+    for documents in found.values():
+        documents.sort(key=lambda document: document.id, reverse=True)
+    return found
+
+
+class PostgresWrite(Write):
+    """`MessageWrite`, on one connection's transaction."""
+
+    async def raise_versions(
+        self, changes: Mapping[UserId, int], last_ms: Mapping[UserId, int] | None = None
+    ) -> dict[UserId, int]:
+        minted = last_ms or {}
+        rows = await self.connection.fetch(
+            RAISE_VERSIONS, list(changes), list(changes.values()), [minted.get(author, 0) for author in changes]
+        )
+        return {UserId(UUID(int=row[0].int)): row[1] for row in rows}
+
+    async def locked(self, message_id: MessageId, *, shared: bool = False) -> Document | None:
+        for query in (SHARE_MESSAGE, SHARE_REPLY) if shared else (LOCK_MESSAGE, LOCK_REPLY):
+            found = await self.connection.fetchval(query, bucket_in(message_id), message_id)
+            if found is not None:
+                return _document(found)
+        return None
+
+    async def add(self, document: Document) -> None:
+        bucket = bucket_in(document.id)
+        if document.parent is None:
+            await self.connection.execute(ADD_MESSAGE, bucket, document.author_id, document.id, _json(document))
+            return
+        await self.connection.execute(
+            ADD_REPLY, bucket, document.parent, document.id, document.author_id, _json(document)
+        )
+        await self._count(document.parent, REPLIES, 1)
+
+    async def add_missing(self, documents: Sequence[Document]) -> set[MessageId]:
+        rows = [(bucket_in(one.id), one.author_id, one.id, _json(one)) for one in documents]
+        added = await self.connection.fetch(ADD_MISSING, *rows_of(rows)) if rows else []
+        return {MessageId(UUID(int=row[0].int)) for row in added}
+
+    async def replace(self, document: Document, earlier: Earlier | None) -> None:
+        bucket = bucket_in(document.id)
+        if document.parent is None:
+            query, under = REPLACE_MESSAGE, UUID(int=document.author_id.int)
+        else:
+            query, under = REPLACE_REPLY, UUID(int=document.parent.int)
+        await self.connection.execute(query, bucket, under, document.id, _json(document))
+        if earlier is not None:
+            await self.connection.execute(ADD_HISTORY, bucket, document.id, earlier.version, _json(earlier))
+
+    async def remove(self, document: Document) -> None:
+        bucket = bucket_in(document.id)
+        if document.parent is None:
+            await self.connection.execute(REMOVE_MESSAGE, bucket, document.author_id, document.id)
+        else:
+            await self.connection.execute(REMOVE_REPLY, bucket, document.parent, document.id)
+            await self._count(document.parent, REPLIES, -1)
+        for query in (REMOVE_HISTORY, REMOVE_REACTIONS, REMOVE_TALLIES):
+            await self.connection.execute(query, bucket, document.id)
+        await self.connection.execute(
+            ADD_WITHDRAWN, bucket, document.id, document.author_id, document.version
+        )
+
+    async def lock_latest(self, authors: Sequence[UserId]) -> None:
+        keys = _author_keys(authors)
+        await self.connection.execute(MAKE_LATEST, *keys)
+        await self.connection.execute(LOCK_LATEST, *keys)
+
+    async def newest_of(self, authors: Sequence[UserId], *, per_author: int) -> dict[UserId, list[Document]]:
+        return _by_author(await self.connection.fetch(NEWEST_OF, *_author_keys(authors), per_author))
+
+    async def put_latest(self, rows: Sequence[LatestRow]) -> None:
+        bodies: list[bytes] = []
+        spans: list[tuple[int, int]] = []
+        for row in rows:
+            spans.append((len(bodies) + 1, len(bodies) + len(row.bodies)))
+            bodies.extend(row.bodies)
+        await self.connection.execute(
+            PUT_LATEST,
+            *_author_keys(row.author_id for row in rows),
+            [row.complete for row in rows],
+            [_json(row.heads) for row in rows],
+            bodies,
+            [first for first, _ in spans],
+            [last for _, last in spans],
+        )
+
+    async def reactions_by(self, user_id: UserId, message_id: MessageId) -> set[str]:
+        rows = await self.connection.fetch(REACTIONS_BY, bucket_in(message_id), message_id, user_id)
+        return {row[0] for row in rows}
+
+    async def add_reaction(self, message_id: MessageId, reaction: Reacted) -> None:
+        await self.connection.execute(
+            ADD_REACTION, bucket_in(message_id), message_id, reaction.user_id, reaction.emoji, reaction.created_ms
+        )
+        await self._count(message_id, reaction.emoji, 1)
+
+    async def remove_reaction(self, message_id: MessageId, user_id: UserId, emoji: str) -> None:
+        await self.connection.execute(REMOVE_REACTION, bucket_in(message_id), message_id, user_id, emoji)
+        await self._count(message_id, emoji, -1)
+
+    async def _count(self, message_id: MessageId, emoji: str, by: int) -> None:
+        await self.connection.execute(COUNT, bucket_in(message_id), message_id, emoji, by)
+
+
+class PostgresStore:
+    """`MessageStore`, on a database of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def write(self, *, timeout_ms: int | None = None) -> AsyncIterator[PostgresWrite]:
+        async with self._database.write(PostgresWrite, timeout_ms=timeout_ms) as write:
+            yield write
+
+    async def ready(self) -> None:
+        await self._database.ready()
+
+    async def by_ids(self, ids: Iterable[MessageId]) -> dict[MessageId, Document]:
+        buckets, distinct = _by_bucket(ids)
+        if not distinct:
+            return {}
+        rows = await self._database.fetch(BY_IDS, buckets, distinct)
+        return {document.id: document for document in (_document(row[0]) for row in rows)}
+
+    async def latest(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:
+        rows = await self._database.fetch(LATEST, *_author_keys(authors), bodies)
+        return {row[0]: LatestRow(row[0], row[1], _heads(row[2]), row[3]) for row in rows}
+
+    async def latest_bodies(self, heads: Mapping[UserId, Sequence[Head]]) -> dict[tuple[MessageId, int], bytes]:
+        rows = await self._database.fetch(LATEST_BODIES, *_author_keys(heads))
+        found: dict[tuple[MessageId, int], bytes] = {}
+        for author, now, bodies in rows:
+            wanted = {(head.id, head.version) for head in heads[author]}
+            for head, body in zip(_heads(now), bodies, strict=True):
+                if (head.id, head.version) in wanted:
+                    found[head.id, head.version] = body
+        return found
+
+    async def newest(
+        self, viewer: UserId | None, probes: Sequence[Probe], sieve: Sieve, *, per_author: int
+    ) -> dict[UserId, list[Document]]:
+        spans = None
+        if sieve.latitudes is not None and sieve.longitudes is not None:
+            spans = [*sieve.latitudes, *sieve.longitudes[0], *sieve.longitudes[1]]
+        rows = await self._database.fetch(
+            NEWEST,
+            *_author_keys(probe.author_id for probe in probes),
+            [probe.standing for probe in probes],
+            [probe.below for probe in probes],
+            str(viewer),
+            sieve.above,
+            sieve.has_media,
+            spans,
+            sieve.tag,
+            per_author,
+        )
+        return _by_author(rows)
+
+    async def page_before(
+        self, viewer: UserId | None, asked: Mapping[UserId, Standing], *, before: MessageId, limit: int
+    ) -> list[Document]:
+        rows = await self._database.fetch(
+            PAGE_BEFORE, *_author_keys(asked), list(asked.values()), str(viewer), before, limit
+        )
+        return [_document(row[0]) for row in rows]
+
+    async def page_after(
+        self,
+        viewer: UserId | None,
+        asked: Mapping[UserId, Standing],
+        *,
+        after: MessageId,
+        seen: Sequence[MessageId],
+        limit: int,
+    ) -> list[Document]:
+        rows = await self._database.fetch(
+            PAGE_AFTER, *_author_keys(asked), list(asked.values()), str(viewer), after, limit, list(seen)
+        )
+        return [_document(row[0]) for row in rows]
+
+    async def replies(
+        self, parent: MessageId, *, after: MessageId, seen: Sequence[MessageId], limit: int
+    ) -> list[Document]:
+        rows = await self._database.fetch(REPLIES_AFTER, bucket_in(parent), parent, after, list(seen), limit)
+        return [_document(row[0]) for row in rows]
+
+    async def history(self, message_id: MessageId, *, limit: int) -> list[Earlier]:
+        rows = await self._database.fetch(HISTORY_OF, bucket_in(message_id), message_id, limit)
+        return [_earlier(row[0]) for row in rows]
+
+    async def counts(self, ids: Iterable[MessageId], viewer: UserId | None) -> dict[MessageId, Counts]:
+        keys = _by_bucket(ids)
+        if not keys[1]:
+            return {}
+        tallies: dict[MessageId, dict[str, int]] = defaultdict(dict)
+        for message_id, emoji, count in await self._database.fetch(TALLIES, *keys):
+            tallies[message_id][emoji] = count
+        mine: dict[MessageId, set[str]] = defaultdict(set)
+        if any(tally.keys() - {REPLIES} for tally in tallies.values()):
+            for message_id, emoji in await self._database.fetch(MINE, *keys, viewer):
+                mine[message_id].add(emoji)
+        return {
+            message_id: Counts(
+                replies=tally.pop(REPLIES, 0), reactions=tally, mine=frozenset(mine.get(message_id, ()))
+            )
+            for message_id, tally in tallies.items()
+        }
+
+    async def reactions(self, message_id: MessageId, *, limit: int) -> list[Reacted]:
+        rows = await self._database.fetch(REACTIONS_OF, bucket_in(message_id), message_id, limit)
+        return [Reacted(UserId(UUID(int=row[0].int)), row[1], row[2]) for row in rows]
+
+
+@asynccontextmanager
+async def open_postgres(dsn: str, settings: Settings) -> AsyncIterator[PostgresStore]:
+    """The store on the service's own database."""
+    database = await Database.open(
+        dsn,
+        service="messages",
+        readers=settings.pool_read,
+        writers=settings.pool_write,
+        lock_timeout_ms=settings.lock_timeout_ms,
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+    )
+    try:
+        yield PostgresStore(database)
+    finally:
+        await database.close()

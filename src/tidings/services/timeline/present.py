@@ -1,0 +1,131 @@
+"""What is kept of the parts, and how it is shown. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from tidings.contracts import messages, timeline
+from tidings.contracts.users import UserCard, UserId
+from tidings.platform.compose import Parts
+from tidings.platform.contract import Reply
+from tidings.services.timeline import rules
+from tidings.services.timeline.skeletons import FeedSkeleton, TimelineSkeleton
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTimeline:
+    """Entries whose authors are still there."""
+
+    page: TimelineSkeleton
+    latest: messages.Latest | None
+    cards: dict[UserId, UserCard]
+    unreachable: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFeed:
+    """Messages whose authors are still there."""
+
+    page: FeedSkeleton
+    found: messages.PageByAuthors | None
+    cards: dict[UserId, UserCard]
+    unreachable: tuple[str, ...]
+
+
+def keep_timeline(page: TimelineSkeleton, parts: Parts) -> KeptTimeline:
+    return KeptTimeline(page, parts["latest"], parts["cards"], parts.unreachable)
+
+
+def keep_feed(page: FeedSkeleton, parts: Parts) -> KeptFeed:
+    return KeptFeed(page, parts["page"], parts["cards"], parts.unreachable)
+
+
+def as_timeline(kept: KeptTimeline) -> Reply[timeline.Timeline]:
+    """One entry a friend; those without a card are gone, whatever they said."""
+    page, latest, cards = kept.page, kept.latest, kept.cards
+    omitted = timeline.Omitted(gone=len(page.friends) - len(cards), muted=page.muted)
+    explained = timeline.Explained(rules=rules.in_words(page.ask)) if page.ask.explain else None
+    if latest is None:
+        # Friends alone, by name: what they said cannot be had now.
+        friends = sorted(cards.values(), key=lambda card: (card.name.casefold(), card.id))[: page.ask.limit]
+        return Reply(
+            timeline.Timeline(
+                entries=[timeline.Entry(author=card, messages=[]) for card in friends],
+                omitted=omitted,
+                unreachable=list(kept.unreachable),
+                explain=explained,
+            )
+        )
+    entries = [
+        timeline.Entry(author=cards[one.author_id], messages=one.messages)
+        for one in latest.authors
+        if one.author_id in cards
+    ]
+    cursor = None
+    if latest.more and latest.authors:
+        shown = [(one.author_id, one.newest_id) for one in latest.authors]
+        place = rules.timeline_next(
+            [(author, newest) for author, newest in shown],
+            page.position,
+            read_at_ms=page.read_at_ms,
+            since_ms=page.rules.since_ms,
+        )
+        cursor = page.seal(place)
+    return Reply(
+        timeline.Timeline(
+            entries=entries,
+            omitted=omitted,
+            unreachable=list(kept.unreachable),
+            newer=latest.newer,
+            next_cursor=cursor,
+            explain=explained,
+        ),
+        links=(("next", f"/v1/timeline?{timeline_query(page.ask)}cursor={quote(cursor)}"),) if cursor else (),
+    )
+
+
+def timeline_query(ask: timeline.TimelineAsk) -> str:
+    """The rules of this page as the beginning of the next one's query."""
+    values = {
+        "per_friend": ask.per_friend if ask.per_friend != 1 else None,
+        "max_age": ask.max_age,
+        "has": ask.has,
+        "near": ask.near,
+        "within_km": ask.within_km,
+        "limit": ask.limit if ask.limit != 50 else None,
+        "explain": ask.explain or None,
+    }
+    return "".join(f"{name}={quote(str(value))}&" for name, value in values.items() if value is not None)
+
+
+def as_feed(kept: KeptFeed) -> Reply[timeline.Feed]:
+    """Messages of those who are still there, with a cursor to either side."""
+    page, found, cards = kept.page, kept.found, kept.cards
+    omitted = timeline.Omitted(gone=len(page.friends) - sum(one in cards for one in page.friends), muted=page.muted)
+    older = newer = None
+    items: list[timeline.FeedItem] = []
+    if found is not None:
+        ids = [one.id for one in found.items]
+        came_up = page.position is not None and page.position.after is not None
+        if ids and (found.more or came_up):
+            older = page.seal(rules.feed_older(list(ids)))
+        newer = page.seal(rules.feed_newer(list(ids), page.position, more=found.more, read_at_ms=found.read_at_ms))
+        items = [
+            timeline.FeedItem(author=cards[one.author_id], message=one.message)
+            for one in found.items
+            if one.author_id in cards
+        ]
+    elif page.position is not None and not kept.unreachable:
+        newer = page.seal(page.position)  # the tail is full: ask again when it has settled
+    links = [("next", older), ("prev", newer)]
+    return Reply(
+        timeline.Feed(
+            items=items,
+            omitted=omitted,
+            unreachable=list(kept.unreachable),
+            next_cursor=older,
+            previous_cursor=newer,
+        ),
+        links=tuple((relation, f"/v1/feed?cursor={quote(cursor)}") for relation, cursor in links if cursor),
+    )

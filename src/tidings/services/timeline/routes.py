@@ -1,0 +1,20 @@
+"""timeline's routes."""
+
+from __future__ import annotations
+
+from tidings.contracts import timeline as contract
+from tidings.platform.contract import Reply
+from tidings.platform.request import Viewer
+from tidings.platform.service import serves
+from tidings.services.timeline import views
+from tidings.services.timeline.holder import Timeline
+
+
+@serves(contract.get_timeline)
+async def get_timeline(svc: Timeline, viewer: Viewer, ask: contract.TimelineAsk) -> Reply[contract.Timeline]:
+    return await views.timeline_page.read(svc, svc.world, viewer, ask)
+
+
+@serves(contract.get_feed)
+async def get_feed(svc: Timeline, viewer: Viewer, ask: contract.FeedAsk) -> Reply[contract.Feed]:
+    return await views.feed_page.read(svc, svc.world, viewer, ask)

@@ -1,0 +1,117 @@
+"""The timeline's rules: pure decisions on what was asked, what is shown, and where the next page starts."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from tidings.contracts import messages, timeline
+from tidings.platform.contract import FieldError, Invalid
+from tidings.platform.ids import first_of, ms_of
+
+SETTLED_MS = 2000  # a write ends within 1.5 s of its id: what is older than this is all there
+MOST_SEEN = 300  # ids in a cursor
+
+
+class TimelinePosition(msgspec.Struct, frozen=True, array_like=True):
+    """Where page two of a timeline starts: under the last entry shown, as of a moment that is settled."""
+
+    as_of_ms: int
+    before: UUID
+    newer_shown: list[UUID] = []  # authors whom an earlier page showed with something younger than as_of_ms
+    since_ms: int | None = None  # max_age, fixed at page one
+
+
+class FeedPosition(msgspec.Struct, frozen=True, array_like=True):
+    """`before` for older pages; `after` for newer ones, with those of the unsettled tail that were shown."""
+
+    before: UUID | None = None
+    after: UUID | None = None
+    seen: list[UUID] = []
+
+
+def asked_rules(ask: timeline.TimelineAsk, now_ms: int) -> messages.Rules:
+    """The rules that messages applies. `Invalid` if `near` and `within_km` do not come together or are no place."""
+    if (ask.near is None) != (ask.within_km is None):
+        missing = "within_km" if ask.within_km is None else "near"
+        raise Invalid(
+            "near and within_km go together.", errors=(FieldError(f"?{missing}", "Give both or neither."),)
+        )
+    return messages.Rules(
+        since_ms=None if ask.max_age is None else now_ms - ask.max_age * 1000,
+        has_media=ask.has == "media",
+        near=None if ask.near is None or ask.within_km is None else _near(ask.near, ask.within_km),
+    )
+
+
+def _near(near: str, within_km: float) -> messages.Near:
+    latitude, longitude = (float(part) for part in near.split(","))
+    if abs(latitude) > 90 or abs(longitude) > 180:
+        raise Invalid(
+            "near is not a place.",
+            errors=(FieldError("?near", "Latitude is -90 to 90, longitude -180 to 180."),),
+        )
+    return messages.Near(latitude=latitude, longitude=longitude, within_km=within_km)
+
+
+def list_name(ask: timeline.TimelineAsk) -> str:
+    """Which list a timeline cursor belongs to: the same rules, whatever the page size."""
+    return f"timeline {ask.per_friend} {ask.max_age} {ask.has} {ask.near} {ask.within_km}"
+
+
+def in_words(ask: timeline.TimelineAsk) -> list[str]:
+    """One's own rules, for `explain=1`."""
+    words = ["one entry per friend, by their latest message, newest first"]
+    words.append(
+        "the latest message of each friend"
+        if ask.per_friend == 1
+        else f"up to {ask.per_friend} messages of each friend"
+    )
+    if ask.max_age is not None:
+        words.append(f"only messages of the last {ask.max_age} seconds")
+    if ask.has == "media":
+        words.append("only messages with media")
+    if ask.near is not None:
+        words.append(f"only messages from within {ask.within_km:g} km of {ask.near}")
+    words.append("friends whom you have muted are left out")
+    return words
+
+
+def timeline_next(
+    shown: list[tuple[UUID, UUID]], position: TimelinePosition | None, *, read_at_ms: int, since_ms: int | None
+) -> TimelinePosition:
+    """The position under `shown` (author and newest message id of each entry, in order)."""
+    as_of = position.as_of_ms if position else read_at_ms - SETTLED_MS
+    newer = list(position.newer_shown) if position else []
+    newer += [author for author, newest in shown if ms_of(newest) > as_of]
+    return TimelinePosition(as_of_ms=as_of, before=shown[-1][1], newer_shown=newer, since_ms=since_ms)
+
+
+def feed_older(items: list[UUID]) -> FeedPosition:
+    """Under the last one shown: whatever is younger belongs to the other direction."""
+    return FeedPosition(before=items[-1])
+
+
+def feed_newer(items: list[UUID], position: FeedPosition | None, *, more: bool, read_at_ms: int) -> FeedPosition:
+    """Above what is settled and shown.
+
+    A write that was open while this page was read may yet appear below ids that were shown; so the cursor never
+    passes the settled moment, and what was shown above it is named, that it is not given twice.
+    """
+    settled = first_of(read_at_ms - SETTLED_MS)
+    if position is None or position.after is None:
+        # The page's last one bounds the other direction; an empty page starts at the settled moment.
+        floor, known = (items[-1], set(items)) if items else (settled, set[UUID]())
+    else:
+        floor, known = position.after, {*items, *position.seen}
+    # Where a newer page was full, what it left out is younger than all it gave.
+    ceiling = items[0] if items and more and position is not None and position.after is not None else None
+    passed = [one for one in known if one < settled and (ceiling is None or one <= ceiling)]
+    after = max([floor, *passed])
+    return FeedPosition(after=after, seen=sorted(one for one in known if one > after))
+
+
+def room_for(position: FeedPosition | None, limit: int) -> int:
+    """How many more may be shown: a cursor names at most MOST_SEEN, and what it can't name waits until it settles."""
+    return limit if position is None else min(limit, MOST_SEEN - len(position.seen))

@@ -1,0 +1,103 @@
+"""The two composites: what each friend said last, and everything in one order."""
+
+from __future__ import annotations
+
+from tidings.contracts import friends, messages, timeline, users
+from tidings.contracts.messages import MessageId
+from tidings.contracts.users import UserId
+from tidings.platform.clock import now_ms
+from tidings.platform.compose import Composite, Need
+from tidings.platform.contract import Nothing
+from tidings.platform.request import Viewer
+from tidings.services.timeline import present, rules
+from tidings.services.timeline.holder import Timeline
+from tidings.services.timeline.skeletons import FeedSkeleton, TimelineSkeleton
+
+
+async def friends_and_rules(svc: Timeline, viewer: Viewer, ask: timeline.TimelineAsk) -> TimelineSkeleton:
+    """Whose latest messages are wanted, under which rules, from where on."""
+    now = now_ms()
+    of = rules.list_name(ask)
+    position = (
+        svc.cursors.open(ask.cursor, rules.TimelinePosition, asker=viewer.known, of=of) if ask.cursor else None
+    )
+    wanted = rules.asked_rules(ask, now)
+    if position is not None:
+        wanted = messages.Rules(since_ms=position.since_ms, has_media=wanted.has_media, near=wanted.near)
+    circle = await svc.world.call(friends.circle, Nothing())
+    muted = set(circle.muted)
+    return TimelineSkeleton(
+        ask=ask,
+        friends=[friend for friend in circle.friends if friend not in muted],
+        muted=len(muted),
+        rules=wanted,
+        position=position,
+        read_at_ms=now,
+        seal=lambda place: svc.cursors.seal(place, asker=viewer.known, of=of),
+    )
+
+
+async def friends_and_self(svc: Timeline, viewer: Viewer, ask: timeline.FeedAsk) -> FeedSkeleton:
+    """Whose messages are wanted, and on which side of the cursor."""
+    position = (
+        svc.cursors.open(ask.cursor, rules.FeedPosition, asker=viewer.known, of="feed") if ask.cursor else None
+    )
+    circle = await svc.world.call(friends.circle, Nothing())
+    muted = set(circle.muted)
+    return FeedSkeleton(
+        friends=[friend for friend in circle.friends if friend not in muted],
+        me=UserId(viewer.known),
+        muted=len(muted),
+        position=position,
+        room=rules.room_for(position, ask.limit),
+        seal=lambda place: svc.cursors.seal(place, asker=viewer.known, of="feed"),
+    )
+
+
+def latest_of_friends(page: TimelineSkeleton) -> messages.LatestAsk | None:
+    place = page.position
+    left_out = set(place.newer_shown) if place else set()
+    return messages.LatestAsk(
+        friends=[friend for friend in page.friends if friend not in left_out],
+        others=[],
+        per_author=page.ask.per_friend,
+        rules=page.rules,
+        as_of_ms=place.as_of_ms if place else None,
+        before=MessageId(place.before) if place else None,
+        limit=page.ask.limit,
+    )
+
+
+def page_of_feed(page: FeedSkeleton) -> messages.PageByAuthorsAsk | None:
+    if page.room <= 0:
+        return None
+    place = page.position or rules.FeedPosition()
+    return messages.PageByAuthorsAsk(
+        friends=[*page.friends, page.me],
+        others=[],
+        before=MessageId(place.before) if place.before else None,
+        after=MessageId(place.after) if place.after else None,
+        seen=[MessageId(one) for one in place.seen],
+        limit=page.room,
+    )
+
+
+timeline_page = Composite(
+    skeleton=friends_and_rules,
+    needs={
+        "latest": Need(messages.latest_by_authors, keys=latest_of_friends, optional=True),
+        "cards": Need(users.cards, keys=lambda page: users.ByIds(ids=page.friends)),
+    },
+    keep=present.keep_timeline,
+    present=present.as_timeline,
+)
+
+feed_page = Composite(
+    skeleton=friends_and_self,
+    needs={
+        "page": Need(messages.page_by_authors, keys=page_of_feed, optional=True),
+        "cards": Need(users.cards, keys=lambda page: users.ByIds(ids=[*page.friends, page.me])),
+    },
+    keep=present.keep_feed,
+    present=present.as_feed,
+)

@@ -1,0 +1,110 @@
+"""A whole running system: an installation, its processes, and where they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tidings import everything
+from tidings.platform.data_directory import DataDirectory
+from tidings.platform.http.listener import bind_tcp
+from tidings.platform.installation import Installation
+from tidings.platform.process import Process
+from tidings.platform.service import ServiceKind
+from tidings.platform.settings import Settings
+from tidings.platform.supervisor import Supervisor
+from tidings.platform.topology import Topology
+
+CHILD = "tidings.everything"  # the module that a child process runs
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Running. `process` is set when everything runs in this very process."""
+
+    url: str
+    metrics_url: str | None
+    installation: Installation
+    process: Process | None
+    supervisor: Supervisor | None
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of what was started, by name."""
+        pids: dict[str, int] = {}
+        if self.installation.engine is not None and self.installation.engine.pid is not None:
+            pids["postgres"] = self.installation.engine.pid
+        if self.supervisor is not None:
+            pids.update(
+                {name: child.pid for name, child in self.supervisor.children.items() if child.pid is not None}
+            )
+        return pids
+
+
+def chosen_topology(settings: Settings, *, apart: bool) -> Topology:
+    """The file's topology, or one of the two that need no file. Raises TopologyProblem."""
+    names, storeless = list(everything.SERVICES), everything.STORELESS
+    if settings.topology is not None:
+        return Topology.load(settings.topology, names, storeless=storeless, apart=apart)
+    return Topology.apart(names, storeless=storeless) if apart else Topology.one_process(names, storeless=storeless)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings,
+    topology: Topology,
+    *,
+    mode: Literal["near", "wire"] = "near",
+    kinds: Mapping[str, ServiceKind[Any]] = everything.SERVICES,
+) -> AsyncIterator[System]:
+    """Start everything, and stop it when the block ends. Raises StartRefused with what to do about it."""
+    _raise_file_limit()
+    async with AsyncExitStack() as stack:
+        directory = DataDirectory.open(settings.data)
+        stack.callback(directory.close)
+        public = stack.enter_context(bind_tcp(settings.host, settings.port))
+        exposed = None
+        if settings.metrics_port >= 0:
+            exposed = stack.enter_context(bind_tcp(settings.host, settings.metrics_port, setting="--metrics-port"))
+        installation = Installation(settings, topology, kinds, directory, mode)
+        stack.push_async_callback(installation.stop)
+        await installation.start()
+        port, metrics_port = public.getsockname()[1], exposed.getsockname()[1] if exposed is not None else None
+        launches = installation.launches(
+            public_fd=public.fileno(), metrics_fd=exposed.fileno() if exposed is not None else None
+        )
+        mending = asyncio.create_task(installation.mend(), name="mend engines")
+        stack.push_async_callback(_cancel, mending)
+
+        process = supervisor = None
+        if len(launches) == 1:
+            (launch,) = launches.values()
+            public.detach()
+            if exposed is not None:
+                exposed.detach()
+            process = await stack.enter_async_context(everything.hosting(launch, kinds))
+        else:
+            supervisor = Supervisor(launches, CHILD)
+            stack.push_async_callback(supervisor.stop)
+            await supervisor.start()
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = f"http://{host}:{port}"
+        metrics_url = None if metrics_port is None else f"http://{host}:{metrics_port}/metrics"
+        directory.announce({"public": url, "metrics": metrics_url or "", **installation.addresses()})
+        yield System(url, metrics_url, installation, process, supervisor)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _raise_file_limit() -> None:
+    """Ten thousand idle connections need as many descriptors as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
