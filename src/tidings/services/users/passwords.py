@@ -18,7 +18,7 @@ from tidings.platform.contract import Busy
 Result = TypeVar("Result")
 
 MOST_WAITING: Final = 100
-LONGEST_TRIMMING: Final = 4  # `dragon2024` is `dragon`, `dragon and eight more` is not
+LONGEST_TRIMMING: Final = 5  # `dragon2024!` is `dragon`, `dragon and eight more` is not
 KEYBOARD: Final = (
     "qwertyuiopasdfghjklzxcvbnm",
     "azertyuiopqsdfghjklmwxcvbn",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tidings.contracts import users
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Forbidden, Nothing, Reply
@@ -13,9 +11,7 @@ from tidings.services.users import avatar, views
 from tidings.services.users.actions import accounts as accounts_
 from tidings.services.users.actions import invites, operators, sessions
 from tidings.services.users.actions.writing import audited, for_administrators
-
-if TYPE_CHECKING:
-    from tidings.services.users.service import Users
+from tidings.services.users.holder import Users
 
 NOTHING = Nothing()
 

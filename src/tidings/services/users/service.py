@@ -4,38 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tidings.contracts import users as contract
-from tidings.platform.cursors import Cursors
 from tidings.platform.process import Resources
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
-from tidings.platform.world import World
 from tidings.services.users import routes
 from tidings.services.users.codes import Codes
+from tidings.services.users.holder import Users
 from tidings.services.users.passwords import Passwords
 from tidings.services.users.store.port import UsersStore
 from tidings.services.users.store.postgres import open_postgres
 
 OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[UsersStore]]
-
-
-@dataclass(slots=True)
-class Users:
-    """A running users service."""
-
-    world: World
-    store: UsersStore
-    cursors: Cursors
-    passwords: Passwords
-    codes: Codes
-    settings: Settings
-
-    async def ready(self) -> None:
-        """`Unavailable` unless its own store answers."""
-        await self.store.ready()
 
 
 @asynccontextmanager

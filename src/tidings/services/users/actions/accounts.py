@@ -23,7 +23,7 @@ from tidings.contracts.users import (
     sign_up as sign_up_route,
 )
 from tidings.platform.clock import now_ms
-from tidings.platform.contract import NotFound, Reply, Unauthenticated
+from tidings.platform.contract import Reply
 from tidings.platform.request import Viewer, current
 from tidings.services.users import codes as codes_
 from tidings.services.users.actions.writing import (
@@ -33,8 +33,10 @@ from tidings.services.users.actions.writing import (
     checked_name,
     enrol,
     fenced,
+    fenced_own,
     happened,
     new_account,
+    no_such_person,
 )
 from tidings.services.users.codes import Codes
 from tidings.services.users.passwords import Passwords
@@ -47,10 +49,11 @@ async def sign_up(
     store: UsersStore, passwords: Passwords, codes: Codes, new: NewUser, *, is_open: bool
 ) -> Reply[Profile]:
     """Make an account, by an invite unless the server `is_open`."""
-    check_password(new.password, new.handle, new.name)
+    name = checked_name(new.name)
+    check_password(new.password, new.handle, name)
     account = new_account(
         handle=new.handle,
-        name=new.name,
+        name=name,
         role="member",
         created_at=at(now_ms()),
         password_hash=await passwords.hash(new.password),
@@ -72,10 +75,11 @@ async def set_up(
     digest = codes_.digest(first.link)
     if await store.link(digest, "set_up") is None:
         raise spent
-    check_password(first.password, first.handle, first.name)
+    name = checked_name(first.name)
+    check_password(first.password, first.handle, name)
     account = new_account(
         handle=first.handle,
-        name=first.name,
+        name=name,
         role="administrator",
         created_at=at(now_ms()),
         password_hash=await passwords.hash(first.password),
@@ -98,9 +102,7 @@ async def patch_profile(store: UsersStore, viewer: Viewer, user_id: UserId, patc
     """Change one's own profile. `Stale` if If-Match names another version."""
     _check_own(viewer, user_id)
     async with store.write() as write:
-        account = await fenced(write, user_id)
-        if account is None:
-            raise gone()
+        account = await fenced_own(write, viewer)
         current().check_version(account.version)
         name = account.name if patch.name is UNSET else checked_name(patch.name)
         bio = account.bio if patch.bio is UNSET else patch.bio or ""
@@ -115,8 +117,7 @@ async def replace_preferences(store: UsersStore, viewer: Viewer, new: Preference
     """Replace one's own. `Stale` if If-Match names another version."""
     user_id = UserId(viewer.known)
     async with store.write() as write:
-        if await fenced(write, user_id) is None:
-            raise gone()
+        await fenced_own(write, viewer)
         before = await write.preferences(user_id)
         current().check_version(before.version if before else 0)
         version = (await write.bump([user_id]))[user_id]
@@ -136,7 +137,7 @@ async def delete(store: UsersStore, codes: Codes, viewer: Viewer, user_id: UserI
         account = await fenced(write, user_id)
         if account is None:
             raise no_such_person()
-        await check_another_administrator(await write.hold_administrators(), account)
+        await check_another_administrator(write, account)
         version = await happened(write, removed, user_id)
         until = at(now_ms()) + HANDLE_RESERVED
         await write.erase(user_id, version, reserve=codes.handle(account.handle), until=until)
@@ -144,19 +145,10 @@ async def delete(store: UsersStore, codes: Codes, viewer: Viewer, user_id: UserI
         audited(viewer, "deleted", user_id)
 
 
-async def check_another_administrator(administrators: set[UserId], account: AccountRow) -> None:
+async def check_another_administrator(write: UsersWrite, account: AccountRow) -> None:
     """`LastAdministrator` if the account is the only one that is left."""
-    if administrators == {account.id}:
+    if account.role == "administrator" and await write.hold_administrators() == {account.id}:
         raise LastAdministrator("This is the last administrator. Make another one first.")
-
-
-def gone() -> Unauthenticated:
-    """One's own account ended while one asked."""
-    return Unauthenticated("This account is no longer here.")
-
-
-def no_such_person() -> NotFound:
-    return NotFound("There is no such person here.")
 
 
 def _check_own(viewer: Viewer, user_id: UserId) -> None:

@@ -12,8 +12,7 @@ from tidings.platform.contract import NotFound, Reply, Served
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Viewer
 from tidings.platform.service import Replayed, served
-from tidings.services.users.actions.accounts import gone
-from tidings.services.users.actions.writing import audited, fenced
+from tidings.services.users.actions.writing import audited, fenced_own
 from tidings.services.users.codes import Codes, digest
 from tidings.services.users.rules import INVITE_LASTS, at, instant
 from tidings.services.users.store.port import InviteRow, UsersStore
@@ -26,9 +25,7 @@ async def invite(store: UsersStore, codes: Codes, viewer: Viewer) -> Reply[Invit
     shown = as_invite(made, codes)
     try:
         async with store.write() as write:
-            account = await fenced(write, maker)
-            if account is None or account.suspended:
-                raise gone()
+            await fenced_own(write, viewer)
             await write.add_invite(made, digest(shown.code), maker)
             # The kept answer is without the code, which is made again for a replay: nothing secret is stored.
             write.answers(make_invite, msgspec.structs.replace(shown, code=""))

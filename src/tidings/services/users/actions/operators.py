@@ -25,13 +25,14 @@ from tidings.contracts.users import (
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import FieldError, Invalid
 from tidings.platform.request import Viewer
-from tidings.services.users.actions.accounts import check_another_administrator, no_such_person
+from tidings.services.users.actions.accounts import check_another_administrator
 from tidings.services.users.actions.writing import (
     audited,
     checked_name,
     end_every_session,
     fenced,
     happened,
+    no_such_person,
     one_time_link,
 )
 from tidings.services.users.codes import Codes, digest, new_link
@@ -57,8 +58,7 @@ async def suspend(store: UsersStore, viewer: Viewer, user_id: UserId) -> None:
             raise no_such_person()
         if account.suspended:
             return
-        if account.role == "administrator":
-            await check_another_administrator(await write.hold_administrators(), account)
+        await check_another_administrator(write, account)
         await write.drop_links(user_id)
         await write.end_sessions(user_id)
         await write.change_suspension(user_id, True, await happened(write, suspended_event, user_id))

@@ -18,8 +18,15 @@ from tidings.platform.clock import now_ms
 from tidings.platform.contract import FieldError, Invalid, NotFound
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Viewer
-from tidings.services.users.actions.accounts import gone
-from tidings.services.users.actions.writing import audit, check_password, end_every_session, fenced, happened
+from tidings.services.users.actions.writing import (
+    audit,
+    check_password,
+    end_every_session,
+    fenced,
+    fenced_own,
+    gone,
+    happened,
+)
 from tidings.services.users.codes import digest, new_token
 from tidings.services.users.passwords import Passwords
 from tidings.services.users.rules import at, instant, plain_handle
@@ -70,9 +77,7 @@ async def change_password(
     check_password(change.new, account.handle, account.name, pointer="/new")
     password_hash = await passwords.hash(change.new)
     async with store.write() as write:
-        now = await fenced(write, user_id)
-        if now is None or now.suspended:
-            raise gone()
+        now = await fenced_own(write, viewer)
         if now.password_hash != account.password_hash:
             raise _wrong_password()
         before = await write.session(user_id, SessionId(viewer.session_id)) if viewer.session_id else None

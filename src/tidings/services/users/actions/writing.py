@@ -18,7 +18,7 @@ from tidings.contracts.users import (
 )
 from tidings.platform import logs
 from tidings.platform.clock import now_ms
-from tidings.platform.contract import Event, FieldError, Invalid, NotFound
+from tidings.platform.contract import Event, FieldError, Invalid, NotFound, Unauthenticated
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Viewer
 from tidings.services.users.codes import Codes
@@ -38,6 +38,22 @@ async def fenced(write: UsersWrite, user_id: UserId) -> AccountRow | None:
     return (await write.by_ids([user_id])).get(user_id)
 
 
+async def fenced_own(write: UsersWrite, viewer: Viewer) -> AccountRow:
+    """Take the asker's own fence. `Unauthenticated` if their account ended while they asked."""
+    account = await fenced(write, UserId(viewer.known))
+    if account is None or account.suspended:
+        raise gone()
+    return account
+
+
+def gone() -> Unauthenticated:
+    return Unauthenticated("This account is no longer here.")
+
+
+def no_such_person() -> NotFound:
+    return NotFound("There is no such person here.")
+
+
 async def happened(write: UsersWrite, event: Event, user_id: UserId) -> int:
     """Raise the person's version and announce the event with it. Every event has a version of its own."""
     version = (await write.bump([user_id]))[user_id]
@@ -55,17 +71,16 @@ async def end_every_session(write: UsersWrite, user_id: UserId) -> None:
 def new_account(
     *, handle: str, name: str, role: Role, created_at: datetime, password_hash: str | None
 ) -> NewAccount:
-    """With an id of its own."""
-    tidy = checked_name(name)
+    """With an id of its own; the name was checked."""
     return NewAccount(
         id=UserId(uuid7(now_ms())),
         handle=handle,
-        name=tidy,
+        name=name,
         bio="",
         role=role,
         created_at=created_at,
         password_hash=password_hash,
-        entries=search_entries(handle, tidy),
+        entries=search_entries(handle, name),
     )
 
 

@@ -1,0 +1,28 @@
+"""What users holds: its store, the other services, and what it needs to hash, seal and make codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tidings.platform.cursors import Cursors
+from tidings.platform.settings import Settings
+from tidings.platform.world import World
+from tidings.services.users.codes import Codes
+from tidings.services.users.passwords import Passwords
+from tidings.services.users.store.port import UsersStore
+
+
+@dataclass(slots=True)
+class Users:
+    """Given to every handler."""
+
+    world: World
+    store: UsersStore
+    cursors: Cursors
+    passwords: Passwords
+    codes: Codes
+    settings: Settings
+
+    async def ready(self) -> None:
+        """`Unavailable` unless its own store answers."""
+        await self.store.ready()
