@@ -42,7 +42,7 @@ def messages_of(
         topic = chance.one_of([other for other in _topics(chance, author) if other is not topic])
         message_id = MessageId(made_id(ms, "message", graph.digest, seed, number, ms, rand_a=bucket))
         named = [people[friend] for friend in _two(chance, friends[number])]
-        yield _message(chance, author, message_id, ms, topic, named)
+        yield _message(chance, author, topic, named, message_id=message_id, ms=ms)
 
 
 def _two(chance: Chance, friends: Sequence[int]) -> list[int]:
@@ -69,7 +69,7 @@ def _times(chance: Chance, author: Person, count: int) -> list[int]:
 
 
 def _message(
-    chance: Chance, author: Person, message_id: MessageId, ms: int, topic: Topic, friends: list[Person]
+    chance: Chance, author: Person, topic: Topic, friends: list[Person], *, message_id: MessageId, ms: int
 ) -> ImportedMessage:
     mentions: list[UserId] = []
     place: Place | None = None

@@ -334,7 +334,7 @@ TOPICS = (
         (
             "My daughter explained {thing} to me for an hour. I learned a lot.",
             "Grandmother turns ninety on Sunday. There will be {n} cakes.",
-            '"Papa, who invented {thing}?" At six in the morning.',
+            '"Papa, can you explain {thing}?" At six in the morning.',
             "First tooth lost {when}! It is in a matchbox, under guard.",
             "The little one drew our family. I have {n} arms.",
             "Called my mother. She had already heard, of course.",

@@ -276,7 +276,11 @@ class Database:
                     try:
                         async with connection.transaction():
                             if timeout_ms is not None:
-                                await connection.execute(f"SET LOCAL transaction_timeout = {int(timeout_ms)}")
+                                # A running timer ignores a new value: it must be put out first.
+                                await connection.execute(
+                                    "SET LOCAL transaction_timeout = 0;"
+                                    f" SET LOCAL transaction_timeout = {int(timeout_ms)}"
+                                )
                             await write._claim()
                             yield write
                             await write._finish()

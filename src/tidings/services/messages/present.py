@@ -141,9 +141,7 @@ def reactions(reacted: Sequence[Reacted], people: People) -> contract.Reactions:
     """Without those who are gone or blocked."""
     return contract.Reactions(
         reactions=[
-            contract.Reaction(
-                emoji=one.emoji, user=people.cards[one.user_id], created_at=rfc3339(one.created_ms)
-            )
+            contract.Reaction(emoji=one.emoji, user=people.cards[one.user_id], created_at=rfc3339(one.created_ms))
             for one in reacted
             if people.stands(one.user_id) != "hidden"
         ]

@@ -25,7 +25,7 @@ from tidings.contracts.messages import (
     Rules,
 )
 from tidings.contracts.users import UserId
-from tidings.platform.ids import first_of, ms_of
+from tidings.platform.ids import bucket_in, first_of, ms_of
 
 Standing = Literal["own", "friend", "other", "hidden"]  # of the viewer to an author
 Span = tuple[float, float]
@@ -141,6 +141,11 @@ def ceiling_of(as_of_ms: int | None) -> MessageId:
     return MessageId(first_of(max(as_of_ms, -1) + 1))
 
 
+def newer_floor_of(rules: Rules, as_of_ms: int) -> MessageId:
+    """Messages count as said since `as_of_ms` when their id is above this one."""
+    return max(floor_of(rules), MessageId(UUID(int=ceiling_of(as_of_ms).int - 1)))
+
+
 def can_match(stands: Standing, rules: Rules) -> bool:
     """A place that is not shown is not found by either, or a search would tell it."""
     return stands != "hidden" and (rules.near is None or shows_place(stands))
@@ -201,7 +206,7 @@ def from_row(
 
 
 def kilometres(a: Span, b: Span) -> float:
-    """Great-circle distance by the haversine formula (Sinnott 1984); points are (latitude, longitude) in degrees."""
+    """Great-circle distance by the haversine formula (Sinnott 1984); points are latitude, longitude in degrees."""
     latitude_a, latitude_b = math.radians(a[0]), math.radians(b[0])
     across = math.radians(b[1] - a[1])
     half = (
@@ -303,8 +308,4 @@ def settled(
 
 def is_importable(message_id: MessageId, bucket: int, *, now: int) -> bool:
     """A UUIDv7 that carries the author's bucket and was not made in the future."""
-    return (
-        message_id.version == 7
-        and message_id.int >> 64 & 0xFFF == bucket
-        and ms_of(message_id) <= now
-    )
+    return message_id.version == 7 and bucket_in(message_id) == bucket and ms_of(message_id) <= now

@@ -121,9 +121,7 @@ async def get_message(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -
     return Reply(body, version=found.document.version)
 
 
-async def find_messages(
-    svc: Messages, viewer: Viewer, ask: contract.FindMessages
-) -> Reply[contract.Messages]:
+async def find_messages(svc: Messages, viewer: Viewer, ask: contract.FindMessages) -> Reply[contract.Messages]:
     """By ids, or one author's. `Invalid` unless it is exactly one of the two."""
     if (ask.ids is None) == (ask.author is None):
         why = "Give either ids or one author."
@@ -145,8 +143,7 @@ async def _by_ids(svc: Messages, viewer: Viewer, ids: list[MessageId]) -> Reply[
 async def _shown(svc: Messages, thread: Thread, visible: Sequence[MessageId]) -> list[contract.Shown]:
     counts = await svc.store.counts(visible, thread.people.viewer)
     return [
-        present.shown(thread.documents[message_id], thread.people, counts.get(message_id))
-        for message_id in visible
+        present.shown(thread.documents[message_id], thread.people, counts.get(message_id)) for message_id in visible
     ]
 
 
@@ -236,15 +233,15 @@ async def list_reactions(svc: Messages, viewer: Viewer, ask: contract.OneMessage
 
 async def latest_by_authors(svc: Messages, viewer: Viewer, ask: contract.LatestAsk) -> contract.Latest:
     """The newest of each author: from the `latest` rows where they tell, else from the documents."""
-    return await _LatestRead(svc, viewer.user_id, ask).answer()
+    return await _LatestRead(svc, _asker(viewer), ask).answer()
 
 
 class _LatestRead:
     """One such read: what was asked, and what is known so far of each author."""
 
-    def __init__(self, svc: Messages, viewer: object, ask: contract.LatestAsk) -> None:
+    def __init__(self, svc: Messages, viewer: UserId | None, ask: contract.LatestAsk) -> None:
         self._store = svc.store
-        self._viewer = _user(viewer)
+        self._viewer = viewer
         self._ask = ask
         asked = rules.standings_asked(self._viewer, ask.friends, ask.others)
         self._asked = {author: stands for author, stands in asked.items() if rules.can_match(stands, ask.rules)}
@@ -348,7 +345,7 @@ class _LatestRead:
         if self._ask.as_of_ms is None:
             return 0
         unsure = [author for author, told in self._told.items() if told.newer is None]
-        floor = max(rules.floor_of(self._ask.rules), _just_below(rules.ceiling_of(self._ask.as_of_ms)))
+        floor = rules.newer_floor_of(self._ask.rules, self._ask.as_of_ms)
         probed = await self._probe(unsure, per_author=1, above=floor, below=HIGHEST)
         return sum(told.newer is True for told in self._told.values()) + len(probed)
 
@@ -360,7 +357,7 @@ class _LatestRead:
         above: MessageId | None = None,
         below: MessageId | None = None,
     ) -> dict[UserId, list[Document]]:
-        """The newest documents that count. The store sieves `near` by a box; what the circle rejects is read past."""
+        """The newest documents that count. The store sieves `near` by a box; what the circle rejects is skipped."""
         if not authors:
             return {}
         near = self._ask.rules.near
@@ -387,35 +384,33 @@ class _LatestRead:
         return {author: documents[:per_author] for author, documents in taken.items() if documents}
 
 
+def _asker(viewer: Viewer) -> UserId | None:
+    return None if viewer.user_id is None else UserId(viewer.user_id)
+
+
 def _lies_within(document: Document, near: contract.Near) -> bool:
     place = document.place
     return place is not None and rules.is_within(near, (place.latitude, place.longitude))
 
 
-async def page_by_authors(
-    svc: Messages, viewer: Viewer, ask: contract.PageByAuthorsAsk
-) -> contract.PageByAuthors:
+async def page_by_authors(svc: Messages, viewer: Viewer, ask: contract.PageByAuthorsAsk) -> contract.PageByAuthors:
     """Messages of many authors in one order. `Invalid` when both `before` and `after` are given."""
     if ask.before is not None and ask.after is not None:
-        raise Invalid("Give at most one of before and after.", errors=(FieldError("/after", "goes without before"),))
+        raise Invalid("Give before or after, not both.", errors=(FieldError("/after", "goes without before"),))
     read_at_ms = now_ms()
-    asker = _user(viewer.user_id)
+    asker = _asker(viewer)
     asked: dict[UserId, Standing] = rules.standings_asked(asker, ask.friends, ask.others)
     if ask.after is None:
         found = await svc.store.page_before(asker, asked, before=ask.before or HIGHEST, limit=ask.limit + 1)
         page = found[: ask.limit]
     else:
-        found = await svc.store.page_after(
-            asker, asked, after=ask.after, seen=ask.seen, limit=ask.limit + 1
-        )
+        found = await svc.store.page_after(asker, asked, after=ask.after, seen=ask.seen, limit=ask.limit + 1)
         page = found[: ask.limit][::-1]
     items = [
         contract.PageItem(
             id=document.id,
             author_id=document.author_id,
-            message=msgspec.Raw(
-                present.encoded(document, with_place=rules.shows_place(asked[document.author_id]))
-            ),
+            message=msgspec.Raw(present.encoded(document, with_place=rules.shows_place(asked[document.author_id]))),
         )
         for document in page
     ]

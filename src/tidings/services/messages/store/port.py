@@ -18,7 +18,7 @@ Span = tuple[float, float]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A message or reply at rest. `ancestors` is empty, or the thread above it: its first message, ..., the parent."""
+    """A message or reply at rest. `ancestors` is the thread above a reply, from its first message to the parent."""
 
     id: MessageId
     author_id: UserId

@@ -229,10 +229,13 @@ REMOVE_REACTION = """
 DELETE FROM reaction WHERE bucket = $1 AND message_id = $2 AND user_id = $3 AND emoji = $4
 """
 
-COUNT = """
-INSERT INTO tally (bucket, message_id, emoji, count) VALUES ($1, $2, $3, $4)
-ON CONFLICT (bucket, message_id, emoji) DO UPDATE SET count = tally.count + $4
+COUNT_UP = """
+INSERT INTO tally (bucket, message_id, emoji, count) VALUES ($1, $2, $3, 1)
+ON CONFLICT (bucket, message_id, emoji) DO UPDATE SET count = tally.count + 1
 """
+
+# Never makes a row: the message may be withdrawn by now, and its tallies with it.
+COUNT_DOWN = "UPDATE tally SET count = count - 1 WHERE bucket = $1 AND message_id = $2 AND emoji = $3"
 
 _document = msgspec.json.Decoder(Document).decode
 _earlier = msgspec.json.Decoder(Earlier).decode
@@ -290,7 +293,7 @@ class PostgresWrite(Write):
         await self.connection.execute(
             ADD_REPLY, bucket, document.parent, document.id, document.author_id, _json(document)
         )
-        await self._count(document.parent, REPLIES, 1)
+        await self._count(COUNT_UP, document.parent, REPLIES)
 
     async def add_missing(self, documents: Sequence[Document]) -> set[MessageId]:
         rows = [(bucket_in(one.id), one.author_id, one.id, _json(one)) for one in documents]
@@ -313,12 +316,10 @@ class PostgresWrite(Write):
             await self.connection.execute(REMOVE_MESSAGE, bucket, document.author_id, document.id)
         else:
             await self.connection.execute(REMOVE_REPLY, bucket, document.parent, document.id)
-            await self._count(document.parent, REPLIES, -1)
+            await self._count(COUNT_DOWN, document.parent, REPLIES)
         for query in (REMOVE_HISTORY, REMOVE_REACTIONS, REMOVE_TALLIES):
             await self.connection.execute(query, bucket, document.id)
-        await self.connection.execute(
-            ADD_WITHDRAWN, bucket, document.id, document.author_id, document.version
-        )
+        await self.connection.execute(ADD_WITHDRAWN, bucket, document.id, document.author_id, document.version)
 
     async def lock_latest(self, authors: Sequence[UserId]) -> None:
         keys = _author_keys(authors)
@@ -352,14 +353,14 @@ class PostgresWrite(Write):
         await self.connection.execute(
             ADD_REACTION, bucket_in(message_id), message_id, reaction.user_id, reaction.emoji, reaction.created_ms
         )
-        await self._count(message_id, reaction.emoji, 1)
+        await self._count(COUNT_UP, message_id, reaction.emoji)
 
     async def remove_reaction(self, message_id: MessageId, user_id: UserId, emoji: str) -> None:
         await self.connection.execute(REMOVE_REACTION, bucket_in(message_id), message_id, user_id, emoji)
-        await self._count(message_id, emoji, -1)
+        await self._count(COUNT_DOWN, message_id, emoji)
 
-    async def _count(self, message_id: MessageId, emoji: str, by: int) -> None:
-        await self.connection.execute(COUNT, bucket_in(message_id), message_id, emoji, by)
+    async def _count(self, query: str, message_id: MessageId, emoji: str) -> None:
+        await self.connection.execute(query, bucket_in(message_id), message_id, emoji)
 
 
 class PostgresStore:

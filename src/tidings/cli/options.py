@@ -1,0 +1,88 @@
+"""How commands take settings: any setting is a flag by the one naming rule, and problems become exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from tidings.platform.data_directory import StartRefused
+from tidings.platform.settings import FLAG_NAMES, Loaded, SettingsProblem, load
+from tidings.platform.topology import TopologyProblem
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_USAGE = 2
+EXIT_NOT_RUNNING = 11
+EXIT_REFUSED = 12
+EXIT_UNHEALTHY = 13
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder that holds everything.", show_default="your user data folder")
+]
+Port = Annotated[int | None, typer.Option("--port", help="Port of the public listener.", show_default="8470")]
+Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+
+# Commands with this context take every setting as a flag: --lock-timeout-ms 500
+ANY_SETTING = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+class Problem(Exception):
+    """Something the person can mend: what happened, what to do, and the exit status."""
+
+    def __init__(self, message: str, hint: str = "", exit_code: int = EXIT_REFUSED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+
+def settings_from(extra: Sequence[str] = (), **flags: Any) -> Loaded:
+    """Settings from every source. `extra` are flags that the command does not name itself."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    rest = list(extra)
+    while rest:
+        flag, _, value = rest.pop(0).partition("=")
+        key = FLAG_NAMES.get(flag)
+        if key is None:
+            near = difflib.get_close_matches(flag, FLAG_NAMES, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "`tidings config show` lists every setting."
+            raise Problem(f"There is no option {flag!r}.", hint, EXIT_USAGE)
+        if not value:
+            if not rest:
+                raise Problem(f"{flag} needs a value.", f"For example: {flag} VALUE", EXIT_USAGE)
+            value = rest.pop(0)
+        given[key] = value
+    return load(given)
+
+
+def plainly(command: Callable[P, R]) -> Callable[P, R]:
+    """Say what went wrong in one or two lines, and leave with the status that belongs to it."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (SettingsProblem, TopologyProblem) as problem:
+            say(str(problem))
+            raise typer.Exit(EXIT_USAGE) from problem
+        except (StartRefused, Problem) as problem:
+            say(problem.message, problem.hint)
+            raise typer.Exit(int(problem.exit_code)) from problem
+        except KeyboardInterrupt as interrupt:
+            raise typer.Exit(130) from interrupt
+
+    return run
+
+
+def say(message: str, hint: str = "") -> None:
+    """A problem on standard error: what happened, then what to do."""
+    sys.stderr.write(f"tidings: {message}\n")
+    if hint:
+        sys.stderr.write(f"         {hint}\n")

@@ -1,0 +1,226 @@
+"""Friendships at rest: one row per pair, both directions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final, Literal, cast
+
+from tidings.contracts.friends import Circle, ImportedFriendship, Relation
+from tidings.contracts.users import UserId
+from tidings.platform.settings import Settings
+from tidings.platform.storage.postgres import Database, Write, rows_of
+from tidings.services.friends.store.port import Entry, FriendsStore, Listing, Standing
+
+State = Literal["friends", "requested", "asked"]
+
+_CIRCLE: Final = """
+    select
+        array(select friend_id from friendships where user_id = $1 order by since_ms, friend_id) as friends,
+        array(
+            select m.muted_id from mutes m
+            join friendships f on f.user_id = $1 and f.friend_id = m.muted_id
+            where m.muter_id = $1
+        ) as muted
+"""
+
+_RELATIONS: Final = """
+    select friend_id, 'friend' from friendships where user_id = $1 and friend_id = any($2::uuid[])
+    union all select blocked_id, 'blocked' from blocks where blocker_id = $1 and blocked_id = any($2::uuid[])
+    union all select blocker_id, 'blocked' from blocks where blocked_id = $1 and blocker_id = any($2::uuid[])
+    union all select muted_id, 'muted' from mutes where muter_id = $1 and muted_id = any($2::uuid[])
+"""
+
+_STANDING: Final = """
+    select 'friends', since_ms from friendships where user_id = $1 and friend_id = $2
+    union all select 'requested', since_ms from friend_requests where asker_id = $1 and asked_id = $2
+    union all select 'asked', since_ms from friend_requests where asker_id = $2 and asked_id = $1
+    union all select 'blocks', since_ms from blocks where blocker_id = $1 and blocked_id = $2
+    union all select 'blocked_by', since_ms from blocks where blocker_id = $2 and blocked_id = $1
+    union all select 'mutes', since_ms from mutes where muter_id = $1 and muted_id = $2
+"""
+
+
+def _page(table: str, owner: str, other: str) -> str:
+    return (
+        f"select since_ms, {other} from {table}"  # noqa: S608 the names are the five below
+        f" where {owner} = $1 and (since_ms, {other}) < ($2, $3)"
+        f" order by since_ms desc, {other} desc limit $4"
+    )
+
+
+_PAGES: Final[dict[Listing, str]] = {
+    "friends": _page("friendships", "user_id", "friend_id"),
+    "incoming": _page("friend_requests", "asked_id", "asker_id"),
+    "outgoing": _page("friend_requests", "asker_id", "asked_id"),
+    "blocks": _page("blocks", "blocker_id", "blocked_id"),
+    "mutes": _page("mutes", "muter_id", "muted_id"),
+}
+
+_FRIENDS_SHOWN: Final = """
+    select since_ms, friend_id from friendships
+    where user_id = $1 and (since_ms, friend_id) < ($2, $3)
+        and friend_id <> all (array(
+            select blocked_id from blocks where blocker_id = $5
+            union all select blocker_id from blocks where blocked_id = $5
+        ))
+    order by since_ms desc, friend_id desc limit $4
+"""
+
+_COUNTS: Final = """
+    select person, (select count(*) from friendships where user_id = person) from unnest($1::uuid[]) as person
+"""
+
+_RAISE_VERSIONS: Final = """
+    update subject_fence f set version = f.version + step
+    from unnest($1::uuid[], $2::bigint[]) as rise (person, step)
+    where f.user_id = person returning f.user_id, f.version
+"""
+
+_ADD_FRIENDSHIPS: Final = """
+    with pair as (select * from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as pair (a, b, since_ms)),
+    added as (
+        insert into friendships (user_id, friend_id, since_ms)
+        select a, b, since_ms from pair
+        where not exists (select from blocks where blocker_id = a and blocked_id = b)
+            and not exists (select from blocks where blocker_id = b and blocked_id = a)
+        on conflict do nothing
+        returning user_id, friend_id, since_ms
+    ),
+    other_way as (
+        insert into friendships (user_id, friend_id, since_ms) select friend_id, user_id, since_ms from added
+    )
+    select user_id, friend_id, since_ms from added
+"""
+
+_ANSWER_REQUESTS: Final = """
+    delete from friend_requests r using unnest($1::uuid[], $2::uuid[]) as pair (a, b)
+    where r.asker_id = a and r.asked_id = b
+"""
+
+_END_FRIENDSHIP: Final = "delete from friendships where user_id = $1 and friend_id = $2"
+_ADD_REQUEST: Final = "insert into friend_requests (asker_id, asked_id, since_ms) values ($1, $2, $3)"
+_DROP_REQUEST: Final = "delete from friend_requests where asker_id = $1 and asked_id = $2"
+_ADD_BLOCK: Final = "insert into blocks (blocker_id, blocked_id, since_ms) values ($1, $2, $3)"
+_DROP_BLOCK: Final = "delete from blocks where blocker_id = $1 and blocked_id = $2"
+_ADD_MUTE: Final = "insert into mutes (muter_id, muted_id, since_ms) values ($1, $2, $3)"
+_DROP_MUTE: Final = "delete from mutes where muter_id = $1 and muted_id = $2"
+
+STATEMENTS: Final = (
+    *(_CIRCLE, _RELATIONS, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS),
+    *(_RAISE_VERSIONS, _ADD_FRIENDSHIPS, _ANSWER_REQUESTS, _END_FRIENDSHIP, _ADD_REQUEST, _DROP_REQUEST),
+    *(_ADD_BLOCK, _DROP_BLOCK, _ADD_MUTE, _DROP_MUTE),
+)
+
+
+class PostgresWrite(Write):
+    """A transaction on the graph."""
+
+    async def raise_versions(self, by: Mapping[UserId, int]) -> dict[UserId, int]:
+        rows = await self.connection.fetch(_RAISE_VERSIONS, list(by), list(by.values()))
+        return {row[0]: row[1] for row in rows}
+
+    async def standing(self, me: UserId, other: UserId) -> Standing:
+        return _standing(await self.connection.fetch(_STANDING, me, other))
+
+    async def counts(self, people: Iterable[UserId]) -> dict[UserId, int]:
+        return {row[0]: row[1] for row in await self.connection.fetch(_COUNTS, list(people))}
+
+    async def add_friendships(self, pairs: Sequence[ImportedFriendship]) -> list[ImportedFriendship]:
+        if not pairs:
+            return []
+        columns = rows_of([(pair.a, pair.b, pair.since_ms) for pair in pairs])
+        rows = await self.connection.fetch(_ADD_FRIENDSHIPS, *columns)
+        added = [ImportedFriendship(a=row[0], b=row[1], since_ms=row[2]) for row in rows]
+        both = [(pair.a, pair.b) for pair in added] + [(pair.b, pair.a) for pair in added]
+        if both:
+            await self.connection.execute(_ANSWER_REQUESTS, *rows_of(both))
+        return added
+
+    async def end_friendship(self, me: UserId, other: UserId) -> None:
+        await self._both_ways(_END_FRIENDSHIP, me, other)
+
+    async def add_request(self, asker: UserId, asked: UserId, since_ms: int) -> None:
+        await self.connection.execute(_ADD_REQUEST, asker, asked, since_ms)
+
+    async def drop_requests(self, me: UserId, other: UserId) -> None:
+        await self._both_ways(_DROP_REQUEST, me, other)
+
+    async def add_block(self, blocker: UserId, blocked: UserId, since_ms: int) -> None:
+        await self.connection.execute(_ADD_BLOCK, blocker, blocked, since_ms)
+
+    async def drop_block(self, blocker: UserId, blocked: UserId) -> None:
+        await self.connection.execute(_DROP_BLOCK, blocker, blocked)
+
+    async def add_mute(self, muter: UserId, muted: UserId, since_ms: int) -> None:
+        await self.connection.execute(_ADD_MUTE, muter, muted, since_ms)
+
+    async def drop_mute(self, muter: UserId, muted: UserId) -> None:
+        await self.connection.execute(_DROP_MUTE, muter, muted)
+
+    async def _both_ways(self, statement: str, me: UserId, other: UserId) -> None:
+        low, high = sorted((me, other))
+        await self.connection.executemany(statement, [(low, high), (high, low)])
+
+
+class PostgresFriends:
+    """The graph in a PostgreSQL database of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ready(self) -> None:
+        await self._database.ready()
+
+    async def circle(self, user_id: UserId) -> Circle:
+        [row] = await self._database.fetch(_CIRCLE, user_id)
+        return Circle(friends=row["friends"], muted=row["muted"])
+
+    async def relations(self, user_id: UserId, others: Collection[UserId]) -> dict[UserId, Relation]:
+        found: dict[UserId, dict[str, bool]] = {}
+        for other, what in await self._database.fetch(_RELATIONS, user_id, list(others)):
+            found.setdefault(other, {})[what] = True
+        return {other: Relation(**what) for other, what in found.items()}
+
+    async def standing(self, me: UserId, other: UserId) -> Standing:
+        return _standing(await self._database.fetch(_STANDING, me, other))
+
+    async def page_before(self, listing: Listing, user_id: UserId, before: Entry, limit: int) -> list[Entry]:
+        rows = await self._database.fetch(_PAGES[listing], user_id, before.since_ms, before.user_id, limit)
+        return [Entry(row[0], row[1]) for row in rows]
+
+    async def friends_shown(self, owner: UserId, viewer: UserId, before: Entry, limit: int) -> list[Entry]:
+        rows = await self._database.fetch(_FRIENDS_SHOWN, owner, before.since_ms, before.user_id, limit, viewer)
+        return [Entry(row[0], row[1]) for row in rows]
+
+    def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[PostgresWrite]:
+        return self._database.write(PostgresWrite, timeout_ms=timeout_ms)
+
+
+def _standing(rows: Iterable[Sequence[Any]]) -> Standing:
+    since: dict[str, int] = {row[0]: row[1] for row in rows}
+    state = next((name for name in ("friends", "requested", "asked") if name in since), None)
+    return Standing(
+        state=cast("State | None", state),
+        since_ms=since[state] if state else 0,
+        blocks="blocks" in since,
+        blocked="blocks" in since or "blocked_by" in since,
+        mutes="mutes" in since,
+    )
+
+
+@asynccontextmanager
+async def open_postgres(dsn: str, settings: Settings) -> AsyncIterator[FriendsStore]:
+    """Connect; disconnect when the block ends."""
+    database = await Database.open(
+        dsn,
+        service="friends",
+        readers=settings.pool_read,
+        writers=settings.pool_write,
+        lock_timeout_ms=settings.lock_timeout_ms,
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+    )
+    try:
+        yield PostgresFriends(database)
+    finally:
+        await database.close()

@@ -1,0 +1,94 @@
+"""messages' calls and routes, each with the view or action that answers it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidings.contracts import messages as contract
+from tidings.contracts.users import Imported
+from tidings.platform.contract import Nothing, Reply
+from tidings.platform.request import Viewer
+from tidings.platform.service import serves
+from tidings.services.messages import actions, views
+
+if TYPE_CHECKING:
+    from tidings.services.messages.service import Messages
+
+NOTHING = Nothing()
+
+
+@serves(contract.latest_by_authors)
+async def latest_by_authors(svc: Messages, viewer: Viewer, ask: contract.LatestAsk) -> contract.Latest:
+    return await views.latest_by_authors(svc, viewer, ask)
+
+
+@serves(contract.page_by_authors)
+async def page_by_authors(svc: Messages, viewer: Viewer, ask: contract.PageByAuthorsAsk) -> contract.PageByAuthors:
+    return await views.page_by_authors(svc, viewer, ask)
+
+
+@serves(contract.import_messages)
+async def import_messages(svc: Messages, viewer: Viewer, ask: contract.ImportMessages) -> Imported:
+    return await actions.import_messages(svc, viewer, ask)
+
+
+@serves(contract.find_messages)
+async def find_messages(svc: Messages, viewer: Viewer, ask: contract.FindMessages) -> Reply[contract.Messages]:
+    return await views.find_messages(svc, viewer, ask)
+
+
+@serves(contract.get_message)
+async def get_message(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> Reply[contract.Shown]:
+    return await views.get_message(svc, viewer, ask)
+
+
+@serves(contract.history)
+async def history(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> contract.History:
+    return await views.history(svc, viewer, ask)
+
+
+@serves(contract.list_replies)
+async def list_replies(svc: Messages, viewer: Viewer, ask: contract.RepliesAsk) -> Reply[contract.Messages]:
+    return await views.list_replies(svc, viewer, ask)
+
+
+@serves(contract.list_reactions)
+async def list_reactions(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> contract.Reactions:
+    return await views.list_reactions(svc, viewer, ask)
+
+
+@serves(contract.post)
+async def post(svc: Messages, viewer: Viewer, ask: contract.Post) -> Reply[contract.Message]:
+    return await actions.post(svc, viewer, ask)
+
+
+@serves(contract.reply)
+async def reply(svc: Messages, viewer: Viewer, ask: contract.ReplyTo) -> Reply[contract.Message]:
+    parent = await views.seen(svc, viewer, ask.message_id)
+    return await actions.reply(svc, viewer, parent, ask)
+
+
+@serves(contract.edit)
+async def edit(svc: Messages, viewer: Viewer, ask: contract.Edit) -> Reply[contract.Message]:
+    seen = await views.seen(svc, viewer, ask.message_id)
+    return await actions.edit(svc, viewer, seen, ask)
+
+
+@serves(contract.withdraw)
+async def withdraw(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> Nothing:
+    await actions.withdraw(svc, viewer, ask)
+    return NOTHING
+
+
+@serves(contract.react)
+async def react(svc: Messages, viewer: Viewer, ask: contract.OneReaction) -> Nothing:
+    seen = await views.seen(svc, viewer, ask.message_id)
+    await actions.react(svc, viewer, seen, ask)
+    return NOTHING
+
+
+@serves(contract.unreact)
+async def unreact(svc: Messages, viewer: Viewer, ask: contract.OneReaction) -> Nothing:
+    seen = await views.seen(svc, viewer, ask.message_id)
+    await actions.unreact(svc, viewer, seen, ask)
+    return NOTHING

@@ -1,0 +1,45 @@
+"""messages, assembled: what it holds, serves and owns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidings.contracts import messages as contract
+from tidings.platform.cursors import Cursors
+from tidings.platform.process import Resources
+from tidings.platform.service import ServiceKind
+from tidings.platform.settings import Settings
+from tidings.platform.world import World
+from tidings.services.messages import routes
+from tidings.services.messages.store.port import MessageStore
+from tidings.services.messages.store.postgres import open_postgres
+
+OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[MessageStore]]
+
+
+@dataclass(slots=True)
+class Messages:
+    """A running messages service."""
+
+    world: World
+    store: MessageStore
+    cursors: Cursors
+
+    async def ready(self) -> None:
+        """`Unavailable` unless its own store answers."""
+        await self.store.ready()
+
+
+@asynccontextmanager
+async def open_messages(resources: Resources, open_store: OpenStore = open_postgres) -> AsyncIterator[Messages]:
+    """Start messages; stop it when the block ends."""
+    if resources.dsn is None:
+        raise ValueError("messages needs a database; the topology names none")
+    async with open_store(resources.dsn, resources.settings) as store:
+        yield Messages(world=resources.world, store=store, cursors=resources.cursors())
+
+
+messages = ServiceKind.of(contract, routes, open_messages, Path(__file__).parent / "migrations")

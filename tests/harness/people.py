@@ -1,0 +1,105 @@
+"""People who use a running system as anybody would: over its public API."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, read."""
+
+    status: int
+    headers: Any
+    raw: bytes
+    trace: str
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.raw)
+
+    def ok(self) -> Any:
+        """The body; fails the test on a refusal."""
+        assert self.status < 300, (self.status, self.raw)
+        return self.body if self.raw else None
+
+
+@dataclass
+class Person:
+    """Somebody with a token."""
+
+    client: Client
+    handle: str
+    name: str
+    id: str
+    token: str
+
+    async def get(self, path: str, **more: Any) -> Answer:
+        return await self.client.ask("GET", path, token=self.token, **more)
+
+    async def post(self, path: str, json: Any = None, **more: Any) -> Answer:
+        return await self.client.ask("POST", path, token=self.token, json=json, **more)
+
+    async def put(self, path: str, json: Any = None, **more: Any) -> Answer:
+        return await self.client.ask("PUT", path, token=self.token, json=json, **more)
+
+    async def patch(self, path: str, json: Any = None, **more: Any) -> Answer:
+        return await self.client.ask("PATCH", path, token=self.token, json=json, **more)
+
+    async def delete(self, path: str, **more: Any) -> Answer:
+        return await self.client.ask("DELETE", path, token=self.token, **more)
+
+    async def befriends(self, *others: Person) -> None:
+        """Ask, and let them accept."""
+        for other in others:
+            (await self.put(f"/v1/friends/{other.id}")).ok()
+            assert (await other.put(f"/v1/friends/{self.id}")).ok()["state"] == "friends"
+
+    async def posts(self, text: str, **more: Any) -> dict[str, Any]:
+        body: dict[str, Any] = (await self.post("/v1/messages", {"text": text, **more})).ok()
+        return body
+
+    async def timeline(self, **rules: Any) -> dict[str, Any]:
+        body: dict[str, Any] = (await self.get("/v1/timeline", params=rules)).ok()
+        return body
+
+    async def feed(self, **params: Any) -> dict[str, Any]:
+        body: dict[str, Any] = (await self.get("/v1/feed", params=params)).ok()
+        return body
+
+
+@dataclass
+class Client:
+    """An HTTP client of one system."""
+
+    session: aiohttp.ClientSession
+    base: str
+    made: list[Person] = field(default_factory=list)
+
+    async def ask(
+        self, method: str, path: str, *, token: str | None = None, json: Any = None, headers: Any = None, **more: Any
+    ) -> Answer:
+        trace = secrets.token_hex(16)
+        sent = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01", **(headers or {})}
+        if token is not None:
+            sent.setdefault("authorization", f"Bearer {token}")
+        if json is not None:
+            more["json"] = json
+        async with self.session.request(method, self.base + path, headers=sent, **more) as response:
+            return Answer(response.status, response.headers, await response.read(), trace)
+
+    async def joins(self, name: str = "Ada") -> Person:
+        """A fresh person, signed up and signed in."""
+        handle = f"{name.lower()}_{secrets.token_hex(5)}"
+        made = (await self.ask("POST", "/v1/users", json={"handle": handle, "name": name, "password": PASSWORD})).ok()
+        signed = (await self.ask("POST", "/v1/sessions", json={"handle": handle, "password": PASSWORD})).ok()
+        person = Person(self, handle, name, made["id"], signed["token"])
+        self.made.append(person)
+        return person
