@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
+from uuid import UUID
 
 from tidings.contracts.friends import MOST_FRIENDS, ImportedFriendship, NotYourself, TooManyFriends
 from tidings.contracts.users import UserId
@@ -82,11 +83,11 @@ def people_of(pairs: Iterable[ImportedFriendship]) -> set[UserId]:
     return {person for pair in pairs for person in (pair.a, pair.b)}
 
 
-def among(pairs: Iterable[ImportedFriendship], fences: Mapping[UserId, Fenced]) -> list[ImportedFriendship]:
+def among(pairs: Iterable[ImportedFriendship], fences: Mapping[UUID, Fenced]) -> list[ImportedFriendship]:
     """The pairs of whom both are live: an import that is repeated after a deletion brings nobody back."""
     return [pair for pair in pairs if fences[pair.a].state == fences[pair.b].state == "live"]
 
 
-def may_list(me: UserId, owner: UserId, owners_friends: Collection[UserId]) -> bool:
-    """Whether the owner's friends are shown: to themselves, and to their friends."""
-    return me == owner or me in owners_friends
+def may_list(me: UserId, owner: UserId, state: State | None) -> bool:
+    """Whether I may see the owner's friends: my own, and those of a friend."""
+    return me == owner or state == "friends"

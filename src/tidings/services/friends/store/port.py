@@ -57,6 +57,10 @@ class FriendsWrite(Protocol):
         """How many friends each has; 0 for the unknown."""
         ...
 
+    async def friends_among(self, pairs: Sequence[ImportedFriendship]) -> int:
+        """How many of these pairs are friends."""
+        ...
+
     async def add_friendships(self, pairs: Sequence[ImportedFriendship]) -> list[ImportedFriendship]:
         """Make friends of pairs (each once), and end their requests. Those that came new.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal
+
+from asyncpg import Record
 
 from tidings.contracts.friends import Circle, ImportedFriendship, Relation
 from tidings.contracts.users import UserId
@@ -71,6 +73,11 @@ _COUNTS: Final = """
     select person, (select count(*) from friendships where user_id = person) from unnest($1::uuid[]) as person
 """
 
+_FRIENDS_AMONG: Final = """
+    select count(*) from unnest($1::uuid[], $2::uuid[]) as pair (a, b)
+    where exists (select from friendships where user_id = a and friend_id = b)
+"""
+
 _RAISE_VERSIONS: Final = """
     update subject_fence f set version = f.version + step
     from unnest($1::uuid[], $2::bigint[]) as rise (person, step)
@@ -107,7 +114,7 @@ _ADD_MUTE: Final = "insert into mutes (muter_id, muted_id, since_ms) values ($1,
 _DROP_MUTE: Final = "delete from mutes where muter_id = $1 and muted_id = $2"
 
 STATEMENTS: Final = (
-    *(_CIRCLE, _RELATIONS, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS),
+    *(_CIRCLE, _RELATIONS, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS, _FRIENDS_AMONG),
     *(_RAISE_VERSIONS, _ADD_FRIENDSHIPS, _ANSWER_REQUESTS, _END_FRIENDSHIP, _ADD_REQUEST, _DROP_REQUEST),
     *(_ADD_BLOCK, _DROP_BLOCK, _ADD_MUTE, _DROP_MUTE),
 )
@@ -125,6 +132,11 @@ class PostgresWrite(Write):
 
     async def counts(self, people: Iterable[UserId]) -> dict[UserId, int]:
         return {row[0]: row[1] for row in await self.connection.fetch(_COUNTS, list(people))}
+
+    async def friends_among(self, pairs: Sequence[ImportedFriendship]) -> int:
+        columns = [pair.a for pair in pairs], [pair.b for pair in pairs]
+        count: int = await self.connection.fetchval(_FRIENDS_AMONG, *columns)
+        return count
 
     async def add_friendships(self, pairs: Sequence[ImportedFriendship]) -> list[ImportedFriendship]:
         if not pairs:
@@ -197,11 +209,12 @@ class PostgresFriends:
         return self._database.write(PostgresWrite, timeout_ms=timeout_ms)
 
 
-def _standing(rows: Iterable[Sequence[Any]]) -> Standing:
+def _standing(rows: Iterable[Record]) -> Standing:
     since: dict[str, int] = {row[0]: row[1] for row in rows}
-    state = next((name for name in ("friends", "requested", "asked") if name in since), None)
+    states: tuple[State, ...] = ("friends", "requested", "asked")
+    state = next((name for name in states if name in since), None)
     return Standing(
-        state=cast("State | None", state),
+        state=state,
         since_ms=since[state] if state else 0,
         blocks="blocks" in since,
         blocked="blocks" in since or "blocked_by" in since,
