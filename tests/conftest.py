@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.system import Whole, whole
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
 
@@ -23,3 +24,10 @@ async def postgres() -> AsyncIterator[EmbeddedPostgres]:
     yield server
     await server.stop()
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session", params=["near", "wire", "apart"])
+async def tidings(request: pytest.FixtureRequest) -> AsyncIterator[Whole]:
+    """One running system a mode and run; the same tests see each."""
+    async with whole(request.param) as running:
+        yield running

@@ -84,7 +84,14 @@ class Client:
     made: list[Person] = field(default_factory=list)
 
     async def ask(
-        self, method: str, path: str, *, token: str | None = None, json: Any = None, headers: Any = None, **more: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        json: Any = None,
+        headers: Any = None,
+        **more: Any,
     ) -> Answer:
         trace = secrets.token_hex(16)
         sent = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01", **(headers or {})}
@@ -98,7 +105,9 @@ class Client:
     async def joins(self, name: str = "Ada") -> Person:
         """A fresh person, signed up and signed in."""
         handle = f"{name.lower()}_{secrets.token_hex(5)}"
-        made = (await self.ask("POST", "/v1/users", json={"handle": handle, "name": name, "password": PASSWORD})).ok()
+        made = (
+            await self.ask("POST", "/v1/users", json={"handle": handle, "name": name, "password": PASSWORD})
+        ).ok()
         signed = (await self.ask("POST", "/v1/sessions", json={"handle": handle, "password": PASSWORD})).ok()
         person = Person(self, handle, name, made["id"], signed["token"])
         self.made.append(person)

@@ -70,7 +70,9 @@ class Whole:
                     messages.ImportMessages(
                         messages=[
                             messages.ImportedMessage(
-                                id=MessageId(uuid7(now - 10_000 + n, rand_a=bucket_of(one))), author_id=one, text=say
+                                id=MessageId(uuid7(now - 10_000 + n, rand_a=bucket_of(one))),
+                                author_id=one,
+                                text=say,
                             )
                             for n, one in enumerate(ids[part])
                         ]
