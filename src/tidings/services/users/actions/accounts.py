@@ -41,7 +41,7 @@ from tidings.services.users.actions.writing import (
 from tidings.services.users.codes import Codes
 from tidings.services.users.passwords import Passwords
 from tidings.services.users.rules import HANDLE_RESERVED, at, search_entries
-from tidings.services.users.store.port import AccountRow, PreferencesRow, UsersStore
+from tidings.services.users.store.port import AccountRow, PreferencesRow, UsersStore, UsersWrite
 from tidings.services.users.views import as_profile
 
 

@@ -72,8 +72,7 @@ RESERVE = """
 """
 TAKE_INVITE = """
     UPDATE invites SET used = true WHERE digest = $1 AND NOT used AND expires_at > now()
-      AND (maker_id IS NULL OR EXISTS (SELECT FROM accounts a WHERE a.id = maker_id
-                                       AND a.state = 'live' AND NOT a.suspended))
+      AND (maker_id IS NULL OR (SELECT a.state = 'live' AND NOT a.suspended FROM accounts a WHERE a.id = maker_id))
     RETURNING id
 """
 SET_UP_LOCK = 0x7365_7475_7000_0001  # one number; advisory locks belong to one database

@@ -1,0 +1,130 @@
+"""People of a lone users service, who do what people do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from tests.harness.lone import Lone, lone
+
+from tidings.contracts import friends, users
+from tidings.contracts.users import UserId
+from tidings.platform.contract import Nothing
+from tidings.platform.engines.postgres import EmbeddedPostgres
+from tidings.platform.request import Viewer
+from tidings.platform.settings import Settings
+from tidings.services.users.codes import digest
+from tidings.services.users.service import users as kind
+
+PASSWORD = "tulip forge ninety-three"
+CHEAP: dict[str, Any] = {"argon2_memory_kib": 8, "argon2_time": 1}
+
+
+@dataclass
+class Town:
+    """A running service, the neighbour that it asks, and a look into its database."""
+
+    lone: Lone
+    database: asyncpg.Connection[asyncpg.Record]
+    blocks: set[frozenset[UUID]] = field(default_factory=set)
+
+    async def joins(self, handle: str, name: str = "", *, invite: str | None = None) -> Person:
+        new = users.NewUser(handle=handle, name=name or handle.capitalize(), password=PASSWORD, invite=invite)
+        profile = await self.lone.route(users.sign_up, users.SignUp(body=new))
+        return Person(self, profile.id, handle)
+
+    async def signs_in(self, handle: str, password: str = PASSWORD, label: str = "") -> users.NewToken:
+        new = users.NewSession(handle=handle, password=password, label=label)
+        return await self.lone.route(users.sign_in, users.SignIn(body=new))
+
+    async def opens(self, link: users.OneTimeLink) -> users.NewToken:
+        return await self.lone.route(users.sign_in, users.SignIn(body=users.NewSession(link=link.secret)))
+
+    async def whois(self, token: str) -> users.SignedIn:
+        return await self.lone.call(users.whois, users.TokenDigest(digest=digest(token)))
+
+    async def cards(self, *ids: UserId) -> dict[UserId, users.UserCard]:
+        return await self.lone.call(users.cards, users.ByIds(ids=list(ids)))
+
+    async def makes_administrator(self, person: Person) -> None:
+        await self.lone.call(users.make_administrator, users.ByHandle(handle=person.handle))
+        person.role = "administrator"
+
+    async def link(self, call: Any, person: Person) -> users.OneTimeLink:
+        made: users.OneTimeLink = await self.lone.call(call, users.ByHandle(handle=person.handle))
+        return made
+
+    async def events(self, person: Person) -> list[str]:
+        rows = await self.database.fetch(
+            "select event, version from outbox where subject = $1 order by version", person.id
+        )
+        assert [row[1] for row in rows] == sorted({row[1] for row in rows})  # a version of its own for each
+        return [row[0].removeprefix("users.") for row in rows]
+
+    async def relations(self, viewer: Viewer, ask: users.ByIds) -> dict[UserId, friends.Relation]:
+        """Played: who is blocked is whom the test put there."""
+        pairs = {other: frozenset({viewer.known, other}) for other in ask.ids}
+        return {other: friends.Relation(blocked=True) for other, pair in pairs.items() if pair in self.blocks}
+
+
+@dataclass
+class Person:
+    """Somebody who has joined."""
+
+    town: Town
+    id: UserId
+    handle: str
+    role: Any = "member"
+    session: users.NewToken | None = None
+
+    @property
+    def viewer(self) -> Viewer:
+        session_id = self.session.session_id if self.session else None
+        return Viewer(user_id=self.id, role=self.role, session_id=session_id)
+
+    async def signs_in(self, password: str = PASSWORD, label: str = "") -> users.NewToken:
+        self.session = await self.town.signs_in(self.handle, password, label)
+        return self.session
+
+    async def does(self, route: Any, **ask: Any) -> Any:
+        """The decoded answer of a route."""
+        return await self.town.lone.route(route, route.ask(**ask), self.viewer)
+
+    async def sees(self, other: Person) -> users.Profile:
+        seen: users.Profile = await self.does(users.get_user, user_id=other.id)
+        return seen
+
+    async def finds(self, q: str, **rest: Any) -> list[str]:
+        found: users.Users = await self.does(users.find_users, q=q, **rest)
+        return [one.handle for one in found.users]
+
+    async def leaves(self) -> None:
+        await self.does(users.delete_user, user_id=self.id)
+
+    async def suspends(self, other: Person) -> None:
+        await self.does(users.suspend_user, user_id=other.id)
+
+    async def invites(self) -> users.Invite:
+        invite: users.Invite = await self.does(users.make_invite)
+        return invite
+
+
+NOTHING = Nothing()
+
+
+@asynccontextmanager
+async def town_on(postgres: EmbeddedPostgres, database: str, *, signup: Any = "open") -> AsyncIterator[Town]:
+    """A service on a database of its own, and a connection of its own role to look into it."""
+    settings = Settings(signup=signup, **CHEAP)
+    async with lone(kind, postgres, {}, database=database, settings=settings) as service:
+        connection = await asyncpg.connect(await postgres.provision(database, "a test's password"))
+        try:
+            town = Town(service, connection)
+            service.neighbours[friends.relations.name] = town.relations
+            yield town
+        finally:
+            await connection.close()
