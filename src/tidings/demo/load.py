@@ -65,20 +65,22 @@ async def load(caller: Caller, graph: Graph, seed: int, progress: Progress) -> L
 
     async def add_people(batch: list[Person]) -> Imported:
         try:
-            return await caller.call(users.import_people, ImportPeople([person.imported() for person in batch]))
+            return await caller.call(
+                users.import_people, ImportPeople(people=[person.imported() for person in batch])
+            )
         except HandleTaken:
             # Another demonstration or a real person has one of the handles; those of this batch get a mark.
             marked = [
                 msgspec.structs.replace(person.imported(), handle=handle_marked(person.handle, graph, seed))
                 for person in batch
             ]
-            return await caller.call(users.import_people, ImportPeople(marked))
+            return await caller.call(users.import_people, ImportPeople(people=marked))
 
     async def add_friendships(batch: list[ImportedFriendship]) -> Imported:
-        return await caller.call(friends.import_friendships, ImportFriendships(batch))
+        return await caller.call(friends.import_friendships, ImportFriendships(friendships=batch))
 
     async def add_messages(batch: list[ImportedMessage]) -> Imported:
-        return await caller.call(messages.import_messages, ImportMessages(batch))
+        return await caller.call(messages.import_messages, ImportMessages(messages=batch))
 
     progress.started("people", graph.people)
     added_people = await _all(_batches(people), add_people, at_once=AT_ONCE, stage="people", progress=progress)
@@ -108,7 +110,7 @@ async def load(caller: Caller, graph: Graph, seed: int, progress: Progress) -> L
 async def _best_known(caller: Caller, people: list[Person], known: list[list[int]]) -> users.UserCard | None:
     # Asked for, because a handle may have been changed since, or carry a mark.
     person = people[max(range(len(people)), key=lambda number: len(known[number]))]
-    return (await caller.call(users.cards, ByIds([person.id]))).get(person.id)
+    return (await caller.call(users.cards, ByIds(ids=[person.id]))).get(person.id)
 
 
 def _friendships(graph: Graph, seed: int, people: list[Person]) -> Iterator[ImportedFriendship]:
@@ -162,7 +164,7 @@ async def _all(
             for _ in range(at_once):
                 group.create_task(one_after_another())
     except ExceptionGroup as problems:
-        raise problems.exceptions[0] from problems  # callers await a refusal, not a group of them
+        raise problems.exceptions[0] from None  # callers await a refusal, not a group of them
     return Imported(added=added, present=present)
 
 

@@ -15,10 +15,10 @@ from tidings.contracts.timeline import Omitted, Timeline
 from tidings.contracts.users import UserCard, UserId
 
 # Overrides and isolates of text direction can make a line read other than it is (Unicode TR 36, 3.2).
-DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HARMLESS: dict[int, str] = (
     {code: chr(0x2400 + code) for code in range(0x20)}  # the pictures of control characters
-    | {code: "\ufffd" for code in range(0x80, 0xA0)}
+    | dict.fromkeys(range(0x80, 0xA0), "\ufffd")
     | {ord(direction): "\ufffd" for direction in DIRECTIONS}
     | {0x7F: "\u2421", ord("\t"): "    ", ord("\n"): "\n", 0x2028: "\n", 0x2029: "\n"}
 )
