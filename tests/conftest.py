@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from tests.harness.system import Whole, whole
+
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
-
 from tests.harness.people import Client, Person
 from tests.harness.points import Watcher
+
 from tidings import everything
 from tidings.cli.operator import Operator, operator
 from tidings.contracts import friends, messages, users

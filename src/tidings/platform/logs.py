@@ -190,7 +190,7 @@ def _json_line(_: Any, __: str, event: EventDict) -> str:
 class _Console:
     """A line for people: time, level, event, then the rest; a traceback follows, each line marked."""
 
-    _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31;1"}  # noqa: RUF012
+    _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31;1"}
 
     def __init__(self, *, colours: bool) -> None:
         self._colours = colours

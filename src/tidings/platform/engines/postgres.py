@@ -358,7 +358,7 @@ class EmbeddedPostgres:
                 stderr=output,
                 pass_fds=keep,
                 start_new_session=True,  # Ctrl-C in the terminal is ours: we stop it after our own work
-                preexec_fn=ends_with_us(death_signal),  # noqa: PLW1509 - one system call
+                preexec_fn=ends_with_us(death_signal),
                 umask=0o077,
                 **credentials(uid),
             )
@@ -457,7 +457,7 @@ async def _exited(process: subprocess.Popen[bytes]) -> int:
     with contextlib.suppress(AttributeError, OSError):
         if process.poll() is None:
             await _readable(os.pidfd_open(process.pid))
-    while process.poll() is None:  # noqa: ASYNC110 - nothing sets an event for us here
+    while process.poll() is None:
         await asyncio.sleep(0.02)
     return process.wait()
 

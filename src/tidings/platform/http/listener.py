@@ -152,4 +152,3 @@ def bind_unix(path: Path) -> socket.socket:
     path.chmod(0o600)
     bound.setblocking(False)
     return bound
-

@@ -9,8 +9,18 @@ from typing import Any
 
 import msgspec
 
-from tidings.platform.contract import Contract, Invalid, Nothing, Refusal, Route, Unauthenticated, Unavailable
-from tidings.platform.contract import InFlight, KeyReused, Stale
+from tidings.platform.contract import (
+    Contract,
+    InFlight,
+    Invalid,
+    KeyReused,
+    Nothing,
+    Refusal,
+    Route,
+    Stale,
+    Unauthenticated,
+    Unavailable,
+)
 from tidings.platform.http import problems
 
 COMPONENTS = "#/components/schemas/{name}"

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from tidings.platform import logs, tracing
+from tidings.platform import logs, metrics, tracing
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import (
     Busy,
     Event,
     InFlight,
     KeyReused,
-    Reply,
     Route,
     Served,
     Unavailable,
@@ -33,6 +34,10 @@ Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyn
 log = logs.get_logger("storage")
 
 KEPT: Final = timedelta(hours=24)  # how long an Idempotency-Key is remembered
+FORGET_EVERY: Final = 900.0  # seconds
+
+EXCLUSIVELY: Final = "SELECT state, version, last_ms FROM subject_fence WHERE user_id = $1 FOR NO KEY UPDATE"
+SHARED: Final = "SELECT state, version, last_ms FROM subject_fence WHERE user_id = $1 FOR SHARE"
 
 LOST = (
     OSError,
@@ -98,10 +103,7 @@ class Write:
             return {row[0]: Fence(row[1], row[2], row[3]) for row in rows}
         fences: dict[UUID, Fence] = {}
         for subject in subjects:
-            strength = "FOR NO KEY UPDATE" if subject in exclusive else "FOR SHARE"
-            row = await self.connection.fetchrow(
-                "SELECT state, version, last_ms FROM subject_fence WHERE user_id = $1 " + strength, subject
-            )
+            row = await self.connection.fetchrow(EXCLUSIVELY if subject in exclusive else SHARED, subject)
             if row is not None:
                 fences[subject] = Fence(row[0], row[1], row[2])
         return fences
@@ -195,6 +197,11 @@ class Database:
         self.service = service
         self.readers = readers
         self.writers = writers
+        self._unwatch = [
+            metrics.watch_pool(service=service, pool=name, state=partial(_pool_state, pool))
+            for name, pool in (("read", readers), ("write", writers))
+        ]
+        self._forgetting = asyncio.create_task(self._forget_keys(), name=f"forget keys of {service}")
 
     @classmethod
     async def open(
@@ -231,6 +238,10 @@ class Database:
 
     async def close(self) -> None:
         """Give the connections back; a statement that still runs is cut after two seconds."""
+        self._forgetting.cancel()
+        await asyncio.gather(self._forgetting, return_exceptions=True)
+        for unwatch in self._unwatch:
+            unwatch()
         for pool in (self.readers, self.writers):
             try:
                 async with asyncio.timeout(2):
@@ -299,6 +310,15 @@ class Database:
         except LOST as error:
             raise self._unavailable(error) from error
 
+    async def _forget_keys(self) -> None:
+        """Remove what was answered under Idempotency-Keys once they are too old to be honoured."""
+        while True:
+            await asyncio.sleep(FORGET_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - replicas take turns
+            try:
+                await self.writers.execute("DELETE FROM idempotency WHERE created_at < now() - $1::interval", KEPT)
+            except (asyncpg.PostgresError, *LOST) as error:  # the next round does it
+                log.warning("keys_not_forgotten", service=self.service, error=repr(error))
+
     def _unavailable(self, error: BaseException) -> Unavailable:
         log.warning("database_away", service=self.service, error=repr(error))
         return Unavailable(
@@ -309,6 +329,11 @@ class Database:
 def rows_of(values: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
     """Rows as the columns that `unnest` takes."""
     return tuple(list(column) for column in zip(*values, strict=True))
+
+
+def _pool_state(pool: asyncpg.Pool) -> metrics.PoolState:
+    size, idle = pool.get_size(), pool.get_idle_size()
+    return metrics.PoolState(open=size, busy=size - idle, most=pool.get_max_size())
 
 
 async def _types(connection: asyncpg.Connection[asyncpg.Record]) -> None:
