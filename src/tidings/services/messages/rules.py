@@ -176,11 +176,14 @@ def from_row(
     viewer: UserId | None,
     stands: Standing,
     rules: Rules,
-    as_of_ms: int | None,
+    floor: MessageId,
+    ceiling: MessageId,
     per_author: int,
 ) -> FromRow:
-    """The newest `per_author` that count, among an author's newest few (newest first)."""
-    floor, ceiling = floor_of(rules), ceiling_of(as_of_ms)
+    """The newest `per_author` that count, among an author's newest few (newest first).
+
+    Between `floor` and `ceiling`; what counts from the ceiling on is newer.
+    """
     positions: list[int] = []
     newer: bool | None = None
     for position, head in enumerate(heads):
@@ -198,8 +201,7 @@ def from_row(
                 break
     if complete:
         newer = newer or False
-    enough = complete or len(positions) == per_author
-    return FromRow(positions, enough, newer if as_of_ms is not None else False)
+    return FromRow(positions, complete or len(positions) == per_author, newer)
 
 
 # Distance.

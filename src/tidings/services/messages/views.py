@@ -253,6 +253,7 @@ class _LatestRead:
         ask = self._ask
         few = len(self._asked) <= FEW_AUTHORS
         self._rows = await self._store.latest(list(self._asked), bodies=min(ask.per_author, KEPT) if few else 0)
+        floor, ceiling = rules.floor_of(ask.rules), rules.ceiling_of(ask.as_of_ms)
         for author, row in self._rows.items():
             self._told[author] = rules.from_row(
                 row.heads,
@@ -260,7 +261,8 @@ class _LatestRead:
                 viewer=self._viewer,
                 stands=self._asked[author],
                 rules=ask.rules,
-                as_of_ms=ask.as_of_ms,
+                floor=floor,
+                ceiling=ceiling,
                 per_author=ask.per_author,
             )
         newest = await self._newest()

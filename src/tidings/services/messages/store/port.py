@@ -16,8 +16,10 @@ from tidings.platform.ids import ms_of
 Standing = Literal["own", "friend", "other", "hidden"]
 Span = tuple[float, float]
 
+# `gc=False`: thousands live for one answer, in no cycle, and the collector would walk them all.
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message or reply at rest. `ancestors` is the thread above a reply, from its first message to the parent."""
 
     id: MessageId
@@ -55,7 +57,7 @@ class Earlier(msgspec.Struct, frozen=True):
     until_ms: int
 
 
-class Head(msgspec.Struct, frozen=True, array_like=True):
+class Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Of one of an author's newest few, what decides whether it is shown."""
 
     id: MessageId
@@ -66,7 +68,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     place: Span | None  # latitude, longitude
 
 
-class LatestRow(msgspec.Struct, frozen=True):
+class LatestRow(msgspec.Struct, frozen=True, gc=False):
     """An author's newest few, newest first, with their JSON. `complete` when the author has no others."""
 
     author_id: UserId
@@ -75,7 +77,7 @@ class LatestRow(msgspec.Struct, frozen=True):
     bodies: list[bytes]  # as many as were asked for
 
 
-class Probe(msgspec.Struct, frozen=True):
+class Probe(msgspec.Struct, frozen=True, gc=False):
     """One author to look through, from below an id downwards."""
 
     author_id: UserId
