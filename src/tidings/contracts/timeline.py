@@ -75,7 +75,7 @@ class FeedItem(Value, frozen=True):
 
 
 class Feed(Value, frozen=True):
-    """Newest first. `next_cursor` leads to older messages, `previous_cursor` to newer ones: keep it and ask again."""
+    """Newest first. `next_cursor` leads to older messages, `previous_cursor` to newer ones: ask again with it."""
 
     items: list[FeedItem]
     omitted: Omitted

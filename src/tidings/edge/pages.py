@@ -92,7 +92,8 @@ FORMS = (
         "link", (), users.NewSession, users.sign_in.call, users.SignIn, "signed_in",
     ),
     Form(
-        "/reset", "Set a new password", "This link sets a new password once. Every session ends.", "Set the password",
+        "/reset", "Set a new password", "This link sets a new password once. Every session ends.",
+        "Set the password",
         "link", (PASSWORD,), users.PasswordReset, users.reset_password.call, users.ResetPassword, "reset",
     ),
 )  # fmt: skip

@@ -15,6 +15,8 @@ Answer = TypeVar("Answer")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Who = Literal["anyone", "member", "administrator"]
 
+ROUTE_DEADLINE = 10.0  # seconds
+
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A value that travels. Unknown fields are refused, so that a misspelt one is never silently dropped."""
@@ -183,7 +185,10 @@ class Route(Generic[Ask, Answer]):
     call: Call[Ask, Served] = field(init=False)
 
     def __post_init__(self) -> None:
-        made = Call(self.name, self.ask, Served, callers={"edge"}, safe=self.method == "GET")
+        # Longer than the calls within: a composite has to outlive the part that it will do without.
+        made = Call(
+            self.name, self.ask, Served, callers={"edge"}, safe=self.method == "GET", deadline=ROUTE_DEADLINE
+        )
         object.__setattr__(self, "call", made)
 
     @property

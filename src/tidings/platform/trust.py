@@ -72,7 +72,7 @@ def seal(ring: KeyRing, callee: str, envelope: Envelope, body: bytes) -> tuple[b
 
 
 def open_sealed(ring: KeyRing, call: str, encoded: bytes, given: bytes, body: bytes) -> tuple[Request, str]:
-    """The request and its traceparent. `Unauthenticated` unless a peer signed exactly this, for this call, lately."""
+    """The request and its traceparent. `Unauthenticated` unless a peer signed exactly this just now."""
     try:
         envelope = _decode_envelope(encoded)
     except msgspec.DecodeError as error:

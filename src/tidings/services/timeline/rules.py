@@ -113,5 +113,5 @@ def feed_newer(items: list[UUID], position: FeedPosition | None, *, more: bool, 
 
 
 def room_for(position: FeedPosition | None, limit: int) -> int:
-    """How many more may be shown: a cursor names at most MOST_SEEN, and what it can't name waits until it settles."""
+    """How many more may be shown: what a cursor has no room to name waits until it has settled."""
     return limit if position is None else min(limit, MOST_SEEN - len(position.seen))
