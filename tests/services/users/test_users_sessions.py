@@ -230,6 +230,18 @@ async def test_an_account_that_ends_during_a_sign_in(town: Town, ends: str) -> N
     assert await town.database.fetchval("select count(*) from sessions where user_id = $1", anna.id) == 0
 
 
+async def test_a_fence_that_is_not_live_lets_nobody_in(town: Town) -> None:
+    anna = await town.joins("fe_anna")
+    link = await town.link(users.sign_in_link, anna)
+    await town.database.execute("update subject_fence set state = 'deleting' where user_id = $1", anna.id)
+    with pytest.raises(users.SignInFailed):
+        await anna.signs_in()
+    with pytest.raises(users.LinkSpent):
+        await town.opens(link)
+    with pytest.raises(Unauthenticated):
+        await anna.does(users.patch_user, user_id=anna.id, body=users.ProfilePatch(name="New"))
+
+
 async def test_hashes_again_when_the_cost_has_changed(town: Town) -> None:
     anna = await town.joins("re_anna")
     holder = town.lone.serving.holder
