@@ -14,6 +14,7 @@ from tidings.platform.http import wire
 from tidings.platform.points import NoPoints, Points, Reached
 from tidings.platform.request import Request, current, refuse_remote
 from tidings.platform.service import Serving
+from tidings.platform.topology import EDGE
 from tidings.platform.trust import KeyRing
 
 Ask = TypeVar("Ask")
@@ -80,21 +81,24 @@ class World:
             raise Forbidden(f"{call.name} does not list {self.name!r} among its callers.", service=call.service)
         refuse_remote(call.name)
         asked = request or current()
-        now = time.monotonic()
-        onward = Request(
-            viewer=asked.viewer,
-            caller=self.name,
-            deadline=min(asked.deadline, now + (call.deadline or self._deadline)),
-            idempotency=asked.idempotency if self.name == "edge" else None,
-            if_match=asked.if_match if self.name == "edge" else None,
-        )
         with tracing.span("call " + call.name, kind="client") as span:
+            onward = self._onward(call, asked)
             await self._reach("before", call, onward, span.context.trace_id)
             answer: Answer = await self._send(call, ask, onward)
             if call.safe and self._repeat_safe:
-                answer = await self._send(call, ask, onward)
+                answer = await self._send(call, ask, self._onward(call, asked))
             await self._reach("after", call, onward, span.context.trace_id)
         return answer
+
+    def _onward(self, call: Call[Any, Any], asked: Request) -> Request:
+        """The request as the callee sees it: from us, for the same viewer, with what time is left."""
+        return Request(
+            viewer=asked.viewer,
+            caller=self.name,
+            deadline=min(asked.deadline, time.monotonic() + (call.deadline or self._deadline)),
+            idempotency=asked.idempotency if self.name == EDGE else None,
+            if_match=asked.if_match if self.name == EDGE else None,
+        )
 
     async def _send(self, call: Call[Any, Any], ask: Any, onward: Request) -> Any:
         link = self._links.get(call.service)
