@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tidings.contracts import friends
 from tidings.contracts.friends import Circle, Friendship, People, Relation
 from tidings.contracts.users import ByIds, Imported, UserId
@@ -11,9 +9,7 @@ from tidings.platform.contract import Nothing, Reply
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.friends import actions, rules, views
-
-if TYPE_CHECKING:
-    from tidings.services.friends.service import Friends
+from tidings.services.friends.holder import Friends
 
 NOTHING = Nothing()
 

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tidings.contracts import friends as contract
-from tidings.platform.cursors import Cursors
 from tidings.platform.process import Resources
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
-from tidings.platform.world import World
 from tidings.services.friends import routes
+from tidings.services.friends.holder import Friends
 from tidings.services.friends.store.port import FriendsStore
 from tidings.services.friends.store.postgres import open_postgres
 
 OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[FriendsStore]]
-
-
-@dataclass(slots=True)
-class Friends:
-    """A running friends service."""
-
-    world: World
-    store: FriendsStore
-    cursors: Cursors
-
-    async def ready(self) -> None:
-        """`Unavailable` unless its own store answers."""
-        await self.store.ready()
 
 
 @asynccontextmanager

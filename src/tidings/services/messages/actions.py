@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from msgspec import UNSET, structs
 
@@ -25,11 +25,9 @@ from tidings.platform.contract import (
 from tidings.platform.ids import bucket_in, bucket_of, uuid7
 from tidings.platform.request import Viewer, current
 from tidings.services.messages import present, rules
+from tidings.services.messages.holder import Messages
 from tidings.services.messages.present import KEPT, Seen
 from tidings.services.messages.store.port import Document, Earlier, MessageWrite, Reacted
-
-if TYPE_CHECKING:
-    from tidings.services.messages.service import Messages
 
 LIVE: Final = "live"
 MOST_REACTIONS: Final = 20  # of one person on one message

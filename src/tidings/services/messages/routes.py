@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tidings.contracts import messages as contract
 from tidings.contracts.users import Imported
 from tidings.platform.contract import Nothing, Reply
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.messages import actions, views
-
-if TYPE_CHECKING:
-    from tidings.services.messages.service import Messages
+from tidings.services.messages.holder import Messages
 
 NOTHING = Nothing()
 

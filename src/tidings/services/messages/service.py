@@ -4,33 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tidings.contracts import messages as contract
-from tidings.platform.cursors import Cursors
 from tidings.platform.process import Resources
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
-from tidings.platform.world import World
 from tidings.services.messages import routes
+from tidings.services.messages.holder import Messages
 from tidings.services.messages.store.port import MessageStore
 from tidings.services.messages.store.postgres import open_postgres
 
 OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[MessageStore]]
-
-
-@dataclass(slots=True)
-class Messages:
-    """A running messages service."""
-
-    world: World
-    store: MessageStore
-    cursors: Cursors
-
-    async def ready(self) -> None:
-        """`Unavailable` unless its own store answers."""
-        await self.store.ready()
 
 
 @asynccontextmanager

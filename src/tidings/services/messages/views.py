@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,12 +19,10 @@ from tidings.platform.compose import Composite, Need, Parts
 from tidings.platform.contract import FieldError, Invalid, NotFound, Reply
 from tidings.platform.request import Viewer
 from tidings.services.messages import present, rules
+from tidings.services.messages.holder import Messages
 from tidings.services.messages.present import KEPT, People, Seen, Thread
 from tidings.services.messages.rules import HIGHEST, LOWEST, Standing
 from tidings.services.messages.store.port import Document, Head, LatestRow, Probe, Sieve
-
-if TYPE_CHECKING:
-    from tidings.services.messages.service import Messages
 
 FEW_AUTHORS: Final = 512  # so many rows are read with their bodies in one go; beyond, bodies are read when chosen
 SPARE: Final = 3  # read beyond what is wanted, since the box lets more through than the circle
