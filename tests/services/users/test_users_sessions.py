@@ -273,6 +273,8 @@ async def test_suspension_shuts_every_door(town: Town) -> None:
     await root.does(users.reinstate_user, user_id=anna.id)
     await root.does(users.reinstate_user, user_id=anna.id)
     assert await is_out(town, token)
+    with pytest.raises(users.LinkSpent):  # what ended does not come back
+        await town.opens(link)
     await anna.signs_in()
     assert await town.events(anna) == ["joined", "suspended", "reinstated"]
     assert invite.id in {one.id for one in (await anna.does(users.list_invites)).invites}
