@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,20 +17,24 @@ from tidings.platform.process import Process
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
 from tidings.platform.supervisor import Supervisor
-from tidings.platform.topology import Topology
+from tidings.platform.topology import EMBEDDED, Topology
 
 CHILD = "tidings.everything"  # the module that a child process runs
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Running. `process` is set when everything runs in this very process."""
+    """Running. `process` is set when everything runs in this very process.
+
+    `mending` restarts engines that die; it ends with StartRefused when one cannot be started any more.
+    """
 
     url: str
     metrics_url: str | None
     installation: Installation
     process: Process | None
     supervisor: Supervisor | None
+    mending: asyncio.Task[None]
 
     @property
     def pids(self) -> dict[str, int]:
@@ -60,8 +64,12 @@ async def running(
     *,
     mode: Literal["near", "wire"] = "near",
     kinds: Mapping[str, ServiceKind[Any]] = everything.SERVICES,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[System]:
-    """Start everything, and stop it when the block ends. Raises StartRefused with what to do about it."""
+    """Start everything, and stop it when the block ends. Raises StartRefused with what to do about it.
+
+    `tell` gets a line for people about what takes long, and about what was restarted.
+    """
     _raise_file_limit()
     async with AsyncExitStack() as stack:
         directory = DataDirectory.open(settings.data)
@@ -72,12 +80,15 @@ async def running(
             exposed = stack.enter_context(bind_tcp(settings.host, settings.metrics_port, setting="--metrics-port"))
         installation = Installation(settings, topology, kinds, directory, mode)
         stack.push_async_callback(installation.stop)
+        embedded = any(placed.store == EMBEDDED for placed in topology.services.values())
+        first = embedded and not (directory.path / "postgres" / "PG_VERSION").exists()
+        tell("First start: making the databases ..." if first else "Starting ...")
         await installation.start()
         port, metrics_port = public.getsockname()[1], exposed.getsockname()[1] if exposed is not None else None
         launches = installation.launches(
             public_fd=public.fileno(), metrics_fd=exposed.fileno() if exposed is not None else None
         )
-        mending = asyncio.create_task(installation.mend(), name="mend engines")
+        mending = asyncio.create_task(installation.mend(tell), name="mend engines")
         stack.push_async_callback(_cancel, mending)
 
         process = supervisor = None
@@ -88,14 +99,16 @@ async def running(
                 exposed.detach()
             process = await stack.enter_async_context(everything.hosting(launch, kinds))
         else:
-            supervisor = Supervisor(launches, CHILD)
+            tell(f"Starting {len(launches)} processes ...")
+            supervisor = Supervisor(launches, CHILD, tell)
             stack.push_async_callback(supervisor.stop)
             await supervisor.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"http://{host}:{port}"
         metrics_url = None if metrics_port is None else f"http://{host}:{metrics_port}/metrics"
-        directory.announce({"public": url, "metrics": metrics_url or "", **installation.addresses()})
-        yield System(url, metrics_url, installation, process, supervisor)
+        stores = {f"store:{name}": placed.shown_store for name, placed in topology.services.items()}
+        directory.announce({"public": url, "metrics": metrics_url or "", **installation.addresses(), **stores})
+        yield System(url, metrics_url, installation, process, supervisor, mending)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -7,15 +7,35 @@ from typing import Annotated
 
 import typer
 
-from tidings.cli.options import ANY_SETTING, Data, Port, plainly, settings_from
+from tidings.cli import config, demo, users
+from tidings.cli.options import (
+    ANY_SETTING,
+    EXIT_CODES,
+    EXIT_INTERRUPTED,
+    Data,
+    Json,
+    Port,
+    Stores,
+    TopologyFile,
+    plainly,
+    settings_from,
+    with_stores,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Self-hosted social messaging, made of services that each own their data.",
+    epilog="Start with `tidings up`. Exit codes: `tidings help exit-codes`.",
 )
+docs = typer.Typer(no_args_is_help=True, help="Documents made from the code.")
+app.add_typer(users.app, name="users")
+app.add_typer(config.app, name="config")
+app.add_typer(demo.app, name="demo")
+app.add_typer(docs, name="docs")
 
 
 @app.command(context_settings=ANY_SETTING)
@@ -25,12 +45,9 @@ def up(
     data: Data = None,
     port: Port = None,
     apart: Annotated[bool, typer.Option("--apart", help="A process per service, the edge in front.")] = False,
-    topology: Annotated[
-        Path | None, typer.Option("--topology", help="File that says what runs and is stored where.")
-    ] = None,
-    store: Annotated[
-        list[str] | None, typer.Option("--store", help="SERVICE=URL: keep that service's data there.")
-    ] = None,
+    topology: TopologyFile = None,
+    store: Stores = None,
+    as_json: Json = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C.
 
@@ -42,16 +59,93 @@ def up(
     from tidings.system import chosen_topology
 
     settings = settings_from(context.args, data=data, port=port, topology=topology).settings
-    chosen = chosen_topology(settings, apart=apart)
-    for one in store or ():
-        service, _, url = one.partition("=")
-        chosen = chosen.with_store(service, url)
-    run_up(settings, chosen)
+    run_up(settings, with_stores(chosen_topology(settings, apart=apart), store), as_json=as_json)
+
+
+@app.command(context_settings=ANY_SETTING)
+@plainly
+def run(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(help="A service's name, or `edge` for the public listener.")],
+    data: Data = None,
+    port: Port = None,
+    topology: TopologyFile = None,
+    store: Stores = None,
+) -> None:
+    """Run one service in this process, in the foreground; for containers.
+
+    It takes its keys from the data directory and finds the others by the topology, on Unix sockets in the data
+    directory or at their `listen` addresses. It starts no database: its store is a URL, or the embedded server
+    that `tidings up` runs on the same data. Logs go to standard error.
+
+    Example: `tidings run messages --data /srv/tidings --topology fleet.toml`
+    """
+    from tidings.cli.run import run_one
+    from tidings.system import chosen_topology
+
+    settings = settings_from(context.args, data=data, port=port, topology=topology).settings
+    run_one(settings, with_stores(chosen_topology(settings, apart=True), store), service)
+
+
+@app.command()
+@plainly
+def doctor(data: Data = None, topology: TopologyFile = None, store: Stores = None, as_json: Json = False) -> None:
+    """Look at everything, and name what is broken and how to mend it.
+
+    Give it the same --topology and --store as the server, so that it finds the databases.
+
+    Example: `tidings doctor --data ./data`
+    """
+    from tidings.cli.doctor import examine
+    from tidings.system import chosen_topology
+
+    settings = settings_from(data=data, topology=topology).settings
+    examine(settings, with_stores(chosen_topology(settings, apart=False), store), as_json=as_json)
+
+
+@docs.command()
+@plainly
+def write(folder: Annotated[Path, typer.Argument(help="Folder that gets the files.", metavar="DIR")]) -> None:
+    """Write `openapi.json` and `map.md`, the map of the services, from the contracts.
+
+    Nothing has to run; the same code gives the same files.
+
+    Example: `tidings docs write docs`
+    """
+    from tidings.cli.documents import write_documents
+
+    for path in write_documents(folder):
+        typer.echo(path)
+
+
+@app.command("help")
+@plainly
+def help_(
+    context: typer.Context,
+    topic: Annotated[str | None, typer.Argument(help="A command, or `exit-codes`.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Explain a command, or what the exit codes mean.
+
+    Example: `tidings help exit-codes`
+    """
+    from tidings.cli.printing import print_json, print_table
+
+    if topic == "exit-codes":
+        if as_json:
+            print_json({str(code): meaning for code, meaning in EXIT_CODES.items()})
+        else:
+            print_table(["code", "meaning"], [(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+        return
+    app([topic, "--help"] if topic else ["--help"], prog_name="tidings")
 
 
 def main() -> None:
     """The entry point of the `tidings` command."""
-    app()
+    try:
+        app(prog_name="tidings")
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 if __name__ == "__main__":

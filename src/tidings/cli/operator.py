@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 from tidings import everything
 from tidings.cli.options import EXIT_NOT_RUNNING, Problem
-from tidings.platform.contract import Call, Refusal, Unavailable
+from tidings.cli.presence import running_info
+from tidings.contracts.users import OneTimeLink
+from tidings.platform.contract import Call
 from tidings.platform.data_directory import DataDirectory
 from tidings.platform.http.internal import Http, open_session
 from tidings.platform.installation import CLI
@@ -22,35 +24,50 @@ from tidings.platform.world import World
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
+Found = TypeVar("Found")
 
 OPERATOR = Viewer(role="operator")
+PATIENCE = 10.0  # seconds, for calls that name no deadline
 
 
 class Operator:
     """A running system as its operator reaches it."""
 
-    def __init__(self, world: World, info: dict[str, Any]) -> None:
+    def __init__(self, world: World, info: dict[str, Any], settings: Settings) -> None:
         self._world = world
-        self.url: str = info["addresses"]["public"]
-        self.metrics_url: str = info["addresses"]["metrics"]
+        self._settings = settings
+        self.addresses: dict[str, str] = info["addresses"]
         self.pid: int = info["pid"]
 
+    @property
+    def url(self) -> str:
+        """Where the public listener is. `Problem` while there is none."""
+        url = self.addresses.get("public")
+        if not url:
+            raise Problem(
+                "The services run, but no public listener does.",
+                f"Start it: tidings run edge --data {self._settings.data}",
+                EXIT_NOT_RUNNING,
+            )
+        return url
+
     async def call(self, call: Call[Ask, Answer], ask: Ask) -> Answer:
-        """Ask a service as the operator; a refusal becomes a problem in plain words."""
-        deadline = time.monotonic() + (call.deadline or 10.0)
-        try:
-            return await self._world.call(call, ask, request=Request(OPERATOR, CLI, deadline))
-        except Unavailable as refusal:
-            raise Problem(refusal.detail, "`tidings doctor` names the broken link.", EXIT_NOT_RUNNING) from refusal
-        except Refusal as refusal:
-            raise Problem(refusal.detail) from refusal
+        """Ask a service as the operator. Raises the contract's refusals."""
+        deadline = time.monotonic() + (call.deadline or PATIENCE)
+        return await self._world.call(call, ask, request=Request(OPERATOR, CLI, deadline))
+
+    def address_of(self, link: OneTimeLink) -> str:
+        """The whole address that a person opens."""
+        parameter = "invite" if link.path == "/join" else "link"
+        base = (self._settings.public_url or self.url).rstrip("/")
+        return f"{base}{link.path}?{parameter}={link.secret}"
 
 
 @asynccontextmanager
 async def operator(settings: Settings) -> AsyncIterator[Operator]:
     """Reach the system that runs on this data directory. `Problem` if none does."""
     info = running_info(settings.data)
-    directory = DataDirectory.open(settings.data, lock=False)
+    directory = DataDirectory.open(settings.data, lock=False, room_needed=0)
     ring = cut_ring(directory.secret("root").encode(), CLI, [*everything.SERVICES, EDGE, CLI])
     addresses = {
         name.removeprefix("internal:"): address
@@ -60,20 +77,18 @@ async def operator(settings: Settings) -> AsyncIterator[Operator]:
     sessions = {address: open_session(address) for address in set(addresses.values())}
     links = {name: Http(*sessions[address], ring) for name, address in addresses.items()}
     try:
-        yield Operator(World(CLI, links, deadline=30.0), info)
+        yield Operator(World(CLI, links, deadline=30.0), info, settings)
     finally:
         for session, _ in sessions.values():
             await session.close()
         directory.close()
 
 
-def running_info(data: Path) -> dict[str, Any]:
-    """Who runs on `data`, and where it answers."""
-    info = DataDirectory.running(data) if data.exists() else None
-    if info is None or "addresses" not in info:
-        raise Problem(
-            f"Nothing runs on {data}.",
-            f"Start it in another terminal: tidings up --data {data}",
-            EXIT_NOT_RUNNING,
-        )
-    return info
+def as_operator(settings: Settings, work: Callable[[Operator], Awaitable[Found]]) -> Found:
+    """Do the work with a running system, for a command that is not asynchronous itself."""
+
+    async def reach() -> Found:
+        async with operator(settings) as reached:
+            return await work(reached)
+
+    return asyncio.run(reach())

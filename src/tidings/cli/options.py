@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -11,23 +13,51 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
+from tidings.platform.contract import Refusal, Unavailable
 from tidings.platform.data_directory import StartRefused
 from tidings.platform.settings import FLAG_NAMES, Loaded, SettingsProblem, load
-from tidings.platform.topology import TopologyProblem
+from tidings.platform.topology import Topology, TopologyProblem
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+EXIT_FAULT = 1
 EXIT_USAGE = 2
 EXIT_NOT_RUNNING = 11
 EXIT_REFUSED = 12
 EXIT_UNHEALTHY = 13
+EXIT_BAD_INPUT = 14
+EXIT_INTERRUPTED = 130
+
+EXIT_CODES = {
+    0: "done, or healthy",
+    EXIT_FAULT: "a fault of Tidings itself; the message names the file with the details",
+    EXIT_USAGE: "wrong usage: an unknown option, setting or topology",
+    3: "Tidings already runs on this data directory",
+    4: "a newer Tidings wrote this data directory",
+    5: "the disk is full",
+    6: "the data directory cannot be written",
+    7: "PostgreSQL did not start, or could not be restarted",
+    8: "a migration failed and was rolled back",
+    9: "the port is taken",
+    10: "a process did not start",
+    EXIT_NOT_RUNNING: "nothing runs on this data directory, or a service of it does not answer",
+    EXIT_REFUSED: "the server refused what was asked",
+    EXIT_UNHEALTHY: "`tidings doctor` found something broken",
+    EXIT_BAD_INPUT: "a file cannot be used; nothing of it was loaded",
+    EXIT_INTERRUPTED: "interrupted",
+}
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder that holds everything.", show_default="your user data folder")
 ]
 Port = Annotated[int | None, typer.Option("--port", help="Port of the public listener.", show_default="8470")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+Handle = Annotated[str, typer.Argument(help="Whose account: @handle, the @ is optional.", metavar="@HANDLE")]
+TopologyFile = Annotated[
+    Path | None, typer.Option("--topology", help="File that says what runs where and is stored where.")
+]
+Stores = Annotated[list[str] | None, typer.Option("--store", help="SERVICE=URL: where that service's data is.")]
 
 # Commands with this context take every setting as a flag: --lock-timeout-ms 500
 ANY_SETTING = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -62,6 +92,16 @@ def settings_from(extra: Sequence[str] = (), **flags: Any) -> Loaded:
     return load(given)
 
 
+def with_stores(topology: Topology, stores: Sequence[str] | None) -> Topology:
+    """The topology after every `--store SERVICE=URL`."""
+    for one in stores or ():
+        service, equals, url = one.partition("=")
+        if not equals:
+            raise Problem(f"--store {one} names no URL.", "For example: --store friends=postgres://...", EXIT_USAGE)
+        topology = topology.with_store(service, url)
+    return topology
+
+
 def plainly(command: Callable[P, R]) -> Callable[P, R]:
     """Say what went wrong in one or two lines, and leave with the status that belongs to it."""
 
@@ -75,8 +115,19 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
         except (StartRefused, Problem) as problem:
             say(problem.message, problem.hint)
             raise typer.Exit(int(problem.exit_code)) from problem
+        except Unavailable as refusal:
+            say(refusal.detail, "`tidings doctor` names the broken link.")
+            raise typer.Exit(EXIT_NOT_RUNNING) from refusal
+        except Refusal as refusal:
+            say(refusal.detail)
+            raise typer.Exit(EXIT_REFUSED) from refusal
         except KeyboardInterrupt as interrupt:
-            raise typer.Exit(130) from interrupt
+            raise typer.Exit(EXIT_INTERRUPTED) from interrupt
+        except typer.Exit:
+            raise
+        except Exception as fault:
+            say(f"This is our mistake: {type(fault).__name__}: {fault}", f"The details, to report it: {_kept()}")
+            raise typer.Exit(EXIT_FAULT) from fault
 
     return run
 
@@ -86,3 +137,10 @@ def say(message: str, hint: str = "") -> None:
     sys.stderr.write(f"tidings: {message}\n")
     if hint:
         sys.stderr.write(f"         {hint}\n")
+
+
+def _kept() -> str:
+    """The file that has the traceback of the fault."""
+    with tempfile.NamedTemporaryFile("w", prefix="tidings-fault-", suffix=".txt", delete=False) as file:
+        file.write(traceback.format_exc())
+    return file.name

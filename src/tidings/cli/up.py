@@ -4,25 +4,82 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
+import sys
 import time
+from types import TracebackType
 
 import aiohttp
+import msgspec
 import psutil
 import uvloop
 
 from tidings.cli.operator import operator
 from tidings.cli.options import Problem
+from tidings.cli.printing import console, print_json
+from tidings.cli.public import PublicApi
+from tidings.cli.signals import signals
 from tidings.contracts import users
 from tidings.platform import logs, tracing
 from tidings.platform.contract import Nothing
+from tidings.platform.data_directory import ExitCode
 from tidings.platform.settings import Settings
 from tidings.platform.topology import Topology
 from tidings.system import System, running
 
+READY_PATIENCE = 20.0  # seconds
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
-async def up(settings: Settings, topology: Topology) -> None:
-    """Run until a signal ends it."""
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What a newcomer needs to know, and a program with `--json`."""
+
+    set_up: str | None
+    home: str
+    api: str
+    documentation: str
+    health: str
+    metrics: str | None
+    data: str
+    pid: int
+    pids: dict[str, int]
+    seconds: float
+
+
+class Told:
+    """What takes long: one moving line on a terminal, plain lines elsewhere. Once ready, every line stays."""
+
+    def __init__(self) -> None:
+        self._status = console(stderr=True).status("Starting ...") if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Told:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ready()
+
+    def ready(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def __call__(self, line: str) -> None:
+        if self._status is not None:
+            self._status.update(line)
+        else:
+            sys.stderr.write(line + "\n")
+
+
+def run_up(settings: Settings, topology: Topology, *, as_json: bool = False) -> None:
+    """The command's body: choose the loop and run."""
+    uvloop.run(_up(settings, topology, as_json=as_json))
+
+
+async def _up(settings: Settings, topology: Topology, *, as_json: bool) -> None:
+    """Run until a signal ends it. `Problem` when an engine cannot be kept up."""
     logs.configure(
         service="tidings",
         level=settings.log_level,
@@ -32,67 +89,99 @@ async def up(settings: Settings, topology: Topology) -> None:
         process="tidings",
     )
     tracing.start("tidings")
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
     try:
-        async with running(settings, topology) as system:
-            await _until_ready(system)
-            took = time.time() - psutil.Process(os.getpid()).create_time()
-            print(card(system, settings, await _set_up_link(settings), took), flush=True)
-            await stop.wait()
-            print("Stopping ...", flush=True)
+        async with signals() as ending:
+            with Told() as told:
+                async with running(settings, topology, tell=told) as system:
+                    await _until_ready(system, settings)
+                    card = await _card(system, settings)
+                    ending.started()
+                    told.ready()
+                    _show(card, settings, as_json=as_json)
+                    await _until_ended(system, ending.raised)
+                    told("Stopping ...")
     finally:
         tracing.stop()
-    print("Stopped. The data is in", settings.data, flush=True)
+    sys.stderr.write(f"Stopped. The data is in {settings.data}\n")
 
 
-def card(system: System, settings: Settings, set_up: str | None, took: float) -> str:
-    """What a newcomer needs, on one screen."""
-    base = settings.public_url or system.url
-    rows = [
-        ("set-up", f"{base}{set_up}" if set_up else None),
-        ("API", f"{base}/v1"),
-        ("API documentation", f"{base}/docs"),
-        ("health", f"{system.url}/readyz"),
-        ("metrics", system.metrics_url),
-        ("data", str(settings.data)),
-        ("processes", ", ".join(system.pids) if system.supervisor else None),
-        ("stop", f"Ctrl-C, or: kill {os.getpid()}"),
-    ]
-    lines = [f"  {name:<18} {value}" for name, value in rows if value]
-    heading = f"Tidings runs (ready in {took:.1f} s, on this machine only)."
-    if settings.host not in ("127.0.0.1", "::1", "localhost"):
-        heading = f"Tidings runs (ready in {took:.1f} s, listening on {settings.host})."
-    note = ["", "  Open the set-up address once to make the administrator's account."] if set_up else []
-    return "\n".join(["", heading, "", *lines, *note, ""])
+async def _until_ended(system: System, raised: asyncio.Event) -> None:
+    signalled = asyncio.create_task(raised.wait())
+    await asyncio.wait({signalled, system.mending}, return_when=asyncio.FIRST_COMPLETED)
+    failed = system.mending.exception() if system.mending.done() and not system.mending.cancelled() else None
+    if failed is not None:
+        raise Problem(
+            f"PostgreSQL ended, and cannot be started again: {failed}",
+            "Tidings has stopped. Mend that, and start it again.",
+            ExitCode.ENGINE_FAILED,
+        ) from failed
+    await signalled  # without an engine of ours there is nothing to mend
 
 
-async def _until_ready(system: System) -> None:
+async def _until_ready(system: System, settings: Settings) -> None:
     """Ask /readyz itself, so that the card never promises too much."""
-    deadline = time.monotonic() + 20
-    async with aiohttp.ClientSession() as session:
+    deadline = time.monotonic() + READY_PATIENCE
+    async with PublicApi(system.url, settings) as api:
         while True:
             try:
-                async with session.get(f"{system.url}/readyz", headers={"host": "localhost"}) as response:
-                    if response.status == 200:
-                        return
-                    said = await response.text()
+                status, said = await api.status("/readyz")
+                if status == 200:
+                    return
             except aiohttp.ClientError as error:
                 said = str(error)
             if time.monotonic() > deadline:
-                raise Problem(f"The system does not get ready: {said}", "Look into the logs folder of the data.")
+                raise Problem(
+                    f"The system does not get ready: {said}",
+                    f"Look into {settings.data / 'logs'}, or start again with --log-to stderr.",
+                    ExitCode.PROCESS_FAILED,
+                )
             await asyncio.sleep(0.02)
 
 
-async def _set_up_link(settings: Settings) -> str | None:
-    """The one-time link for the first administrator, while there is none."""
+async def _card(system: System, settings: Settings) -> Card:
+    base = (settings.public_url or system.url).rstrip("/")
     async with operator(settings) as reached:
         state = await reached.call(users.set_up_state, Nothing())
-    return None if state.link is None else f"{state.link.path}?link={state.link.secret}"
+        set_up = None if state.link is None else reached.address_of(state.link)
+    return Card(
+        set_up=set_up,
+        home=base,
+        api=f"{base}/v1",
+        documentation=f"{base}/docs",
+        health=f"{system.url}/readyz",
+        metrics=system.metrics_url,
+        data=str(settings.data),
+        pid=os.getpid(),
+        pids={"tidings": os.getpid(), **system.pids},
+        seconds=round(time.time() - psutil.Process().create_time(), 2),
+    )
 
 
-def run_up(settings: Settings, topology: Topology) -> None:
-    """The command's body: choose the loop and run."""
-    uvloop.run(up(settings, topology))
+def _show(card: Card, settings: Settings, *, as_json: bool) -> None:
+    if as_json:
+        print_json(card)
+    else:
+        sys.stdout.write(_drawn(card, settings))
+    sys.stdout.flush()
+
+
+def _drawn(card: Card, settings: Settings) -> str:
+    """The card, on one screen."""
+    near = "on this machine only" if settings.host in LOOPBACK else f"listening on {settings.host}"
+    rows = [
+        ("set-up", card.set_up),
+        ("API", card.api),
+        ("API documentation", card.documentation),
+        ("health", card.health),
+        ("metrics", card.metrics),
+        ("data", card.data),
+        ("processes", ", ".join(f"{name} {pid}" for name, pid in card.pids.items())),
+        ("stop", f"Ctrl-C, or: kill {card.pid}"),
+    ]
+    note = (
+        ["", "  Open the set-up address once to make the administrator's account."]
+        if card.set_up
+        else ["", "  Invite people: tidings users invite    Look around: tidings doctor"]
+    )
+    lines = [f"  {name:<18} {value}" for name, value in rows if value]
+    return "\n".join(["", f"Tidings runs (ready in {card.seconds:.1f} s, {near}).", "", *lines, *note, "", ""])

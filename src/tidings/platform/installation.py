@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
 from tidings.platform import logs
-from tidings.platform.data_directory import DataDirectory
+from tidings.platform.data_directory import DataDirectory, StartRefused
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.launch import Launch
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
+from tidings.platform.storage.inspection import Inspected, inspect
 from tidings.platform.storage.migrations import ServiceDatabase, ensure_schemas
 from tidings.platform.topology import EDGE, EMBEDDED, Topology
 from tidings.platform.trust import KeyRing, cut_ring
@@ -20,6 +22,8 @@ from tidings.platform.trust import KeyRing, cut_ring
 log = logs.get_logger("installation")
 
 CLI: Final = "cli"
+MEND_TRIES: Final = 5
+STEADY: Final = 60.0  # seconds after which a death counts as the first again
 
 
 class Installation:
@@ -43,44 +47,64 @@ class Installation:
 
     async def start(self) -> None:
         """Start the engines and bring every database to its newest schema. Raises StartRefused."""
-        stores = {name: self.topology.services[name].store for name in self.kinds}
-        embedded = sorted(name for name, store in stores.items() if store == EMBEDDED)
+        embedded = self._embedded()
         if embedded:
-            self.engine = EmbeddedPostgres(
-                self.directory.path / "postgres",
-                socket=self.directory.run / "pg",
-                password=self.directory.secret("postgres-superuser"),
-                bin_dir=self.settings.pg_bin,
-            )
+            self.engine = self._engine()
             await self.engine.start()
-            passwords = {name: self.directory.secret(f"postgres-{name}") for name in embedded}
+            passwords = {name: self._password(name) for name in embedded}
             self.dsns = await self.engine.provision_all(passwords)
-        self.dsns.update({name: store for name, store in stores.items() if store and store != EMBEDDED})
-        await ensure_schemas(
-            [
-                ServiceDatabase(dsn=self.dsns[name], service=name, migrations=kind.migrations)
-                for name, kind in self.kinds.items()
-                if kind.migrations is not None
-            ]
-        )
+        self.dsns.update(self._elsewhere())
+        await self.prepare(self.kinds)
+
+    def locate(self) -> None:
+        """Learn where every database is, without starting an engine: somebody else has."""
+        engine = self._engine()
+        self.dsns = {
+            name: engine.dsn(user=f"tidings_{name}", password=self._password(name), database=name)
+            for name in self._embedded()
+        }
+        self.dsns.update(self._elsewhere())
+
+    async def prepare(self, services: Iterable[str]) -> None:
+        """Bring the databases of these services to their newest schema. Raises StartRefused."""
+        await ensure_schemas(self._databases(services))
+
+    async def inspect(self, services: Iterable[str] | None = None) -> dict[str, Inspected]:
+        """What the databases of these services (None: of all) say of themselves; nothing is changed."""
+        return await inspect(self._databases(self.kinds if services is None else services))
 
     async def stop(self) -> None:
         """Stop the engines. The directory stays locked until it is closed."""
         if self.engine is not None:
             await self.engine.stop()
 
-    async def mend(self) -> None:
-        """Restart the engine whenever it dies, until cancelled. Connections come back by themselves."""
-        if self.engine is None:
+    async def mend(self, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Restart the engine whenever it dies, until cancelled. Connections come back by themselves.
+
+        Raises StartRefused when it cannot be started any more.
+        """
+        engine = self.engine
+        if engine is None:
             return
         pause = 0.1
         while True:
-            status = await self.engine.died()
+            began = time.monotonic()
+            status = await engine.died()
             log.error("engine_died", engine="postgres", status=status)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 10.0)
-            await self.engine.start()
+            if time.monotonic() - began > STEADY:
+                pause = 0.1
+            for tries_left in range(MEND_TRIES - 1, -1, -1):
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 10.0)
+                try:
+                    await engine.start()
+                    break
+                except StartRefused as refused:
+                    log.error("engine_restart_failed", engine="postgres", reason=refused.message)
+                    if not tries_left:
+                        raise
             log.warning("engine_restarted", engine="postgres")
+            tell(f"PostgreSQL ended (status {status}) and was restarted.")
 
     def ring(self, service: str) -> KeyRing:
         """The keys of one service, of the edge, or of the command line."""
@@ -105,7 +129,10 @@ class Installation:
                     name: self.ring(name)
                     for name in (*services, *([EDGE] if process == self.topology.edge else []))
                 },
-                secrets={name: self._secret(name) for name in services},
+                secrets={
+                    name: self._secret(name)
+                    for name in (*services, *([EDGE] if process == self.topology.edge else []))
+                },
                 dsns={name: self.dsns[name] for name in services if name in self.dsns},
                 addresses={name: where for name, where in address.items() if name not in services},
                 internal=_tcp_of(self.topology, services) or internal[process],
@@ -125,6 +152,31 @@ class Installation:
             for process, services in self.topology.processes().items()
             for service in services
         }
+
+    def _embedded(self) -> list[str]:
+        return sorted(name for name in self.kinds if self.topology.services[name].store == EMBEDDED)
+
+    def _elsewhere(self) -> dict[str, str]:
+        stores = {name: self.topology.services[name].store for name in self.kinds}
+        return {name: store for name, store in stores.items() if store and store != EMBEDDED}
+
+    def _engine(self) -> EmbeddedPostgres:
+        return EmbeddedPostgres(
+            self.directory.path / "postgres",
+            socket=self.directory.run / "pg",
+            password=self.directory.secret("postgres-superuser"),
+            bin_dir=self.settings.pg_bin,
+        )
+
+    def _databases(self, services: Iterable[str]) -> list[ServiceDatabase]:
+        return [
+            ServiceDatabase(dsn=self.dsns[name], service=name, migrations=migrations)
+            for name in services
+            if (migrations := self.kinds[name].migrations) is not None
+        ]
+
+    def _password(self, service: str) -> str:
+        return self.directory.secret(f"postgres-{service}")
 
     def _internal(self, process: str) -> str:
         return f"unix:{self.directory.run / f'{process}.sock'}"

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO
 
 from tidings.platform import logs
@@ -86,8 +86,8 @@ class Child:
         if process.stdout is not None:
             process.stdout.close()
 
-    async def watch(self) -> None:
-        """Restart it whenever it ends by itself, until cancelled."""
+    async def watch(self, tell: Callable[[str], None]) -> None:
+        """Restart it whenever it ends by itself, until cancelled; `tell` gets a line about it."""
         pause = 0.1
         while True:
             began = time.monotonic()
@@ -101,15 +101,20 @@ class Child:
                 await self.stop()
                 await self.start()
                 log.warning("child_restarted", process=self.launch.process)
+                tell(f"The process {self.launch.process} ended (status {status}) and was restarted.")
             except StartRefused as refused:
                 log.error("child_restart_failed", process=self.launch.process, reason=refused.message)
+                tell(f"{refused.message} Trying again.")
 
 
 class Supervisor:
     """All children of one installation, started together."""
 
-    def __init__(self, launches: Mapping[str, Launch], module: str) -> None:
+    def __init__(
+        self, launches: Mapping[str, Launch], module: str, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.children = {name: Child(launch, module) for name, launch in launches.items()}
+        self._tell = tell
         self._watches: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -120,7 +125,8 @@ class Supervisor:
             await self.stop()
             raise
         self._watches = [
-            asyncio.create_task(child.watch(), name=f"watch {name}") for name, child in self.children.items()
+            asyncio.create_task(child.watch(self._tell), name=f"watch {name}")
+            for name, child in self.children.items()
         ]
 
     async def stop(self) -> None:

@@ -1,0 +1,71 @@
+"""`tidings config`: what is set, and where each value comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tidings.cli.options import (
+    ANY_SETTING,
+    Data,
+    Json,
+    Port,
+    Stores,
+    TopologyFile,
+    plainly,
+    settings_from,
+    with_stores,
+)
+from tidings.cli.printing import print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="Settings and topology.")
+
+
+@app.callback()
+def config() -> None:
+    """Settings and topology."""
+
+
+@app.command(context_settings=ANY_SETTING)
+@plainly
+def show(
+    context: typer.Context,
+    data: Data = None,
+    port: Port = None,
+    topology: TopologyFile = None,
+    store: Stores = None,
+    apart: Annotated[bool, typer.Option("--apart", help="The topology of `tidings up --apart`.")] = False,
+    origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show every setting, and which service runs and is stored where. Secrets are masked.
+
+    A setting `log_level` is `log_level` in tidings.toml, TIDINGS_LOG_LEVEL in the environment and --log-level on
+    the command line; the later ones win.
+
+    Example: `tidings config show --origin --data ./data`
+    """
+    from tidings.system import chosen_topology
+
+    loaded = settings_from(context.args, data=data, port=port, topology=topology)
+    placed = with_stores(chosen_topology(loaded.settings, apart=apart), store)
+    if as_json:
+        print_json({"settings": loaded.rows(), "edge": placed.edge, "services": placed.describe()})
+        return
+    rows = loaded.rows()
+    if origin:
+        print_table(
+            ["setting", "value", "origin", "description"],
+            [(row.name, row.value, row.origin, row.description) for row in rows],
+        )
+    else:
+        print_table(["setting", "value", "description"], [(row.name, row.value, row.description) for row in rows])
+    print()
+    print_table(
+        ["service", "process", "replicas", "store", "internal API"],
+        [
+            *((row.service, row.process, str(row.replicas), row.store, row.listen) for row in placed.describe()),
+            ("edge", placed.edge, "1", "-", "none: it is the public listener"),
+        ],
+    )

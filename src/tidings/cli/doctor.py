@@ -1,0 +1,319 @@
+"""`tidings doctor`: looks at everything, names the broken link and the mend."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import stat
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any, Literal
+
+import aiohttp
+import msgspec
+import typer
+
+from tidings import everything
+from tidings.cli.memory import Memory, memory_of
+from tidings.cli.options import EXIT_NOT_RUNNING, EXIT_UNHEALTHY, Problem
+from tidings.cli.presence import running_info
+from tidings.cli.printing import print_json, print_table
+from tidings.cli.public import PublicApi
+from tidings.platform.data_directory import ROOM_NEEDED, DataDirectory, StartRefused
+from tidings.platform.http.internal import open_session
+from tidings.platform.installation import Installation
+from tidings.platform.settings import Settings
+from tidings.platform.storage.inspection import Inspected
+from tidings.platform.topology import EMBEDDED, Topology
+
+State = Literal["ok", "warning", "broken"]
+
+IDLE_BUDGET = 350  # MB, what an idle `tidings up` may take
+ROOM_COMFORTABLE = 1024 * 1024 * 1024
+CLOCK_TOLERANCE = 0.2  # seconds; the freshness rule counts on it
+PATIENCE = 5.0
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One link: how it is, and for a broken one how to mend it."""
+
+    link: str
+    state: State
+    detail: str
+    mend: str = ""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All findings. `memory` is None when nothing runs."""
+
+    healthy: bool
+    running: bool
+    findings: list[Finding]
+    memory: Memory | None
+
+
+def examine(settings: Settings, topology: Topology, *, as_json: bool) -> None:
+    """The command's body: print the report, and leave with a status that tells."""
+    report = asyncio.run(_report(settings, topology))
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    if not report.running:
+        raise typer.Exit(EXIT_NOT_RUNNING)
+    if not report.healthy:
+        raise typer.Exit(EXIT_UNHEALTHY)
+
+
+async def _report(settings: Settings, topology: Topology) -> Report:
+    findings = [_python(), *_data(settings)]
+    info: dict[str, Any] | None = None
+    memory: Memory | None = None
+    try:
+        info = running_info(settings.data)
+    except (Problem, StartRefused) as problem:
+        findings.append(Finding(link="running", state="broken", detail=problem.message, mend=problem.hint))
+    if info is not None:
+        findings.append(_running(info))
+        findings += await _services(info, settings)
+        findings += await _public(info, settings)
+        findings += await _databases(info, settings, topology)
+        memory = memory_of(info["pids"])
+        findings.append(_memory(memory))
+    healthy = all(finding.state != "broken" for finding in findings)
+    return Report(healthy=healthy, running=info is not None, findings=findings, memory=memory)
+
+
+def _print(report: Report) -> None:
+    marks: dict[State, str] = {"ok": "ok", "warning": "look", "broken": "BROKEN"}
+    print_table(["", "link", ""], [(marks[one.state], one.link, one.detail) for one in report.findings])
+    if report.memory is not None:
+        print()
+        rows = [(str(one.pid), one.name, f"{one.megabytes:.1f} MB") for one in report.memory.processes]
+        print_table(["pid", "process", "memory (PSS)"], [*rows, ("", "all", f"{report.memory.megabytes:.1f} MB")])
+    to_mend = [one for one in report.findings if one.mend]
+    if to_mend:
+        print()
+    for one in to_mend:
+        print(f"{one.link}: {one.detail}\n  -> {one.mend}")
+    print()
+    print("Healthy." if report.healthy else "Not healthy; what to do stands above.")
+
+
+def _python() -> Finding:
+    detail = f"Tidings {version('tidings')}, Python {platform.python_version()}, {platform.system()}"
+    return Finding(link="program", state="ok", detail=detail)
+
+
+def _data(settings: Settings) -> Iterator[Finding]:
+    data = settings.data
+    if not data.exists():
+        yield Finding(
+            link="data",
+            state="broken",
+            detail=f"{data} does not exist.",
+            mend="Start once: tidings up, or give --data.",
+        )
+        return
+    try:
+        DataDirectory.open(data, lock=False, room_needed=0).close()
+    except StartRefused as refused:
+        yield Finding(link="data", state="broken", detail=refused.message, mend=refused.hint)
+        return
+    yield Finding(link="data", state="ok", detail=str(data))
+    free = shutil.disk_usage(data).free
+    room = f"{free >> 20:,} MB free"
+    if free < ROOM_COMFORTABLE:
+        state: State = "broken" if free < ROOM_NEEDED else "warning"
+        yield Finding(link="disk", state=state, detail=room, mend=f"Free some space on the disk of {data}.")
+    else:
+        yield Finding(link="disk", state="ok", detail=room)
+    yield _permissions(settings)
+
+
+def _permissions(settings: Settings) -> Finding:
+    """Secrets are this user's alone."""
+    folder = settings.data / "secrets"
+    paths = [folder, *folder.iterdir()] if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK) else []
+    if not paths and folder.exists():
+        return Finding(
+            link="permissions",
+            state="broken",
+            detail=f"{folder} cannot be read by this user.",
+            mend="Run this as the user that Tidings runs as.",
+        )
+    for path in paths:
+        found = path.stat()
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            return Finding(
+                link="permissions",
+                state="broken",
+                detail=f"Other users can read {path}.",
+                mend=f"chmod -R go= {folder}",
+            )
+    return Finding(link="permissions", state="ok", detail="secrets are this user's alone")
+
+
+def _running(info: dict[str, Any]) -> Finding:
+    pids = ", ".join(f"{name} (process {pid})" for name, pid in info["pids"].items())
+    where = info["addresses"].get("public") or "no public listener"
+    return Finding(link="running", state="ok", detail=f"{pids}; {where}")
+
+
+async def _services(info: dict[str, Any], settings: Settings) -> list[Finding]:
+    """Each process by its internal address, and each service's own word on its store."""
+    at: dict[str, list[str]] = {}
+    for name, address in info["addresses"].items():
+        if name.startswith("internal:"):
+            at.setdefault(address, []).append(name.removeprefix("internal:"))
+    found: list[Finding] = []
+    for address, services in at.items():
+        found += await _process(address, services)
+    missing = [name for name in everything.SERVICES if f"internal:{name}" not in info["addresses"]]
+    return found + [
+        Finding(
+            link=f"service {name}",
+            state="broken",
+            detail="does not run",
+            mend=f"Start it: tidings run {name} --data {settings.data}",
+        )
+        for name in missing
+    ]
+
+
+async def _process(address: str, services: list[str]) -> list[Finding]:
+    session, base = open_session(address)
+    try:
+        async with asyncio.timeout(PATIENCE), session:
+            async with session.get(f"{base}/livez") as alive:
+                alive.raise_for_status()
+            async with session.get(f"{base}/readyz") as ready:
+                states = msgspec.json.decode(await ready.read(), type=dict[str, bool])
+    except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
+        why = str(error) or "no answer in time"
+        return [
+            Finding(
+                link=f"service {name}",
+                state="broken",
+                detail=f"does not answer at {address}: {why}",
+                mend="Its log says why; a process of `tidings up` is restarted by itself, else start it again.",
+            )
+            for name in services
+        ]
+    return [_readiness(name, address, ready=states.get(name)) for name in services]
+
+
+def _readiness(name: str, address: str, *, ready: bool | None) -> Finding:
+    if ready:
+        return Finding(link=f"service {name}", state="ok", detail=f"ready at {address}")
+    if ready is None:
+        detail, mend = f"is not served at {address}", "Two topologies are mixed: start all with the same one."
+    else:
+        detail, mend = "cannot reach its own store", "See the database of that name in this report."
+    return Finding(link=f"service {name}", state="broken", detail=detail, mend=mend)
+
+
+async def _public(info: dict[str, Any], settings: Settings) -> list[Finding]:
+    url = info["addresses"].get("public")
+    if not url:
+        return [
+            Finding(
+                link="public listener",
+                state="broken",
+                detail="does not run",
+                mend=f"Start it: tidings run edge --data {settings.data}",
+            )
+        ]
+    try:
+        async with asyncio.timeout(PATIENCE), PublicApi(url, settings) as api:
+            statuses = {path: (await api.status(path))[0] for path in ("/livez", "/readyz")}
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return [
+            Finding(
+                link="public listener",
+                state="broken",
+                detail=f"{url} does not answer: {str(error) or 'no answer in time'}",
+                mend="Look into its log; if the process is stuck, stop it and start it again.",
+            )
+        ]
+    wrong = [f"{path} says {status}" for path, status in statuses.items() if status != 200]
+    if wrong:
+        mend = "The service that is not ready stands in this report; or allowed_hosts differs from the server's."
+        return [Finding(link="public listener", state="broken", detail=", ".join(wrong), mend=mend)]
+    return [Finding(link="public listener", state="ok", detail=f"{url} alive and ready")]
+
+
+async def _databases(info: dict[str, Any], settings: Settings, topology: Topology) -> list[Finding]:
+    """Every service's database: reachable, at which schema, by which clock."""
+    directory = DataDirectory.open(settings.data, lock=False, room_needed=0)
+    try:
+        installation = Installation(settings, topology, everything.SERVICES, directory)
+        installation.locate()
+        states = await installation.inspect()
+    finally:
+        directory.close()
+    findings = []
+    for name, state in states.items():
+        told, ours = info["addresses"].get(f"store:{name}"), topology.services[name].shown_store
+        if told is not None and told != ours:
+            findings.append(
+                Finding(
+                    link=f"database {name}",
+                    state="warning",
+                    detail=f"the server keeps it at {told}, which was not looked into",
+                    mend="Give doctor the server's own --topology and --store.",
+                )
+            )
+        else:
+            findings.append(_database(name, state, embedded=ours == EMBEDDED))
+    offs = [state.clock_off for state in states.values() if state.clock_off is not None]
+    return [*findings, *_clock(offs)]
+
+
+def _database(name: str, state: Inspected, *, embedded: bool) -> Finding:
+    link = f"database {name}"
+    if state.problem is not None:
+        mend = (
+            "`tidings up` restarts it by itself; logs/postgres.log in the data directory says more."
+            if embedded
+            else "Start that PostgreSQL server, or correct the service's `store`."
+        )
+        return Finding(link=link, state="broken", detail=f"cannot be reached: {state.problem}", mend=mend)
+    detail = f"PostgreSQL {state.server}, schema {state.revision} (this Tidings: {state.newest})"
+    if state.revision is None or state.revision < state.newest:
+        return Finding(
+            link=link, state="broken", detail=detail, mend="Start Tidings again: it upgrades the schema."
+        )
+    if (state.compatible_down_to or "") > state.newest:
+        return Finding(link=link, state="broken", detail=detail, mend="Install the newer Tidings that wrote it.")
+    return Finding(link=link, state="ok", detail=detail)
+
+
+def _clock(offs: list[float]) -> list[Finding]:
+    if not offs:
+        return []
+    worst = max(offs, key=abs)
+    detail = f"{worst * 1000:+.0f} ms between a database server and this machine"
+    if abs(worst) > CLOCK_TOLERANCE:
+        mend = "Synchronise the clocks of all machines (chrony, systemd-timesyncd): 200 ms apart is the most."
+        return [Finding(link="clock", state="broken", detail=detail, mend=mend)]
+    return [Finding(link="clock", state="ok", detail=detail)]
+
+
+def _memory(memory: Memory) -> Finding:
+    detail = f"{memory.megabytes:.0f} MB in {len(memory.processes)} processes ({IDLE_BUDGET} MB is the idle budget)"
+    if memory.incomplete:
+        return Finding(
+            link="memory", state="warning", detail=f"{detail}; not all processes could be read", mend="Run as root."
+        )
+    if memory.megabytes <= IDLE_BUDGET:
+        return Finding(link="memory", state="ok", detail=detail)
+    most = max(memory.processes, key=lambda one: one.megabytes)
+    over = memory.megabytes - IDLE_BUDGET
+    return Finding(
+        link="memory",
+        state="warning",
+        detail=f"{detail}: {over:.0f} MB over; {most.name} ({most.pid}) takes {most.megabytes:.0f} MB",
+    )
