@@ -56,7 +56,13 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         stack.push_async_callback(internal.stop)
         if launch.front:
             contracts = [kinds[name].contract for name in launch.everyone]
-            app = front_app(process.world(EDGE), launch.settings, contracts, lambda: readiness(process.servings))
+            app = front_app(
+                process.world(EDGE),
+                launch.settings,
+                contracts,
+                secret=launch.secrets[EDGE],
+                ready=lambda: readiness(process.servings),
+            )
             if launch.metrics_fd is not None:
                 bound = socket.socket(fileno=launch.metrics_fd)
                 await stack.enter_async_context(exposing(bound, launch.process, launch.exposed))

@@ -26,7 +26,9 @@ from tidings.platform.world import World
 Ready = Callable[[], Awaitable[dict[str, bool]]]
 
 
-def front_app(world: World, settings: Settings, contracts: Iterable[Contract], ready: Ready) -> Starlette:
+def front_app(
+    world: World, settings: Settings, contracts: Iterable[Contract], *, secret: bytes, ready: Ready
+) -> Starlette:
     """Everything that is served in public. `ready` tells of this process's own stores."""
     contracts = list(contracts)
     document = openapi(contracts, version=version("tidings"))
@@ -48,7 +50,7 @@ def front_app(world: World, settings: Settings, contracts: Iterable[Contract], r
         PathRoute("/readyz", readiness),
         *Pages(world, settings, document).routes(),
     ]
-    return Gateway(world, settings).app(contracts, own)
+    return Gateway(world, settings, secret).app(contracts, own)
 
 
 @asynccontextmanager

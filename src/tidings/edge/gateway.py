@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+import hmac
 import re
 import time
 from base64 import b64decode
@@ -23,8 +23,10 @@ from starlette.routing import Route as PathRoute
 
 from tidings.contracts import users
 from tidings.edge.asks import Reader, path_of
+from tidings.edge.bodies import read_body
 from tidings.edge.conditions import entity_tag, not_modified, versions
 from tidings.edge.guard import Guard, client_address
+from tidings.edge.refusing import refused
 from tidings.platform import logs, metrics, tracing
 from tidings.platform.contract import Contract, NotFound, Refusal, Route, Served, Unauthenticated
 from tidings.platform.http.problems import (
@@ -32,8 +34,6 @@ from tidings.platform.http.problems import (
     Fault,
     MethodNotAllowed,
     NoSuchPath,
-    TooLarge,
-    TooSlow,
     problem_response,
 )
 from tidings.platform.request import Idempotency, Request, Viewer
@@ -46,19 +46,15 @@ audit = logs.get_logger("audit")
 TOKEN = re.compile(r"tds_[A-Za-z0-9_-]{43}")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 STRANGER = Viewer()
-SAFE_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-}
 REQUEST_TIME = 15.0  # seconds, over all internal calls of one request
 
 
 class Gateway:
     """Turns public requests into calls of the edge, and answers into responses."""
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: World, settings: Settings, secret: bytes) -> None:
         self._world = world
+        self._secret = secret
         self._settings = settings
 
     def app(self, contracts: Iterable[Contract], more: Iterable[BaseRoute] = ()) -> Starlette:
@@ -110,8 +106,6 @@ class Gateway:
                 log.exception("fault", route=route.name)
                 response = problem_response(Fault("This is our mistake. Tell the operator the trace id."))
             span.note(**{"http.response.status_code": response.status_code})
-        for name, value in SAFE_HEADERS.items():
-            response.headers.setdefault(name, value)
         metrics.request_served(
             route=route.path,
             method=request.method,
@@ -134,7 +128,7 @@ class Gateway:
         path = path_of(request)
         if route.me and path.get("user_id") == "me":
             path["user_id"] = str(viewer.known)
-        body = await self._body(request)
+        body = await read_body(request, most=self._settings.max_body, seconds=self._settings.body_timeout)
         ask = reader.read(path, request.scope["query_string"], body, request.headers.get("content-type", ""))
         served = await self._world.call(
             route.call,
@@ -143,7 +137,7 @@ class Gateway:
                 viewer=viewer,
                 caller="edge",
                 deadline=deadline,
-                idempotency=_idempotency(request, route, viewer, path, body) if route.idempotency else None,
+                idempotency=self._idempotency(request, route, viewer, path, body) if route.idempotency else None,
                 if_match=versions(request.headers.get("if-match")) if route.conditional else None,
             ),
         )
@@ -159,22 +153,19 @@ class Gateway:
         signed_in = await self._world.call(users.whois, users.TokenDigest(digest=digest), request=stranger)
         return Viewer(user_id=signed_in.user_id, role=signed_in.role, session_id=signed_in.session_id)
 
-    async def _body(self, request: HttpRequest) -> bytes:
-        """The whole body, refused while it streams once it is too large or too slow."""
-        most = self._settings.max_body
-        announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > most:
-            raise TooLarge(f"The body may have {most} bytes.")
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._settings.body_timeout):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > most:
-                        raise TooLarge(f"The body may have {most} bytes.")
-        except TimeoutError as error:
-            raise TooSlow(f"The body has to arrive within {self._settings.body_timeout:g} seconds.") from error
-        return bytes(body)
+    def _idempotency(
+        self, request: HttpRequest, route: Route[Any, Any], viewer: Viewer, path: dict[str, str], body: bytes
+    ) -> Idempotency | None:
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not KEY.fullmatch(key):
+            raise BadRequest("An Idempotency-Key has 1 to 255 printable ASCII characters, no spaces.")
+        scope = str(viewer.user_id) if route.idempotency_scope == "person" else "anyone"
+        asked = msgspec.json.encode([route.name, sorted(path.items()), request.scope["query_string"], body])
+        # Keyed: a sign-up's body holds a password, and a plain digest of it could be guessed from a stolen table.
+        fingerprint = hmac.digest(self._secret, asked, "sha256")
+        return Idempotency(f"{route.name} {scope}", key, fingerprint)
 
 
 def respond(route: Route[Any, Any], served: Served, if_none_match: str | None) -> Response:
@@ -194,35 +185,16 @@ def respond(route: Route[Any, Any], served: Served, if_none_match: str | None) -
     return Response(body, status_code=served.status, headers=headers, media_type=route.content_type)
 
 
-def _idempotency(
-    request: HttpRequest, route: Route[Any, Any], viewer: Viewer, path: dict[str, str], body: bytes
-) -> Idempotency | None:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not KEY.fullmatch(key):
-        raise BadRequest("An Idempotency-Key has 1 to 255 printable ASCII characters, no spaces.")
-    scope = str(viewer.user_id) if route.idempotency_scope == "person" else "anyone"
-    asked = msgspec.json.encode([route.name, sorted(path.items()), request.scope["query_string"], body])
-    return Idempotency(f"{route.name} {scope}", key, hashlib.sha256(asked).digest())
-
-
 async def _not_routed(request: HttpRequest, error: Exception) -> Response:
     """404 and 405 from the router, as problems."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        refusal: Refusal = MethodNotAllowed(f"This path answers {allowed}.")
-        response = problem_response(refusal, {"allow": allowed})
-    elif error.status_code == 404:
-        response = problem_response(NoSuchPath("Nothing is served there; /docs lists what is."))
-    else:
-        response = problem_response(BadRequest(error.detail))
-    for name, value in SAFE_HEADERS.items():
-        response.headers.setdefault(name, value)
-    metrics.request_served(route=None, method=request.method, status=response.status_code, seconds=0.0)
-    return response
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        return refused(request.scope, MethodNotAllowed(f"This path answers {allowed}."), {"allow": allowed})
+    if error.status_code == 404:
+        return refused(request.scope, NoSuchPath("Nothing is served there; /docs lists what is."))
+    return refused(request.scope, BadRequest(error.detail))
 
 
 async def _fault(request: HttpRequest, error: Exception) -> Response:
-    return problem_response(Fault("This is our mistake. Tell the operator the trace id."))
+    return refused(request.scope, Fault("This is our mistake. Tell the operator the trace id."))
