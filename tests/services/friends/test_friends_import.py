@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from itertools import combinations
 
+import asyncpg
 import pytest
+from tests.harness.lone import lone
 from tests.services.friends.town import Town, ids, refusal, shown
 
 from tidings.contracts import friends as contract
 from tidings.contracts.friends import MOST_FRIENDS, ImportFriendships, NotYourself, Relation, TooManyFriends
 from tidings.contracts.users import Imported
-from tidings.platform.contract import Forbidden
+from tidings.platform.contract import Forbidden, Unavailable
+from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.request import Viewer
+from tidings.platform.settings import Settings
+from tidings.services.friends.service import friends
 
 
 async def test_an_import_makes_friends_and_a_second_changes_nothing(town: Town) -> None:
@@ -106,3 +112,23 @@ async def test_five_thousand_friends_and_no_more(town: Town) -> None:
     assert (await cyd.asks(ada)).state == "friends"
     assert len((await ada.circle()).friends) == MOST_FRIENDS
     assert len(await ada.relations(cyd, *others)) == MOST_FRIENDS
+
+
+@pytest.mark.parametrize("running", ["rows"], indirect=True)
+async def test_a_batch_may_take_longer_than_an_ordinary_write(town: Town, postgres: EmbeddedPostgres) -> None:
+    hasty = Town()
+    settings = Settings(transaction_timeout_ms=200, lock_timeout_ms=5000)
+    played = {"users/cards": hasty.cards}
+    async with lone(friends, postgres, played, database="friends_rows", settings=settings) as alone:
+        hasty.lone = alone
+        cyd, dan = hasty.people(2)
+        holder = await asyncpg.connect(await postgres.provision("friends_rows", "a test's password"))
+        try:
+            async with holder.transaction():
+                await holder.execute("insert into subject_fence (user_id) values ($1)", cyd.id)
+                importing = asyncio.create_task(hasty.imports((cyd, dan)))
+                await refusal(Unavailable, dan.asks(cyd))
+                await asyncio.sleep(0.2)
+            assert await importing == Imported(added=1, present=0)
+        finally:
+            await holder.close()
