@@ -1,0 +1,168 @@
+"""What timeline promises, with its three neighbours played."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.services.timeline.conftest import Alone
+from tests.services.timeline.neighbourhood import Neighbourhood, ids_of
+
+from tidings.contracts import timeline
+from tidings.platform.clock import now_ms
+from tidings.platform.contract import BadCursor, Invalid, Unavailable
+from tidings.services.timeline.rules import MOST_SEEN, SETTLED_MS
+
+
+def a_neighbourhood(friends: int = 3) -> Neighbourhood:
+    """Friends who each said one thing, the last friend last, all of it settled."""
+    around = Neighbourhood(now_ms=now_ms())
+    for place, friend in enumerate(around.befriend(friends)):
+        around.says(friend, around.now_ms - 100_000 + place)
+    return around
+
+
+@pytest.mark.parametrize("friends", [1, 39, 313, 5000])
+async def test_three_calls_however_many_friends(alone: Alone, friends: int) -> None:
+    around = alone.among(a_neighbourhood(friends))
+
+    page = await alone.lone.route(timeline.get_timeline, timeline.TimelineAsk(limit=100), around.me)
+    assert len(page.entries) == min(friends, 100)
+    assert sorted(alone.lone.link.calls) == ["friends/circle", "messages/latest_by_authors", "users/cards"]
+
+    alone.lone.link.calls.clear()
+    feed = await alone.lone.route(timeline.get_feed, timeline.FeedAsk(limit=100), around.me)
+    assert len(feed.items) == min(friends, 100)
+    assert sorted(alone.lone.link.calls) == ["friends/circle", "messages/page_by_authors", "users/cards"]
+
+
+async def test_messages_down_leaves_the_friends(alone: Alone) -> None:
+    around = alone.among(a_neighbourhood())
+    around.down.add("messages")
+
+    page = await alone.lone.route(timeline.get_timeline, timeline.TimelineAsk(), around.me)
+    assert page.unreachable == ["messages"]
+    assert {entry.author.id for entry in page.entries} == set(around.friends)
+    assert [entry.messages for entry in page.entries] == [[], [], []]
+    assert page.next_cursor is None
+
+    feed = await alone.lone.route(timeline.get_feed, timeline.FeedAsk(), around.me)
+    assert (feed.items, feed.unreachable) == ([], ["messages"])
+
+
+@pytest.mark.parametrize("service", ["friends", "users"])
+async def test_friends_or_users_down_is_refused_by_name(alone: Alone, service: str) -> None:
+    around = alone.among(a_neighbourhood())
+    around.down.add(service)
+
+    for route, ask in (
+        (timeline.get_timeline, timeline.TimelineAsk()),
+        (timeline.get_feed, timeline.FeedAsk()),
+    ):
+        with pytest.raises(Unavailable) as refused:
+            await alone.lone.route(route, ask, around.me)  # type: ignore[arg-type]
+        assert refused.value.service == service
+
+
+async def test_who_has_no_card_is_gone_and_who_is_muted_is_not_asked_for(alone: Alone) -> None:
+    around = alone.among(a_neighbourhood())
+    first, second, third = around.friends
+    around.gone.add(second)
+    around.muted.append(third)
+
+    page = await alone.lone.route(timeline.get_timeline, timeline.TimelineAsk(explain=1), around.me)
+
+    assert [entry.author.id for entry in page.entries] == [first]
+    assert page.omitted == timeline.Omitted(gone=1, muted=1)
+    assert around.asked[-1].friends == [first, second]
+    assert page.explain is not None
+    feed = await alone.lone.route(timeline.get_feed, timeline.FeedAsk(), around.me)
+    assert [item.author.id for item in feed.items] == [first]
+    assert feed.omitted == timeline.Omitted(gone=1, muted=1)
+
+
+async def test_the_rules_travel_to_messages(alone: Alone) -> None:
+    around = alone.among(a_neighbourhood())
+    ask = timeline.TimelineAsk(per_friend=2, max_age=60, has="media", near="38.7,-9.1", within_km=5)
+    began = now_ms()
+
+    page = await alone.lone.route(timeline.get_timeline, ask, around.me)
+
+    sent = around.asked[-1]
+    assert page.entries == []  # what was said is older than a minute
+    assert (sent.per_author, sent.rules.has_media) == (2, True)
+    assert sent.rules.since_ms is not None
+    assert 0 <= sent.rules.since_ms - (began - 60_000) < 5_000
+    assert sent.rules.near is not None
+    assert (sent.rules.near.latitude, sent.rules.near.longitude, sent.rules.near.within_km) == (38.7, -9.1, 5)
+
+
+@pytest.mark.parametrize(
+    ("ask", "field"),
+    [
+        (timeline.TimelineAsk(near="1,1"), "?within_km"),
+        (timeline.TimelineAsk(within_km=1), "?near"),
+        (timeline.TimelineAsk(near="91,0", within_km=1), "?near"),
+        (timeline.TimelineAsk(near="0,181", within_km=1), "?near"),
+    ],
+)
+async def test_a_place_is_whole_and_on_earth(alone: Alone, ask: timeline.TimelineAsk, field: str) -> None:
+    around = alone.among(a_neighbourhood())
+    with pytest.raises(Invalid) as refused:
+        await alone.lone.route(timeline.get_timeline, ask, around.me)
+    assert [error.pointer for error in refused.value.errors] == [field]
+    assert alone.lone.link.calls == []
+
+
+async def test_a_cursor_belongs_to_its_asker_and_its_list(alone: Alone) -> None:
+    around = alone.among(a_neighbourhood())
+    page = await alone.lone.route(timeline.get_timeline, timeline.TimelineAsk(limit=1), around.me)
+    feed = await alone.lone.route(timeline.get_feed, timeline.FeedAsk(limit=1), around.me)
+
+    for ask, asker in (
+        (timeline.TimelineAsk(limit=1, cursor=page.next_cursor), around.friends[0]),
+        (timeline.TimelineAsk(limit=1, per_friend=2, cursor=page.next_cursor), around.me),
+        (timeline.TimelineAsk(limit=1, cursor=feed.next_cursor), around.me),
+    ):
+        with pytest.raises(BadCursor):
+            await alone.lone.route(timeline.get_timeline, ask, asker)
+    with pytest.raises(BadCursor):
+        await alone.lone.route(timeline.get_feed, timeline.FeedAsk(cursor=page.next_cursor), around.me)
+
+
+async def test_max_age_is_counted_from_page_one(alone: Alone) -> None:
+    around = alone.among(a_neighbourhood())
+    ask = timeline.TimelineAsk(limit=1, max_age=3600)
+    page = await alone.lone.route(timeline.get_timeline, ask, around.me)
+    since = around.asked[-1].rules.since_ms
+    next_ask = timeline.TimelineAsk(limit=1, max_age=3600, cursor=page.next_cursor)
+    await alone.lone.route(timeline.get_timeline, next_ask, around.me)
+    assert around.asked[-1].rules.since_ms == since
+
+
+@pytest.mark.xfail(strict=True, reason="a cursor whose tail was full never asks again")
+async def test_a_tail_that_is_full_waits_until_it_settles(alone: Alone) -> None:
+    around = alone.among(Neighbourhood(now_ms=now_ms()))
+    (friend,) = around.befriend(1)
+    start = await alone.lone.route(timeline.get_feed, timeline.FeedAsk(), around.me)
+    posted = [around.says(friend, around.now_ms + n) for n in range(MOST_SEEN + 50)]
+    around.now_ms += MOST_SEEN + 50  # nothing of it is settled
+
+    read, cursor = [], start.previous_cursor
+
+    async def reads(times: int) -> None:
+        nonlocal cursor
+        for _ in range(times):
+            ask = timeline.FeedAsk(limit=100, cursor=cursor)
+            page = await alone.lone.route(timeline.get_feed, ask, around.me)
+            read.extend(one for item in page.items for one in ids_of([item.message]))
+            cursor = page.previous_cursor
+
+    await reads(5)
+    assert sorted(read) == sorted(posted)[:MOST_SEEN]
+    assert alone.lone.link.calls.count("messages/page_by_authors") == 4  # a full tail is not asked for again
+
+    await asyncio.sleep(SETTLED_MS / 1000 + 0.5)
+    around.now_ms = now_ms()
+    await reads(2)
+    assert sorted(read) == sorted(posted)
