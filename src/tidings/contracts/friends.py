@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from tidings.contracts.users import ByIds, Cursor, Imported, UserCard, UserId
+from tidings.contracts.users import ByIds, Cursor, Imported, Limit, UserCard, UserId
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Value
 
@@ -55,9 +55,7 @@ circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"}
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
     "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "users"}
 )  # strangers are absent
-import_friendships = Call(
-    "friends/import_friendships", ImportFriendships, Imported, callers={"cli"}, deadline=30.0
-)
+import_friendships = Call("friends/import_friendships", ImportFriendships, Imported, callers={"cli"}, deadline=30.0)
 
 
 # Events. `version` is that of `user_id`'s own graph, taken under its fence.
@@ -86,7 +84,7 @@ unmuted = Event("friends.unmuted", GraphChanged)
 
 
 class PageAsk(Value, frozen=True):
-    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    limit: Limit = 50
     cursor: Cursor | None = None
 
 
@@ -96,13 +94,13 @@ class Other(Value, frozen=True):
 
 class FriendsOf(Value, frozen=True):
     user_id: UserId
-    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    limit: Limit = 50
     cursor: Cursor | None = None
 
 
 class RequestsAsk(Value, frozen=True):
     direction: Literal["incoming", "outgoing"] = "incoming"
-    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    limit: Limit = 50
     cursor: Cursor | None = None
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tidings.contracts.users import Cursor, Imported, UserCard, UserId
+from tidings.contracts.users import Cursor, Imported, Limit, UserCard, UserId
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, Invalid, NotFound, Nothing, Refusal, Route, Stale, Value
 
@@ -16,8 +16,8 @@ MessageId = NewType("MessageId", UUID)
 MediaId = NewType("MediaId", UUID)
 
 Text = Annotated[str, Meta(max_length=5000)]
-Tag = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^\w+$")]
-Emoji = Annotated[str, Meta(min_length=1, max_length=16, pattern=r"^\S+$")]
+Tag = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^\w+$(?!\n)")]
+Emoji = Annotated[str, Meta(min_length=1, max_length=16, pattern=r"^\S+$(?!\n)")]
 Audience = Literal["friends", "public", "only"]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
@@ -148,7 +148,7 @@ class PageByAuthorsAsk(Value, frozen=True):
     before: MessageId | None = None
     after: MessageId | None = None
     seen: list[MessageId] = []
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    limit: Limit = 20
 
 
 class PageItem(Value, frozen=True):
@@ -185,9 +185,7 @@ class ImportMessages(Value, frozen=True):
 
 
 latest_by_authors = Call("messages/latest_by_authors", LatestAsk, Latest, safe=True, callers={"timeline"})
-page_by_authors = Call(
-    "messages/page_by_authors", PageByAuthorsAsk, PageByAuthors, safe=True, callers={"timeline"}
-)
+page_by_authors = Call("messages/page_by_authors", PageByAuthorsAsk, PageByAuthors, safe=True, callers={"timeline"})
 import_messages = Call("messages/import_messages", ImportMessages, Imported, callers={"cli"}, deadline=30.0)
 
 
@@ -261,7 +259,7 @@ class FindMessages(Value, frozen=True):
     ids: MessageIds | None = None
     author: UserId | None = None
     tag: Tag | None = None
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    limit: Limit = 20
     cursor: Cursor | None = None
 
 
@@ -271,7 +269,7 @@ class OneMessage(Value, frozen=True):
 
 class RepliesAsk(Value, frozen=True):
     message_id: MessageId
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    limit: Limit = 20
     cursor: Cursor | None = None
 
 

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from tidings.contracts.users import Cursor, UserCard
+from tidings.contracts.users import Cursor, Limit, UserCard
 from tidings.platform.contract import BadCursor, Invalid, Route, Unavailable, Value
 
 # A contracts.messages.Message, already encoded: it is spliced into the answer and never decoded.
 MessageJson = Annotated[msgspec.Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/Message"})]
+# NOTE: Python's $ also matches before a last newline; (?!\n) after it does not let that pass.
+Point = Annotated[str, Meta(max_length=60, pattern=r"^-?[0-9]{1,3}(\.[0-9]+)?,-?[0-9]{1,3}(\.[0-9]+)?$(?!\n)")]
 
 
 class Omitted(Value, frozen=True):
@@ -28,9 +30,9 @@ class TimelineAsk(Value, frozen=True):
     per_friend: Annotated[int, Meta(ge=1, le=10)] = 1
     max_age: Annotated[int, Meta(ge=1, le=3_153_600_000)] | None = None
     has: Literal["media"] | None = None
-    near: Annotated[str, Meta(max_length=60, pattern=r"^-?\d{1,3}(\.\d+)?,-?\d{1,3}(\.\d+)?$")] | None = None
+    near: Point | None = None
     within_km: Annotated[float, Meta(gt=0, le=20_040)] | None = None
-    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    limit: Limit = 50
     cursor: Cursor | None = None
     explain: Annotated[int, Meta(ge=0, le=1)] = 0
 
@@ -65,7 +67,7 @@ class Timeline(Value, frozen=True):
 class FeedAsk(Value, frozen=True):
     """A page of the feed; the cursors of an answer lead both ways."""
 
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    limit: Limit = 20
     cursor: Cursor | None = None
 
 

@@ -13,15 +13,19 @@ from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, R
 UserId = NewType("UserId", UUID)
 SessionId = NewType("SessionId", UUID)
 
+# NOTE: Python's $ also matches before a last newline; (?!\n) after it does not let that pass.
 Handle = Annotated[
-    str, Meta(min_length=2, max_length=30, pattern="^[a-z0-9_]+$", description="without the @")
+    str, Meta(min_length=2, max_length=30, pattern=r"^[a-z0-9_]+$(?!\n)", description="without the @")
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=80, pattern=r"\S")]
 Bio = Annotated[str, Meta(max_length=500)]
 NewPassword = Annotated[str, Meta(min_length=8, max_length=256)]
 Password = Annotated[str, Meta(max_length=256)]
 Secret = Annotated[str, Meta(min_length=1, max_length=100)]
-Cursor = Annotated[str, Meta(max_length=8000)]
+Cursor = Annotated[
+    str, Meta(max_length=8000, description="`next_cursor` of the page before; without it, the first page")
+]
+Limit = Annotated[int, Meta(ge=1, le=100, description="how many at most")]
 Role = Literal["member", "administrator"]
 UserIds = Annotated[list[UserId], Meta(max_length=5001)]
 
@@ -243,7 +247,7 @@ class FindUsers(Value, frozen=True):
     ids: Annotated[list[UserId], Meta(max_length=100)] | None = None
     handle: Handle | None = None
     q: Annotated[str, Meta(min_length=1, max_length=80)] | None = None
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    limit: Limit = 20
     cursor: Cursor | None = None
 
 
@@ -287,7 +291,7 @@ class ChangePassword(Value, frozen=True):
 class Preferences(Value, frozen=True):
     """What one's clients remember. `feed_marker` is the message one has read to."""
 
-    language: Annotated[str, Meta(max_length=35, pattern="^[A-Za-z0-9-]*$")] = ""
+    language: Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z0-9-]*$(?!\n)")] = ""
     feed_marker: UUID | None = None
     presence: bool = True
 

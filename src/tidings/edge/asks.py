@@ -69,8 +69,8 @@ class Reader:
 
     def _body(self, raw: bytes, content_type: str) -> Any:
         media_type, _, parameters = content_type.partition(";")
-        if media_type.strip().lower() not in ("application/json", "application/merge-patch+json"):
-            raise UnsupportedMediaType("The body has to be application/json.")
+        if media_type.strip().lower() not in self.route.media_types:
+            raise UnsupportedMediaType(f"The body has to be {' or '.join(self.route.media_types)}.")
         if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
             raise UnsupportedMediaType("The body has to be UTF-8.")
         assert self.body is not None

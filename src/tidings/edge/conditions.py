@@ -11,6 +11,7 @@ from hashlib import blake2b
 from tidings.platform.http.problems import BadRequest
 from tidings.platform.request import Versions
 
+_LIST = re.compile(r'\s*(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*(?:,\s*(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*)*')
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 
 
@@ -35,12 +36,10 @@ def versions(if_match: str | None) -> Versions | None:
         return None
     if if_match.strip() == "*":
         return "*"
+    if _LIST.fullmatch(if_match) is None:
+        raise BadRequest('If-Match has to be * or a list of entity tags such as "3.0a1b".')
     found: list[int] = []
-    for part in if_match.split(","):
-        match = _TAG.fullmatch(part)
-        if match is None:
-            raise BadRequest('If-Match has to be * or a list of entity tags such as "3.0a1b".')
-        weak, opaque = match.groups()
+    for weak, opaque in _TAG.findall(if_match):
         number = opaque.partition(".")[0]
         if not weak and number.isascii() and number.isdigit() and len(number) < 19:
             found.append(int(number))

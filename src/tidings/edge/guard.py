@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidings.edge.refusing import refused
 from tidings.platform.contract import Refusal
-from tidings.platform.http.problems import CrossSite, WrongHost, problem_response
+from tidings.platform.http.problems import CrossSite, WrongHost
 from tidings.platform.settings import Settings
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_HEADERS = {  # of every answer that does not bring its own
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+}
 
 
 class Guard:
@@ -31,24 +36,33 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answered = MutableHeaders(scope=message)
+                for name, value in SAFE_HEADERS.items():
+                    answered.setdefault(name, value)
+            await send(message)
+
         headers = Headers(scope=scope)
         try:
             self._check_host(headers)
             if scope["method"] not in SAFE:
                 self._check_site(headers, scope)
         except Refusal as refusal:
-            await problem_response(refusal)(scope, receive, send)
+            await refused(scope, refusal)(scope, receive, send_safely)
             return
-        await self.app(scope, receive, send)
+        await self.app(scope, receive, send_safely)
 
-    def _check_host(self, headers: Mapping[str, str]) -> None:
+    def _check_host(self, headers: Headers) -> None:
         """DNS rebinding: a page of another name that resolves to us sends its own name."""
-        host = headers.get("host", "").strip().lower()
+        hosts = headers.getlist("host")
+        host = hosts[0].strip().lower() if len(hosts) == 1 else ""
         name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
         if name not in self._hosts:
             raise WrongHost("This server is not known by that name; its operator lists names in allowed_hosts.")
 
-    def _check_site(self, headers: Mapping[str, str], scope: Scope) -> None:
+    def _check_site(self, headers: Headers, scope: Scope) -> None:
         """Browsers say where a request comes from (Fetch Metadata, Origin); other clients say nothing."""
         origin = headers.get("origin")
         allowed = origin is not None and (

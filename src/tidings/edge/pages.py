@@ -15,12 +15,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route as PathRoute
 
 from tidings.contracts import users
+from tidings.edge.bodies import read_body
 from tidings.platform import logs, tracing
 from tidings.platform.contract import Call, FieldError, Refusal, Served
 from tidings.platform.http.problems import (
     Fault,
     NoSuchPath,
-    TooLarge,
     UnsupportedMediaType,
     describe,
     invalid,
@@ -121,9 +121,9 @@ class Pages:
             *forms,
         ]
 
-    def _page(self, template: str, status: int = 200, **values: Any) -> Response:
+    def _page(self, template: str, status_code: int = 200, /, **values: Any) -> Response:
         html = self._environment.get_template(template).render(**values)
-        return HTMLResponse(html, status_code=status, headers=HEADERS)
+        return HTMLResponse(html, status_code=status_code, headers=HEADERS)
 
     async def _style(self, request: HttpRequest) -> Response:
         headers = {**HEADERS, "cache-control": "public, max-age=3600"}
@@ -155,7 +155,7 @@ class Pages:
 
     def _form(self, form: Form) -> Page:
         async def answer(request: HttpRequest) -> Response:
-            given = dict(request.query_params) if request.method in ("GET", "HEAD") else await _urlencoded(request)
+            given = dict(request.query_params) if request.method in ("GET", "HEAD") else await self._given(request)
             secret = str(given.get(form.secret, ""))
             if request.method in ("GET", "HEAD"):
                 return self._show(form, secret, given={}, problem=None)
@@ -171,7 +171,7 @@ class Pages:
             answer = msgspec.json.decode(served.body) if served.status != 204 else {}
             return self._page(
                 "done.html",
-                served.status,
+                200 if served.status == 204 else served.status,
                 title=form.title,
                 kind=form.done,
                 answer=answer,
@@ -179,6 +179,14 @@ class Pages:
             )
 
         return self._safely(answer)
+
+    async def _given(self, request: HttpRequest) -> dict[str, str]:
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/x-www-form-urlencoded":
+            raise UnsupportedMediaType("This page takes its own form only.")
+        body = await read_body(request, most=MOST_FORM, seconds=self._settings.body_timeout)
+        pairs = parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True)
+        return {name: value.replace("\0", "") for name, value in pairs}
 
     def _show(
         self,
@@ -217,25 +225,15 @@ class Pages:
         """A refusal is a problem, a surprise is logged; both under one trace."""
 
         async def answer(request: HttpRequest) -> Response:
-            with tracing.span(f"page {request.url.path}", kind="server"):
+            parent = tracing.parse(request.headers.get("traceparent"))
+            with tracing.span(f"page {request.url.path}", kind="server", parent=parent):
                 try:
                     return await page(request)
                 except Refusal as refusal:
-                    return problem_response(refusal)
+                    close = {"connection": "close"} if refusal.status in (408, 413) else None
+                    return problem_response(refusal, close)
                 except Exception:
                     log.exception("fault", path=request.url.path)
                     return problem_response(Fault("This is our mistake. Tell the operator the trace id."))
 
         return answer
-
-
-async def _urlencoded(request: HttpRequest) -> dict[str, str]:
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise UnsupportedMediaType("This page takes its own form only.")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_FORM:
-            raise TooLarge(f"A form may have {MOST_FORM} bytes.")
-    pairs = parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True)
-    return {name: value.replace("\0", "") for name, value in pairs}

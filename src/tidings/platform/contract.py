@@ -196,6 +196,12 @@ class Route(Generic[Ask, Answer]):
         return self.call.service
 
     @property
+    def media_types(self) -> tuple[str, ...]:
+        """What a body may come as; a PATCH is a merge patch (RFC 7396) under either name."""
+        json = "application/json"
+        return (json, "application/merge-patch+json") if self.method == "PATCH" else (json,)
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         """The names in the path's template, in order."""
         return tuple(re.findall(r"\{(\w+)\}", self.path))
@@ -221,6 +227,7 @@ class Contract:
     calls: tuple[Call[Any, Any], ...]
     routes: tuple[Route[Any, Any], ...]
     events: tuple[Event, ...]
+    about: str = ""
 
     @classmethod
     def of(cls, module: ModuleType) -> Contract:
@@ -233,6 +240,7 @@ class Contract:
             calls=tuple(value for value in own if isinstance(value, Call)),
             routes=tuple(value for value in own if isinstance(value, Route)),
             events=tuple(value for value in own if isinstance(value, Event)),
+            about=(module.__doc__ or "").partition("\n")[0].partition(": ")[2],
         )
 
 

@@ -7,13 +7,20 @@ import contextlib
 import socket
 import stat
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tidings.platform import tracing
+from tidings.platform.contract import Refusal
 from tidings.platform.data_directory import ExitCode, StartRefused
+from tidings.platform.http.problems import MEDIA_TYPE, BadRequest, HeadersTooLarge, problem_body
+
+MOST_HEADERS = 65_536  # bytes of a request line and its headers
+TOO_LONG = f"The address and the headers may have {MOST_HEADERS} bytes together."
 
 
 class _Server(uvicorn.Server):
@@ -26,13 +33,18 @@ class _Server(uvicorn.Server):
 def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsProtocol]:
     """A protocol that closes a connection whose request line and headers are not complete in time (seconds).
 
-    Connections beyond `most_connections` are closed at once, so that those inside are served.
+    The same time is given to the rest of a body that nobody reads. Connections beyond `most_connections` are
+    closed at once, so that those inside are served.
     """
 
     class Patient(HttpToolsProtocol):
         """Cuts slow clients: the server's own keep-alive time-out covers idle connections after an answer only."""
 
         _waiting: asyncio.TimerHandle | None = None
+        _in_headers = False
+        _in_message = False
+        _header_bytes = 0
+        _too_long = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -41,17 +53,64 @@ def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsP
                 return
             self._wait()
 
+        def data_received(self, data: bytes) -> None:
+            began_in_headers = self._in_headers
+            super().data_received(data)
+            if self.transport.is_closing():
+                return
+            if self._in_headers:
+                # The parser keeps whatever comes; a request line and headers without end would fill the memory.
+                self._header_bytes += len(data) if began_in_headers else 0
+                if self._header_bytes > MOST_HEADERS:
+                    self._refuse(HeadersTooLarge(TOO_LONG))
+            if not self._in_message and self.timeout_keep_alive_task is None and self._answered():
+                self._wait()  # empty lines between requests put the keep-alive timer out
+
         def on_message_begin(self) -> None:
             super().on_message_begin()
+            self._in_headers = self._in_message = True
             self._wait()
 
         def on_headers_complete(self) -> None:
+            self._in_headers, self._header_bytes = False, 0
             self._stop_waiting()
+            if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MOST_HEADERS:
+                self._too_long = True
+                raise ValueError(TOO_LONG)  # ends in send_400_response
             super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self._in_message = False
+            self._stop_waiting()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self._in_message and not self._in_headers and not self.pipeline:
+                self._wait()  # for the rest of a body that was answered before its end
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
             super().connection_lost(exc)
+
+        def send_400_response(self, msg: str) -> None:
+            unread = BadRequest("That is not a request that HTTP/1.1 knows.")
+            self._refuse(HeadersTooLarge(TOO_LONG) if self._too_long else unread)
+
+        def _refuse(self, refusal: Refusal) -> None:
+            """What can't be handed to the application is refused here, in the same words as elsewhere."""
+            with tracing.span("refused", kind="server"):
+                body = problem_body(refusal)
+            head = (
+                f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\n"
+                f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+                "cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode("ascii") + body)
+            self.transport.close()
+
+        def _answered(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
 
         def _wait(self) -> None:
             if self._waiting is None:
@@ -96,7 +155,6 @@ class Listener:
             timeout_keep_alive=int(idle_timeout),
             timeout_graceful_shutdown=2,
             backlog=2048,
-            h11_max_incomplete_event_size=65536,
         )
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None

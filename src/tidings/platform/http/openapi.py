@@ -24,12 +24,19 @@ from tidings.platform.contract import (
 from tidings.platform.http import problems
 
 COMPONENTS = "#/components/schemas/{name}"
+CONVENTIONS = """\
+Sign in at `POST /v1/sessions` and send the token as `Authorization: Bearer`. Every refusal is
+`application/problem+json` (RFC 9457): `code` is stable, `errors` points at what is wrong, `trace_id` finds it in
+the log. Lists lead on by `next_cursor` and a `Link` header; a cursor is opaque, signed and one's own. Times are
+RFC 3339 in UTC with milliseconds. Unknown fields and parameters are refused. HEAD answers like GET, without the
+body. Bulk reads leave out what does not exist and what one may not see, alike."""
 
 
 def openapi(
     contracts: Iterable[Contract], *, version: str, more_paths: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """The document, as plain values."""
+    contracts = list(contracts)
     routes = [route for contract in contracts for route in contract.routes]
     types = [problems.Problem, *_types(routes)]
     _, components = msgspec.json.schema_components(types, ref_template=COMPONENTS)
@@ -43,10 +50,13 @@ def openapi(
             "title": "Tidings",
             "version": version,
             "summary": "Friends post messages; everybody has one timeline with what each friend said last.",
+            "description": CONVENTIONS,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": contract.service} for contract in contracts if contract.routes],
+        "tags": [
+            {"name": contract.service, "description": contract.about} for contract in contracts if contract.routes
+        ],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(components.items())),
@@ -78,18 +88,15 @@ def _operation(route: Route[Any, Any]) -> dict[str, Any]:
         "parameters": list(_parameters(route)),
         "responses": _responses(route),
     }
-    description = inspect.cleandoc(route.ask.__doc__ or "") if route.ask.__doc__ else ""
+    description = "" if route.ask is Nothing else inspect.cleandoc(route.ask.__doc__ or "")
     if description:
         operation["description"] = description
     hints = typing.get_type_hints(route.ask, include_extras=True)
     if "body" in hints:
-        media_types = ["application/json"]
-        if route.method == "PATCH":
-            media_types.append("application/merge-patch+json")
         schema = _schema(hints["body"])
         operation["requestBody"] = {
             "required": True,
-            "content": {media_type: {"schema": schema} for media_type in media_types},
+            "content": {media_type: {"schema": schema} for media_type in route.media_types},
         }
     if route.who != "anyone":
         operation["security"] = [{"token": []}]
@@ -106,17 +113,20 @@ def _parameters(route: Route[Any, Any]) -> Iterable[dict[str, Any]]:
             continue
         schema = _schema(hints[field.name])
         if field.name in in_path:
+            described = {}
             if route.me and field.name == "user_id":
                 schema = {"anyOf": [{"const": "me"}, schema]}
-            yield {"name": field.name, "in": "path", "required": True, "schema": schema}
+                described = {"description": "an id, or `me`"}
+            yield {"name": field.name, "in": "path", "required": True, **described, "schema": schema}
             continue
-        parameter: dict[str, Any] = {
-            "name": field.name,
-            "in": "query",
-            "required": field.required,
-            "schema": _without_null(schema),
-        }
-        if "array" in str(schema):
+        schema = _without_null(schema)
+        parameter: dict[str, Any] = {"name": field.name, "in": "query", "required": field.required}
+        if "description" in schema:
+            parameter["description"] = schema.pop("description")
+        if field.default is not msgspec.NODEFAULT and field.default is not None:
+            schema["default"] = field.default
+        parameter["schema"] = schema
+        if schema.get("type") == "array":
             parameter.update(style="form", explode=False)
         yield parameter
     if route.idempotency:
@@ -140,6 +150,7 @@ def _parameters(route: Route[Any, Any]) -> Iterable[dict[str, Any]]:
             "name": "If-None-Match",
             "in": "header",
             "required": False,
+            "description": "The ETag of what you have: answered with 304 and no body if it is still so.",
             "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]{0,100}")$'},
         }
 
@@ -194,7 +205,9 @@ def _refusals(route: Route[Any, Any]) -> list[type[Refusal]]:
         problems.TooSlow,
         problems.TooLarge,
     ]
-    found += [problems.CrossSite, problems.WrongHost]
+    found += [problems.CrossSite, problems.WrongHost, problems.HeadersTooLarge]
+    if route.parameters:
+        found.append(problems.NoSuchPath)
     found.append(Invalid)  # at the least, a parameter that the path does not take
     if "body" in hints:
         found.append(problems.UnsupportedMediaType)

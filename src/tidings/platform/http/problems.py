@@ -54,6 +54,10 @@ class UnsupportedMediaType(Refusal, code="unsupported_media_type", status=415, t
     """The body has to be `application/json`."""
 
 
+class HeadersTooLarge(Refusal, code="headers_too_large", status=431, title="Address or headers too long"):
+    """The address with its headers is longer than this server takes."""
+
+
 class WrongHost(Refusal, code="wrong_host", status=421, title="Not this server's name"):
     """The Host header names a host that is not configured (`allowed_hosts`)."""
 
@@ -85,6 +89,11 @@ def problem_of(refusal: Refusal) -> Problem:
     )
 
 
+def problem_body(refusal: Refusal) -> bytes:
+    """The body, encoded."""
+    return msgspec.json.encode(problem_of(refusal))
+
+
 def problem_response(refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
     """The whole answer, never to be kept by a cache."""
     more = {"cache-control": "no-store", **(headers or {})}
@@ -92,7 +101,7 @@ def problem_response(refusal: Refusal, headers: dict[str, str] | None = None) ->
         more["retry-after"] = str(refusal.retry_after)
     if refusal.status == 401:
         more.setdefault("www-authenticate", 'Bearer realm="tidings"')
-    body = msgspec.json.encode(problem_of(refusal))
+    body = problem_body(refusal)
     return Response(body, status_code=refusal.status, headers=more, media_type=MEDIA_TYPE)
 
 

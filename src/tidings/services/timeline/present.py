@@ -127,5 +127,9 @@ def as_feed(kept: KeptFeed) -> Reply[timeline.Feed]:
             next_cursor=older,
             previous_cursor=newer,
         ),
-        links=tuple((relation, f"/v1/feed?cursor={quote(cursor)}") for relation, cursor in links if cursor),
+        links=tuple(
+            (relation, f"/v1/feed?limit={page.limit}&cursor={quote(cursor)}")
+            for relation, cursor in links
+            if cursor
+        ),
     )

@@ -35,5 +35,6 @@ class FeedSkeleton:
     me: UserId
     muted: int
     position: FeedPosition | None
+    limit: int
     room: int
     seal: Seal

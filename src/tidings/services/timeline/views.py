@@ -49,6 +49,7 @@ async def friends_and_self(svc: Timeline, viewer: Viewer, ask: timeline.FeedAsk)
         me=UserId(viewer.known),
         muted=len(muted),
         position=position,
+        limit=ask.limit,
         room=rules.room_for(position, ask.limit),
         seal=lambda place: svc.cursors.seal(place, asker=viewer.known, of="feed"),
     )
