@@ -1,4 +1,4 @@
-"""What many tests stand on: one PostgreSQL server a run."""
+"""What many tests stand on: one PostgreSQL server a run, one system a mode, and a record of what both were told."""
 
 from __future__ import annotations
 
@@ -7,11 +7,38 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.harness.system import Whole, whole
+from tests.boundaries import recorder
 
 from tidings.platform.engines.postgres import EmbeddedPostgres
+
+if TYPE_CHECKING:
+    from tests.harness.system import Whole
+
+RECORDS = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RECORDS] = Path(tempfile.mkdtemp(prefix="tidings-records-"))
+    recorder.begin(config.stash[RECORDS])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[RECORDS])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What the whole run said to databases, and whom it called, is judged last."""
+    items.sort(key=lambda item: item.path.name == "test_recorded.py")
+
+
+@pytest.fixture(scope="session")
+def records(pytestconfig: pytest.Config) -> Path:
+    """The folder of what was recorded so far in this run."""
+    return pytestconfig.stash[RECORDS]
 
 
 @pytest.fixture(scope="session")
@@ -29,5 +56,7 @@ async def postgres() -> AsyncIterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session", params=["near", "wire", "apart"])
 async def tidings(request: pytest.FixtureRequest) -> AsyncIterator[Whole]:
     """One running system a mode and run; the same tests see each."""
+    from tests.harness.system import whole  # imports every service: a tree that holds one has no whole system
+
     async with whole(request.param) as running:
         yield running
