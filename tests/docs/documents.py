@@ -103,22 +103,8 @@ async def copy_with(*documents: str) -> AsyncIterator[Path]:
 async def up(folder: Path, *flags: str) -> AsyncIterator[Client]:
     """`tidings up` of the source in `folder`; a second time on the same data."""
     data, log = folder / "data", folder / "said"
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "tidings.cli.main",
-            "up",
-            "--data",
-            str(data),
-            "--port",
-            "0",
-            "--metrics-port",
-            "-1",
-        ),
-        *("--signup", "open"),
-        *("--argon2-memory-kib", "8", "--argon2-time", "1", "--log-to", "file", *flags),
-    ]
+    settings = f"--data {data} --port 0 --metrics-port -1 --signup open --argon2-memory-kib 8 --log-to file"
+    command = [sys.executable, "-m", "tidings.cli.main", "up", *settings.split(), *flags]
     with log.open("wb") as said:
         server = subprocess.Popen(
             command,
