@@ -25,6 +25,7 @@ from tidings.platform.installation import CLI
 from tidings.platform.request import Request, Viewer
 from tidings.platform.topology import EDGE
 from tidings.platform.trust import Envelope, KeyRing, cut_ring, mac
+from tidings.platform.world import World
 
 OWNERS = ("friends", "messages", "users")
 ADMINISTRATOR = Viewer(user_id=UUID(int=1), role="administrator")
@@ -261,6 +262,14 @@ async def test_row_36_a_route_of_the_public_is_not_open_to_services(sender: Send
 
 # In one process a call is a plain await: the list of callers holds there too.
 
+
+class Reached:
+    """A link over which nothing may be sent."""
+
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
+        raise AssertionError(f"{request.caller} sent {call.name}")
+
+
 NOT_LISTED: list[tuple[str, Call[Any, Any], Any]] = [
     ("users", friends.circle, Nothing()),
     ("messages", friends.circle, Nothing()),
@@ -283,9 +292,9 @@ async def test_row_36_in_one_process_who_is_not_listed_is_refused_by_both_ends(
     request = Request(viewer=ADMINISTRATOR, caller=caller, deadline=time.monotonic() + 5)
     with pytest.raises(Forbidden, match="does not list"):
         await process.world(caller).call(call, ask, request=request)
-    with pytest.raises(
-        Forbidden, match="does not list"
-    ):  # and the callee, had the caller's own check been left out
+    with pytest.raises(Forbidden, match="does not list"):  # the caller's end alone: nothing leaves it
+        await World(caller, {call.service: Reached()}, deadline=5).call(call, ask, request=request)
+    with pytest.raises(Forbidden, match="does not list"):  # the callee's end alone
         await process.servings[call.service].answer(call.name, ask, request)
 
 
