@@ -33,7 +33,7 @@ State = Literal["ok", "warning", "broken"]
 IDLE_BUDGET = 350  # MB, what an idle `tidings up` may take
 ROOM_COMFORTABLE = 1024 * 1024 * 1024
 CLOCK_TOLERANCE = 0.2  # seconds; the freshness rule counts on it
-PATIENCE = 5.0
+PATIENCE = 3.0  # seconds
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

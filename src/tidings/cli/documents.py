@@ -14,8 +14,7 @@ from tidings import everything
 from tidings.cli.options import EXIT_REFUSED, Problem
 from tidings.platform.contract import Call, Contract
 from tidings.platform.http.openapi import openapi
-from tidings.platform.installation import CLI
-from tidings.platform.topology import EDGE, EMBEDDED, Topology
+from tidings.platform.topology import CLI, EDGE, EMBEDDED, Topology
 
 
 def write_documents(folder: Path) -> list[Path]:
@@ -102,8 +101,8 @@ def _services(contracts: Iterable[Contract], near: Topology, apart: Topology) ->
         ["service", "what", "owns", "process of `tidings up`", "process of `tidings up --apart`"], rows
     )
     yield ""
-    yield "Each service alone opens its database, by a role of its own. PostgreSQL is one embedded server, a process"
-    yield "beside these, until the topology file says otherwise."
+    yield "Each service alone opens its database, by a role of its own. PostgreSQL is one embedded server, in a"
+    yield "process beside these, until the topology file says otherwise."
 
 
 def _calls(contracts: Iterable[Contract]) -> Iterator[str]:

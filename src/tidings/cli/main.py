@@ -55,10 +55,11 @@ def up(
 
     Example: `tidings up --data ./data --port 9000 --log-level debug`
     """
+    settings = settings_from(context.args, data=data, port=port, topology=topology).settings
+
     from tidings.cli.up import run_up
     from tidings.system import chosen_topology
 
-    settings = settings_from(context.args, data=data, port=port, topology=topology).settings
     run_up(settings, with_stores(chosen_topology(settings, apart=apart), store), as_json=as_json)
 
 

@@ -8,17 +8,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from tidings import everything
 from tidings.cli.options import EXIT_NOT_RUNNING, Problem
 from tidings.cli.presence import running_info
 from tidings.contracts.users import OneTimeLink
 from tidings.platform.contract import Call
 from tidings.platform.data_directory import DataDirectory
 from tidings.platform.http.internal import Http, open_session
-from tidings.platform.installation import CLI
 from tidings.platform.request import Request, Viewer
 from tidings.platform.settings import Settings
-from tidings.platform.topology import EDGE
+from tidings.platform.topology import CLI
 from tidings.platform.trust import cut_ring
 from tidings.platform.world import World
 
@@ -68,12 +66,12 @@ async def operator(settings: Settings) -> AsyncIterator[Operator]:
     """Reach the system that runs on this data directory. `Problem` if none does."""
     info = running_info(settings.data)
     directory = DataDirectory.open(settings.data, lock=False, room_needed=0)
-    ring = cut_ring(directory.secret("root").encode(), CLI, [*everything.SERVICES, EDGE, CLI])
     addresses = {
         name.removeprefix("internal:"): address
         for name, address in info["addresses"].items()
         if name.startswith("internal:")
     }
+    ring = cut_ring(directory.secret("root").encode(), CLI, addresses)
     sessions = {address: open_session(address) for address in set(addresses.values())}
     links = {name: Http(*sessions[address], ring) for name, address in addresses.items()}
     try:

@@ -16,12 +16,11 @@ from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
 from tidings.platform.storage.inspection import Inspected, inspect
 from tidings.platform.storage.migrations import ServiceDatabase, ensure_schemas
-from tidings.platform.topology import EDGE, EMBEDDED, Topology
+from tidings.platform.topology import CLI, EDGE, EMBEDDED, Topology
 from tidings.platform.trust import KeyRing, cut_ring
 
 log = logs.get_logger("installation")
 
-CLI: Final = "cli"
 MEND_TRIES: Final = 5
 STEADY: Final = 60.0  # seconds after which a death counts as the first again
 

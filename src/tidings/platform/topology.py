@@ -30,6 +30,7 @@ from tidings.platform.settings import hide_passwords
 EMBEDDED = "embedded"
 ONE_PROCESS = "tidings"
 EDGE = "edge"
+CLI = "cli"  # the operator's command line, as a caller
 SCHEMES = ("postgres", "postgresql")
 
 

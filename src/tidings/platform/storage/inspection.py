@@ -11,7 +11,7 @@ import msgspec
 
 from tidings.platform.storage.migrations import ServiceDatabase, newest
 
-PATIENCE = 5.0
+PATIENCE = 3.0  # seconds
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,64 @@
+"""`tidings demo`: a graph is loaded once, whole or not at all, and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.command import Server, ask, facts, refused, tidings
+
+GRAPH = "# a small graph\n" + "".join(f"{a} {b}\n" for a in range(12) for b in range(a))
+
+
+def test_a_graph_is_loaded_once_and_read_back(server: Server, tmp_path: Path) -> None:
+    where = ("--data", server.card["data"])
+    graph = tmp_path / "small.edges"
+    graph.write_text(GRAPH)
+    first = facts("demo", "load", "--graph", graph, *where)["loaded"]
+    assert first["people"] == {"added": 12, "present": 0}
+    assert first["friendships"] == {"added": 66, "present": 0}
+    messages = first["messages"]["added"]
+    assert 12 * 3 < messages < 12 * 30
+
+    done = tidings("demo", "load", "--graph", graph, *where)
+    assert done.returncode == 0, done.stderr
+    assert "0 added  (12 were there)" in done.stdout
+    assert f"0 added  ({messages} were there)" in done.stdout
+    handle = first["best_known"]["handle"]
+    assert f"tidings demo timeline @{handle} --data {server.card['data']}" in done.stdout
+
+    page = tidings("demo", "timeline", f"@{handle}", *where)
+    assert page.returncode == 0, page.stderr
+    assert f"Timeline of @{handle}" in page.stdout
+    assert page.stdout.count(" ago") >= 10
+    seen = facts("demo", "timeline", handle, "--per-friend", 2, *where)
+    assert 9 <= len(seen["entries"]) <= 11  # a few people of a demonstration never say anything
+    assert max(len(entry["messages"]) for entry in seen["entries"]) == 2
+
+    link = facts("demo", "signin", f"@{handle}", *where)["address"].partition("?link=")[2]
+    status, token = ask("POST", f"{server.url}/v1/sessions", {"link": link})
+    assert status == 201
+    # The look at the timeline has signed itself out again.
+    _, sessions = ask("GET", f"{server.url}/v1/sessions", token=token["token"])
+    assert len(sessions["sessions"]) == 1
+
+
+def test_a_malformed_line_is_named_and_nothing_is_loaded(server: Server, tmp_path: Path) -> None:
+    graph = tmp_path / "bad.edges"
+    graph.write_text("1001 1002\n1002 nobody\n")
+    before = facts("users", "list", "--data", server.card["data"])["total"]
+    said = refused("demo", "load", "--graph", graph, "--data", server.card["data"], code=14)
+    assert "bad.edges, line 2:" in said
+    assert "Nothing was loaded." in said
+    assert facts("users", "list", "--data", server.card["data"])["total"] == before
+
+
+def test_a_generated_graph_is_the_same_for_the_same_seed(server: Server) -> None:
+    where = ("--data", server.card["data"])
+    first = facts("demo", "load", "--generate", 30, "--seed", 7, *where)["loaded"]
+    assert first["people"]["added"] == 30
+    again = facts("demo", "load", "--generate", 30, "--seed", 7, *where)["loaded"]
+    assert [again[what]["added"] for what in ("people", "friendships", "messages")] == [0, 0, 0]
+
+
+def test_one_graph_has_to_be_named(server: Server) -> None:
+    assert "--generate 1000" in refused("demo", "load", "--data", server.card["data"], code=2)

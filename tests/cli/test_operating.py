@@ -1,0 +1,141 @@
+"""doctor, config, users, docs and help: what an operator asks, and what they are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tests.cli.command import PASSWORD, Server, ask, facts, joined, refused, run_apart, tidings, up
+
+
+def test_doctor_finds_a_running_system_healthy_and_small(server: Server) -> None:
+    report = facts("doctor", "--data", server.card["data"])
+    assert report["healthy"], report
+    links = {finding["link"] for finding in report["findings"]}
+    assert links >= {"service users", "service timeline", "database messages", "public listener", "clock", "disk"}
+    names = {share["name"] for share in report["memory"]["processes"]}
+    assert {"tidings", "postgres"} <= names
+    assert any(name.startswith("postgres: tidings_users") for name in names)
+    assert 50 < report["memory"]["megabytes"] < 350
+
+
+def test_the_installed_command_says_it_in_words(server: Server) -> None:
+    done = run_apart("doctor", "--data", server.card["data"])
+    assert done.returncode == 0, done.stderr
+    assert "Healthy." in done.stdout
+    assert "350 MB is the idle budget" in done.stdout
+
+
+def test_doctor_where_nothing_runs(tmp_path: Path) -> None:
+    done = tidings("doctor", "--data", tmp_path / "nothing")
+    assert done.returncode == 11
+    assert f"tidings up --data {tmp_path / 'nothing'}" in done.stdout
+
+
+def test_doctor_names_the_broken_link(data: Path) -> None:
+    with up(data) as server:
+        os.kill(server.card["pids"]["postgres"], signal.SIGSTOP)
+        try:
+            done = tidings("doctor", "--data", data, "--json")
+        finally:
+            os.kill(server.card["pids"]["postgres"], signal.SIGCONT)
+        assert done.returncode == 13, done.stderr
+        broken = {one["link"]: one for one in json.loads(done.stdout)["findings"] if one["state"] == "broken"}
+        assert broken.keys() >= {"database users", "database messages"}
+        assert all(one["mend"] for one in broken.values())
+        (data / "secrets" / "root").chmod(0o644)
+        done = tidings("doctor", "--data", data)
+        assert done.returncode == 13
+        assert "chmod -R go= " in done.stdout
+        assert server.stop() == 0
+
+
+def test_config_shows_every_setting_with_its_origin(tmp_path: Path) -> None:
+    (tmp_path / "tidings.toml").write_text('log_level = "debug"\nsession_days = 7\n')
+    topology = tmp_path / "fleet.toml"
+    topology.write_text('[services.friends]\nstore = "postgres://friends:hidden@db/friends"\n')
+    shown = facts("config", "show", "--origin", "--data", tmp_path, "--session-days", 9, "--topology", topology)
+    rows = {row["name"]: row for row in shown["settings"]}
+    assert (rows["log_level"]["value"], rows["log_level"]["origin"]) == (
+        "debug",
+        f"file {tmp_path / 'tidings.toml'}",
+    )
+    assert (rows["session_days"]["value"], rows["session_days"]["origin"]) == ("9", "flag --session-days")
+    assert rows["signup"]["origin"] == "env TIDINGS_SIGNUP"
+    assert rows["host"]["origin"] == "default"
+    assert all(row["description"] for row in rows.values())
+    stores = {row["service"]: row["store"] for row in shown["services"]}
+    assert stores["friends"] == "postgres://friends:***@db/friends"
+    assert "hidden" not in json.dumps(shown)
+    table = tidings("config", "show", "--origin", "--data", tmp_path).stdout
+    assert "env TIDINGS_SIGNUP" in table
+    assert "origin" not in tidings("config", "show", "--data", tmp_path).stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("up", "--prot", "9"), "Did you mean --port?"),
+        (("up", "--log-level"), "--log-level needs a value"),
+        (("up", "--log-level", "loud"), "expected one of debug, info, warning, error"),
+        (("up", "--store", "friends"), "names no URL"),
+        (("up", "--store", "freinds=postgres://db/x"), "'friends'"),
+    ],
+)
+def test_wrong_usage_names_what_is_right(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    assert said in refused(*arguments, "--data", tmp_path / "data", code=2)
+
+
+def test_the_operator_changes_accounts(server: Server) -> None:
+    where = ("--data", server.card["data"])
+    token = joined(server.url, "grace")
+    me = f"{server.url}/v1/users/me"
+    assert tidings("users", "suspend", "@grace", *where).stdout == "@grace is suspended.\n"
+    assert ask("GET", me, token=token)[0] == 401
+    (grace,) = [one for one in facts("users", "list", *where)["accounts"] if one["handle"] == "grace"]
+    assert grace["suspended"]
+    assert tidings("users", "reinstate", "grace", *where).returncode == 0
+
+    link = facts("users", "reset-link", "@grace", *where)["address"]
+    assert link.startswith(f"{server.url}/reset?link=")
+    assert ask("GET", link)[0] == 200
+    secret = link.partition("?link=")[2]
+    reset = {"link": secret, "password": f"new {PASSWORD}"}
+    assert ask("POST", f"{server.url}/v1/password-resets", reset)[0] == 204
+
+    assert facts("users", "admin", "@grace", *where)["role"] == "administrator"
+    assert "last administrator" in refused("users", "suspend", "@grace", *where, code=12)
+    invite = tidings("users", "invite", *where)
+    assert invite.stdout.startswith(f"{server.url}/join?invite=")
+    assert ask("GET", invite.stdout.strip())[0] == 200
+    assert "no such person" in refused("users", "admin", "@nobody_here", *where, code=12)
+
+
+def test_documents_come_from_the_code_alone(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        assert tidings("docs", "write", tmp_path / folder).returncode == 0
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert one == two
+    assert json.loads(one["openapi.json"])["openapi"] == "3.1.0"
+    chart = one["map.md"].decode()
+    assert 'timeline -->|"latest_by_authors<br>page_by_authors"| messages' in chart
+    for service in ("users", "friends", "messages", "timeline", "edge"):
+        assert f"| **{service}** |" in chart
+
+
+def test_help_shows_an_example_for_every_command_and_the_exit_codes() -> None:
+    commands = [
+        ("up",), ("run",), ("doctor",), ("help",), ("config", "show"), ("docs", "write"),
+        *(("users", name) for name in ("list", "invite", "suspend", "reinstate", "reset-link", "admin")),
+        *(("demo", name) for name in ("load", "timeline", "signin")),
+    ]  # fmt: skip
+    for command in commands:
+        said = tidings(*command, "--help")
+        assert said.returncode == 0
+        assert "Example: " in said.stdout, command
+    listed = facts("help", "exit-codes")
+    assert listed["3"] == "Tidings already runs on this data directory"
+    assert {"0", "2", "4", "5", "7", "9", "11", "12", "13", "14"} <= set(listed)
