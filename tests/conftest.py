@@ -17,6 +17,8 @@ from tidings.platform.engines.postgres import EmbeddedPostgres
 if TYPE_CHECKING:
     from tests.harness.system import Whole
 
+# Nothing here outlives the run: no need to wait for the disk. Whole systems keep the real settings.
+QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 RECORDS = pytest.StashKey[Path]()
 
 
@@ -46,7 +48,9 @@ async def postgres() -> AsyncIterator[EmbeddedPostgres]:
     """A real server of this run's own, empty at first."""
     folder = Path(tempfile.mkdtemp(prefix="tidings-test-"))
     folder.chmod(0o711)
-    server = EmbeddedPostgres(folder / "postgres", socket=folder / "run", password=secrets.token_urlsafe(16))
+    server = EmbeddedPostgres(
+        folder / "postgres", socket=folder / "run", password=secrets.token_urlsafe(16), settings=QUICK
+    )
     await server.start()
     yield server
     await server.stop()
