@@ -23,7 +23,8 @@ NewPassword = Annotated[str, Meta(min_length=8, max_length=256)]
 Password = Annotated[str, Meta(max_length=256)]
 Secret = Annotated[str, Meta(min_length=1, max_length=100)]
 Cursor = Annotated[
-    str, Meta(max_length=8000, description="`next_cursor` of the page before; without it, the first page")
+    str,
+    Meta(min_length=1, max_length=8000, description="`next_cursor` of the page before; without it, the first page"),
 ]
 Limit = Annotated[int, Meta(ge=1, le=100, description="how many at most")]
 Role = Literal["member", "administrator"]
