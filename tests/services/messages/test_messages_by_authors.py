@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,7 +34,7 @@ from tidings.platform.contract import Invalid
 from tidings.platform.ids import bucket_of, ms_of, uuid7
 from tidings.platform.request import Viewer
 from tidings.services.messages import rules, views
-from tidings.services.messages.service import Messages
+from tidings.services.messages.holder import Messages
 from tidings.services.messages.store.port import LatestRow
 
 PICTURE = Media(media_id=MediaId(uuid7(1)), kind="image")
@@ -219,9 +219,6 @@ async def test_five_thousand_friends_are_read_fast(town: Neighbourhood) -> None:
     assert spent["latest 50"] < 0.45
 
 
-# Rows against documents against a model.
-
-
 class DocumentsOnly:
     """A store whose `latest` rows tell nothing, so that the documents must."""
 
@@ -234,6 +231,43 @@ class DocumentsOnly:
     async def latest(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:
         rows = await self._store.latest(authors, bodies=bodies)
         return {author: LatestRow(author, complete=False, heads=[], bodies=[]) for author in rows}
+
+
+class Interrupted(DocumentsOnly):
+    """A store in which something happens between the reading of the rows and that of the bodies."""
+
+    def __init__(self, store: Any, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(store)
+        self._meanwhile = meanwhile
+
+    async def latest(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:
+        rows: dict[UserId, LatestRow] = await self._store.latest(authors, bodies=bodies)
+        await self._meanwhile()
+        return rows
+
+
+async def test_a_row_that_changed_before_its_bodies_were_read_tells_nothing(
+    town: Neighbourhood, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "FEW_AUTHORS", 0)  # bodies are read in a second step
+    alice, bob = town.people(2)
+    old = await bob.posts("old")
+    said = await bob.posts("for friends")
+    holder: Messages = town.lone.serving.holder
+    as_alice = Viewer(user_id=alice.id, role="member")
+    ask = LatestAsk(friends=[bob.id], others=[])
+
+    async def read_while(meanwhile: Callable[[], Awaitable[object]]) -> list[list[str]]:
+        store: Any = Interrupted(holder.store, meanwhile)
+        with request_of(alice.id):
+            latest = await views.latest_by_authors(replace(holder, store=store), as_alice, ask)
+        return [[msgspec.json.decode(raw, type=Message).text for raw in one.messages] for one in latest.authors]
+
+    assert await read_while(lambda: bob.edits(said, text="for me", audience="only", only=[bob])) == [["old"]]
+    assert await read_while(lambda: bob.withdraws(old)) == []
+
+
+# Rows against documents against a model.
 
 
 @dataclass

@@ -105,6 +105,15 @@ async def test_twenty_posts_at_once_have_rising_ids_one_a_millisecond(town: Neig
     assert listed == sorted((one.id for one in said), reverse=True)
 
 
+async def test_ids_rise_over_messages_and_replies_though_the_clock_steps_back(town: Neighbourhood) -> None:
+    alice = town.somebody()
+    ahead = now_ms() + 5_000
+    await set_fence(town, alice.id, "live", last_ms=ahead)
+    said = await alice.posts()
+    answer, again = await alice.replies(said), await alice.posts()
+    assert [ms_of(one.id) for one in (said, answer, again)] == [ahead + 1, ahead + 2, ahead + 3]
+
+
 async def test_an_edit_changes_what_it_names_and_keeps_what_was_said(town: Neighbourhood) -> None:
     alice = town.somebody()
     said = await alice.posts("one", tags=["t"], place=at(1, 2))

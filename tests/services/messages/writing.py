@@ -43,11 +43,13 @@ def writers(town: Neighbourhood) -> asyncpg.Pool[asyncpg.Record]:
     return pool
 
 
-async def set_fence(town: Neighbourhood, user_id: UserId, state: str) -> None:
+async def set_fence(town: Neighbourhood, user_id: UserId, state: str, *, last_ms: int = 0) -> None:
     await writers(town).execute(
-        "INSERT INTO subject_fence (user_id, state) VALUES ($1, $2) ON CONFLICT (user_id) DO UPDATE SET state = $2",
+        "INSERT INTO subject_fence (user_id, state, last_ms) VALUES ($1, $2, $3)"
+        " ON CONFLICT (user_id) DO UPDATE SET state = $2, last_ms = $3",
         user_id,
         state,
+        last_ms,
     )
 
 

@@ -112,7 +112,7 @@ def latest_row(author: UserId, newest: Sequence[Document]) -> LatestRow:
                 id=document.id,
                 version=document.version,
                 audience=document.audience,
-                only=document.only,
+                only=tuple(document.only),
                 has_media=bool(document.media),
                 place=None if document.place is None else (document.place.latitude, document.place.longitude),
             )

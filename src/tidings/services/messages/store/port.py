@@ -63,7 +63,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
     id: MessageId
     version: int
     audience: Audience
-    only: list[UserId]
+    only: tuple[UserId, ...]  # the empty one is no new object
     has_media: bool
     place: Span | None  # latitude, longitude
 
