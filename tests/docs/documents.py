@@ -22,7 +22,7 @@ from tidings.platform.data_directory import DataDirectory
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-START_TIME = 20.0  # seconds
+START_TIME = 60.0  # seconds
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NEW = re.compile(r"# (src/\S+\.py)\n")
