@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from tests.harness.people import PASSWORD, Person
 from tests.harness.system import Whole, whole
-
 from tidings.contracts import users
 from tidings.platform.contract import Nothing
 

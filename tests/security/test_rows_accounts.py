@@ -10,12 +10,12 @@ from typing import Any
 
 import asyncpg
 import pytest
+
 from tests.api.conventions import NOBODY
 from tests.harness.people import PASSWORD, Answer, Person
 from tests.harness.system import Whole
 from tests.security.conftest import Wary
 from tests.security.timing import in_one_timing_class
-
 from tidings.contracts import users
 from tidings.platform.data_directory import DataDirectory
 from tidings.platform.http import wire

@@ -14,10 +14,10 @@ import psutil
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from tests.api.conventions import FORM_PATHS, NOBODY, OWN_PATHS, filled, operations, resolved
 from tests.harness.system import Whole
 from tests.security.conftest import Wary
-
 from tidings.edge.guard import client_address
 from tidings.platform.contract import BadCursor
 from tidings.platform.cursors import Cursors

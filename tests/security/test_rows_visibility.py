@@ -6,11 +6,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+
 from tests.api.conventions import NOBODY
 from tests.harness.people import Answer
 from tests.harness.system import Whole
 from tests.security.timing import in_one_timing_class
-
 from tidings.contracts import users
 
 pytestmark = pytest.mark.parametrize("tidings", ["near"], indirect=True)
