@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -59,51 +61,73 @@ def copy_parts(source: Path, target: Path, parts: tuple[str, ...]) -> None:
             shutil.copy(source / part, target / part)
 
 
-def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Python that knows the tree and the installed packages, and nothing of this repository.
 
     `-S` leaves out the `.pth` file by which the repository is installed.
     """
     path = (folder / "src", folder, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-S", *arguments],
         cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(str(one) for one in path),
-            "HYPOTHESIS_STORAGE_DIRECTORY": "",
-        },
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(one) for one in path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )
 
 
+def python(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Its exit status and what it said."""
+    process = start(folder, *arguments)
+    said, _ = process.communicate()
+    return process.returncode, said
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """A tree, and the run of the service's tests in it."""
+
+    tree: Path
+    tests: subprocess.Popen[str]
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Lifted]]:
+    """One for each service; all run side by side, since each waits for a database of its own."""
+    found = {}
+    for service in SERVICES:
+        tree = lifted(service, tmp_path_factory.mktemp(service))
+        run = start(tree, "-m", "pytest", "-q", "-p", "no:schemathesis", "-k", RUN, "tests/services")
+        found[service] = Lifted(tree, run)
+    yield found
+    for one in found.values():
+        if one.tests.returncode is None:  # its own test failed before it waited for this
+            one.tests.communicate()
+
+
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_lives_in_a_tree_without_the_others(service: str, tmp_path: Path) -> None:
-    tree = lifted(service, tmp_path)
+def test_a_service_and_its_tests_live_without_the_others(trees: dict[str, Lifted], service: str) -> None:
+    tree = trees[service].tree
+    status, said = python(tree, "-c", IMPORTS_EVERYTHING, service, str(tree))
+    assert status == 0, said
 
-    imported = python(tree, "-c", IMPORTS_EVERYTHING, service, str(tree))
-    assert imported.returncode == 0, imported.stdout
     others = [f"tidings.services.{one}" for one in SERVICES if one != service]
-    alone = python(tree, "-c", FINDS_NOTHING_ELSE, "tidings.everything", "tidings.edge", *others)
-    assert alone.returncode == 0, alone.stdout
-    assert "tidings.services." in python(tree, "-c", FINDS_NOTHING_ELSE, f"tidings.services.{service}").stdout
+    status, said = python(tree, "-c", FINDS_NOTHING_ELSE, "tidings.everything", "tidings.edge", *others)
+    assert status == 0, said
+    status, said = python(tree, "-c", FINDS_NOTHING_ELSE, f"tidings.services.{service}")
+    assert (status, said) == (1, f"tidings.services.{service} is here\n")
 
-    tested = python(tree, "-m", "pytest", "-q", "-k", RUN, "tests/services")
-    assert tested.returncode == 0, tested.stdout
-    assert " passed" in tested.stdout
+    said, _ = trees[service].tests.communicate()
+    assert trees[service].tests.returncode == 0, said
+    assert " passed" in said
 
 
 def test_a_service_that_leans_on_another_does_not_lift(tmp_path: Path) -> None:
     tree = lifted("timeline", tmp_path)
-    rules = tree / "src/tidings/services/timeline/rules.py"
-    rules.write_text(f"{rules.read_text()}\n\ndef late() -> None:\n    import tidings.services.friends.rules\n")
     views = tree / "src/tidings/services/timeline/views.py"
-    assert python(tree, "-c", IMPORTS_EVERYTHING, "timeline", str(tree)).returncode == 0  # unseen until it runs
-    views.write_text(f"{views.read_text()}\n\nrules.late()\n")
-    assert (
-        "No module named 'tidings.services.friends'"
-        in python(tree, "-c", IMPORTS_EVERYTHING, "timeline", str(tree)).stdout
-    )
+    views.write_text(f"{views.read_text()}\nfrom tidings.services.friends import rules as theirs\n")
+
+    status, said = python(tree, "-c", IMPORTS_EVERYTHING, "timeline", str(tree))
+    assert status == 1
+    assert "No module named 'tidings.services.friends'" in said

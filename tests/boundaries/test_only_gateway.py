@@ -14,9 +14,9 @@ import aiohttp
 import asyncpg
 import msgspec
 import pytest
+
 from tests.harness.people import Person
 from tests.harness.system import Whole, whole
-
 from tidings.contracts import friends, messages, users
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Call, Forbidden, Nothing

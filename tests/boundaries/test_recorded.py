@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from tests.boundaries.recorder import FOLDER
 from tests.boundaries.records import (
     Owned,

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from tests.harness.system import Whole, whole
 from tests.services.friends.array_store import array_friends
-
 from tidings import everything
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.topology import Topology
