@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.boundaries import recorder
 
+from tests.boundaries import recorder
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:

@@ -77,7 +77,9 @@ async def running(
         public = stack.enter_context(bind_tcp(settings.host, settings.port))
         exposed = None
         if settings.metrics_port >= 0:
-            exposed = stack.enter_context(bind_tcp(settings.host, settings.metrics_port, setting="--metrics-port"))
+            exposed = stack.enter_context(
+                bind_tcp(settings.metrics_host, settings.metrics_port, setting="--metrics-port")
+            )
         installation = Installation(settings, topology, kinds, directory, mode)
         stack.push_async_callback(installation.stop)
         embedded = any(placed.store == EMBEDDED for placed in topology.services.values())
@@ -103,12 +105,15 @@ async def running(
             supervisor = Supervisor(launches, CHILD, tell)
             stack.push_async_callback(supervisor.stop)
             await supervisor.start()
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        url = f"http://{host}:{port}"
-        metrics_url = None if metrics_port is None else f"http://{host}:{metrics_port}/metrics"
+        url = _address(settings.host, port)
+        metrics_url = None if metrics_port is None else _address(settings.metrics_host, metrics_port) + "/metrics"
         stores = {f"store:{name}": placed.shown_store for name, placed in topology.services.items()}
         directory.announce({"public": url, "metrics": metrics_url or "", **installation.addresses(), **stores})
         yield System(url, metrics_url, installation, process, supervisor, mending)
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

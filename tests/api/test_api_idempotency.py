@@ -7,6 +7,7 @@ import secrets
 
 import asyncpg
 import pytest
+
 from tests.harness.people import PASSWORD
 from tests.harness.system import Whole
 

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
 from tests.api.conventions import DOCUMENT, FORM_PATHS, NOBODY, OWN_PATHS, filled, operations, resolved
 from tests.harness.people import PASSWORD, Answer, Person
 from tests.harness.system import Whole
-
 from tidings.platform.http.problems import known_refusals
 
 pytestmark = pytest.mark.parametrize("tidings", ["near"], indirect=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+
 from tests.api.conventions import CONTRACTS, DOCUMENT, ROUTES, operations, resolved
 from tests.harness.system import Whole
-
 from tidings.platform.contract import Nothing
 
 

@@ -24,6 +24,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
+
 from tests.api.conventions import DOCUMENT, NOBODY, operations
 from tests.harness.people import Person
 from tests.harness.system import Whole

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from tests.cli.command import PASSWORD, Server, ask, facts, joined, refused, run_apart, tidings, up
 
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.cli.command import Server, ask, facts, joined, ready, refused, until
 
+from tests.cli.command import Server, ask, facts, joined, ready, refused, until
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
 SERVICES = ("users", "friends", "messages", "timeline")

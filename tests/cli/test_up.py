@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from tests.cli.command import Server, ask, joined, ready, refused, until, up
 
 

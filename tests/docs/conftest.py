@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from tests.docs.documents import ROOT, copy_with, up
 from tests.harness.people import Client
 

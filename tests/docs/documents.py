@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from tests.harness.people import Client
 
+from tests.harness.people import Client
 from tidings.platform.data_directory import DataDirectory
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tests.docs.documents import ROOT, blocks
 from tests.harness.system import whole
-
 from tidings.contracts import users
 from tidings.demo.graph import generate_graph
 from tidings.demo.people import people_of

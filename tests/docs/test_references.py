@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import typer
-from tests.docs.documents import DOCUMENTS, ROOT
 
+from tests.docs.documents import DOCUMENTS, ROOT
 from tidings.cli.main import app
 from tidings.cli.options import EXIT_CODES
 from tidings.platform.settings import FLAG_NAMES, KEYS

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
+
 from tests.harness.people import Client, Person
 from tests.harness.points import Watcher
-
 from tidings import everything
 from tidings.cli.operator import Operator, operator
 from tidings.contracts import friends, messages, users
@@ -94,7 +94,7 @@ def settings_for(data: Path, points: Path | None = None, **more: Any) -> Setting
         "argon2_time": 1,
         "points": points,
         "repeat_safe_calls": True,
-        "call_deadline": 5.0,
+        "call_deadline": 3.0,
     }
     return Settings(**{**defaults, **more})
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+
 from tests.harness.people import Answer, Person
 from tests.harness.points import Held
 from tests.harness.system import Whole

@@ -107,7 +107,9 @@ def _launch(installation: Installation, name: str, stack: ExitStack) -> Launch:
     public = stack.enter_context(bind_tcp(settings.host, settings.port))
     exposed = None
     if settings.metrics_port >= 0:
-        exposed = stack.enter_context(bind_tcp(settings.host, settings.metrics_port, setting="--metrics-port"))
+        exposed = stack.enter_context(
+            bind_tcp(settings.metrics_host, settings.metrics_port, setting="--metrics-port")
+        )
     launches = installation.launches(
         public_fd=os.dup(public.fileno()), metrics_fd=os.dup(exposed.fileno()) if exposed is not None else None
     )

@@ -1,18 +1,18 @@
 """Named points where a test may watch, hold or break a request; nothing in production.
 
 The setting `points` names a Unix socket. Each point sends one JSON line to it and waits for one line back:
-`go`, `drop` (as if the message was lost: the call runs into its deadline at once) or `fail`.
+`go`, or `drop` (as if the message was lost: the call runs into its deadline at once).
 """
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
 
 import msgspec
 
-Verdict = Literal["go", "drop", "fail"]
+Verdict = Literal["go", "drop"]
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class SocketPoints:
             answer = (await reader.readline()).decode().strip()
         finally:
             writer.close()
-        return cast("Verdict", answer) if answer in ("go", "drop", "fail") else "go"
+        return "drop" if answer == "drop" else "go"
 
 
 def points_at(path: Path | None) -> Points:

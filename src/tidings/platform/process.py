@@ -34,6 +34,13 @@ class Resources:
     dsn: str | None
     secret: bytes  # this service's own
 
+    @property
+    def database(self) -> str:
+        """The DSN of this service's own database. A fault if the topology gives it none."""
+        if self.dsn is None:
+            raise ValueError(f"{self.service} needs a database; the topology names none")
+        return self.dsn
+
     def cursors(self) -> Cursors:
         """Seals this service's cursors."""
         return Cursors(blake2b(b"cursors", key=self.secret[:64]).digest())

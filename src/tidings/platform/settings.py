@@ -54,6 +54,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     host: Annotated[str, _about("Address that the public listener binds.", "127.0.0.1")] = "127.0.0.1"
     port: Annotated[Port, _about("Port of the public listener; 0 takes any free one.", "8470")] = 8470
+    metrics_host: Annotated[str, _about("Address that /metrics binds; it asks nobody to sign in.", "127.0.0.1")] = (
+        "127.0.0.1"
+    )
     metrics_port: Annotated[
         int,
         Meta(ge=-1, le=65535),
@@ -311,7 +314,7 @@ def _example(key: str, origin: str) -> str:
     plain = _plain(key)
     if plain == tuple[str, ...]:
         return f"{key} = [" + ", ".join(f'"{part}"' for part in text.split(",")) + "]"
-    bare = re.fullmatch(r"-?[\d.]+|true|false", text) and key != "host"
+    bare = re.fullmatch(r"-?[\d.]+|true|false", text) and key not in ("host", "metrics_host")
     return f"{key} = {text}" if bare else f'{key} = "{text}"'
 
 
@@ -349,4 +352,5 @@ _CHECKS = {
     "public_url": _address,
     "allowed_hosts": _host_name,
     "host": _bind_address,
+    "metrics_host": _bind_address,
 }

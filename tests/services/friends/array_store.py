@@ -189,18 +189,8 @@ class ArrayFriends:
 @asynccontextmanager
 async def open_arrays(dsn: str, settings: Settings) -> AsyncIterator[FriendsStore]:
     """Connect; disconnect when the block ends."""
-    database = await Database.open(
-        dsn,
-        service="friends",
-        readers=settings.pool_read,
-        writers=settings.pool_write,
-        lock_timeout_ms=settings.lock_timeout_ms,
-        transaction_timeout_ms=settings.transaction_timeout_ms,
-    )
-    try:
+    async with Database.serving("friends", dsn, settings) as database:
         yield ArrayFriends(database)
-    finally:
-        await database.close()
 
 
 array_friends = ServiceKind.of(

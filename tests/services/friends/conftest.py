@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+
 from tests.harness.lone import lone
 from tests.services.friends.array_store import array_friends
 from tests.services.friends.town import Town
-
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.settings import Settings
 from tidings.services.friends.service import friends

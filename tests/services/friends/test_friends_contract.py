@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.services.friends.town import Person, Town, ids, refusal, shown
 
+from tests.services.friends.town import Person, Town, ids, refusal, shown
 from tidings.contracts import friends as contract
 from tidings.contracts.friends import NotYourself, Relation
 from tidings.contracts.users import ByIds

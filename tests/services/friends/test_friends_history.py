@@ -7,8 +7,8 @@ from typing import Literal
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.services.friends.town import Person, Town, ids, shown
 
+from tests.services.friends.town import Person, Town, ids, shown
 from tidings.contracts.friends import NotYourself, Relation
 from tidings.contracts.users import UserId
 from tidings.platform.contract import NotFound, Refusal

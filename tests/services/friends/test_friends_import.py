@@ -8,9 +8,9 @@ from itertools import combinations
 
 import asyncpg
 import pytest
+
 from tests.harness.lone import lone
 from tests.services.friends.town import Town, ids, refusal, shown
-
 from tidings.contracts import friends as contract
 from tidings.contracts.friends import MOST_FRIENDS, ImportFriendships, NotYourself, Relation, TooManyFriends
 from tidings.contracts.users import Imported

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.services.friends.town import Town, ids, refusal, shown
 
+from tests.services.friends.town import Town, ids, refusal, shown
 from tidings.contracts import friends as contract
 from tidings.contracts.friends import PageAsk, People, RequestsAsk
 from tidings.contracts.users import UserId

@@ -9,8 +9,8 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 import pytest
-from tests.services.friends.town import Town
 
+from tests.services.friends.town import Town
 from tidings.services.friends.store.postgres import STATEMENTS
 
 TABLES = {"friendships", "friend_requests", "blocks", "mutes", "subject_fence"}

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import asyncpg
 import pytest
-from tests.services.friends.town import Happened, Person, Town, ids, refusal, shown
 
+from tests.services.friends.town import Happened, Person, Town, ids, refusal, shown
 from tidings.contracts.friends import Relation
 from tidings.platform.contract import NotFound, Refusal, Unavailable
 

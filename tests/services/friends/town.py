@@ -9,8 +9,8 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from tests.harness.lone import Lone
 
+from tests.harness.lone import Lone
 from tidings.contracts import friends as contract
 from tidings.contracts.friends import (
     Circle,

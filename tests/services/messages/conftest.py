@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+
 from tests.harness.lone import lone
 from tests.services.messages.neighbourhood import KINDS, Neighbourhood
-
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
 

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from tests.harness.lone import Lone
-
 from tidings.contracts import messages as contract
 from tidings.contracts.friends import Relation
 from tidings.contracts.messages import Message, MessageId, MessagePatch, NewMessage, NewPlace, Shown

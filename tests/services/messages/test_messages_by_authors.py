@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.services.messages.neighbourhood import Neighbourhood, Person, at
 from tests.services.messages.writing import request_of
-
 from tidings.contracts import messages as contract
 from tidings.contracts.messages import (
     ImportedMessage,

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+
 from tests.services.messages.neighbourhood import Neighbourhood, at, hides, refusal
 from tests.services.messages.writing import a_document, events_of, request_of, set_fence
-
 from tidings.contracts import messages as contract
 from tidings.contracts.messages import (
     AudienceMismatch,

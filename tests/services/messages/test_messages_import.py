@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.services.messages.neighbourhood import Neighbourhood, at, refusal
 from tests.services.messages.test_messages_by_authors import ids, imported, imports
 from tests.services.messages.writing import events_of, set_fence
-
 from tidings.contracts import messages as contract
 from tidings.contracts.messages import ImportMessages, MessageId, Place
 from tidings.platform.clock import now_ms

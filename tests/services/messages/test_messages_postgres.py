@@ -9,10 +9,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from tests.services.messages.neighbourhood import Neighbourhood, at
 from tests.services.messages.test_messages_by_authors import imported, imports
 from tests.services.messages.writing import writers
-
 from tidings.contracts.users import UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.ids import uuid7

@@ -7,7 +7,6 @@ import time
 
 from tests.services.messages.neighbourhood import Neighbourhood, refusal
 from tests.services.messages.writing import a_document, request_of, writers
-
 from tidings.contracts.messages import MessageId
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import Busy

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
-from tests.services.messages.neighbourhood import Neighbourhood, Person, at, hides
 
+from tests.services.messages.neighbourhood import Neighbourhood, Person, at, hides
 from tidings.contracts.messages import AuthorLatest, Message, MessageId, PageItem
 from tidings.platform.clock import now_ms
 from tidings.platform.ids import uuid7

@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from tests.services.messages.neighbourhood import Neighbourhood
 
+from tests.services.messages.neighbourhood import Neighbourhood
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.request import Request, Viewer, answering

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+
 from tests.harness.lone import Lone, lone
 from tests.services.timeline.neighbourhood import Neighbourhood
-
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.services.timeline.service import timeline
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 import msgspec
-from tests.harness.lone import Played
 
+from tests.harness.lone import Played
 from tidings.contracts import friends, messages, users
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from tests.services.timeline.conftest import Alone
 from tests.services.timeline.neighbourhood import Neighbourhood, ids_of
-
 from tidings.contracts import timeline
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import BadCursor, Invalid, Unavailable

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.services.timeline.conftest import Alone
 from tests.services.timeline.neighbourhood import Neighbourhood, ids_of
-
 from tidings.contracts import timeline
 from tidings.platform.clock import now_ms
 from tidings.services.timeline.rules import SETTLED_MS

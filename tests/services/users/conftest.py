@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.services.users.people import Town, town_on
 
+from tests.services.users.people import Town, town_on
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from tests.harness.lone import Lone, lone
 
+from tests.harness.lone import Lone, lone
 from tidings.contracts import friends, users
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Nothing

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from msgspec import UNSET
-from tests.services.users.people import NOTHING, PASSWORD, Town, town_on
 
+from tests.services.users.people import NOTHING, PASSWORD, Town, town_on
 from tidings.contracts import users
 from tidings.platform.contract import Invalid, KeyReused, NotFound, Stale, Unauthenticated
 from tidings.platform.engines.postgres import EmbeddedPostgres

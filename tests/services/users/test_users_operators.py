@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from tests.services.users.people import NOTHING, PASSWORD, Town
 
+from tests.services.users.people import NOTHING, PASSWORD, Town
 from tidings.contracts import users
 from tidings.platform.contract import Invalid, NotFound
 from tidings.platform.ids import uuid7

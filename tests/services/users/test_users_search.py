@@ -7,8 +7,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 import pytest
-from tests.services.users.people import Town
 
+from tests.services.users.people import Town
 from tidings.contracts import friends, users
 from tidings.platform.contract import BadCursor, Invalid, NotFound, Unavailable
 from tidings.platform.ids import uuid7

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.services.users.people import NOTHING, PASSWORD, Person, Town
 
+from tests.services.users.people import NOTHING, PASSWORD, Person, Town
 from tidings.contracts import users
 from tidings.platform.contract import Forbidden, Invalid, NotFound, Unauthenticated
 from tidings.platform.ids import uuid7

@@ -6,7 +6,6 @@ import asyncio
 import re
 
 from tests.services.users.people import NOTHING, PASSWORD, Town, town_on
-
 from tidings.contracts import users
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.ids import uuid7

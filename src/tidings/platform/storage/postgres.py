@@ -29,6 +29,7 @@ from tidings.platform.contract import (
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Idempotency, current, writing
 from tidings.platform.service import Replayed, served
+from tidings.platform.settings import Settings
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 log = logs.get_logger("storage")
@@ -235,6 +236,23 @@ class Database:
             },
         )
         return cls(service, reading, writing_pool)
+
+    @classmethod
+    @asynccontextmanager
+    async def serving(cls, service: str, dsn: str, settings: Settings) -> AsyncIterator[Database]:
+        """A service's own database while the block lasts, with the pools and limits that the settings say."""
+        database = await cls.open(
+            dsn,
+            service=service,
+            readers=settings.pool_read,
+            writers=settings.pool_write,
+            lock_timeout_ms=settings.lock_timeout_ms,
+            transaction_timeout_ms=settings.transaction_timeout_ms,
+        )
+        try:
+            yield database
+        finally:
+            await database.close()
 
     async def close(self) -> None:
         """Give the connections back; a statement that still runs is cut after two seconds."""

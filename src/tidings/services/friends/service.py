@@ -21,9 +21,7 @@ OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[FriendsStore]]
 @asynccontextmanager
 async def open_friends(resources: Resources, open_store: OpenStore = open_postgres) -> AsyncIterator[Friends]:
     """Start friends; stop it when the block ends."""
-    if resources.dsn is None:
-        raise ValueError("friends needs a database; the topology names none")
-    async with open_store(resources.dsn, resources.settings) as store:
+    async with open_store(resources.database, resources.settings) as store:
         yield Friends(world=resources.world, store=store, cursors=resources.cursors())
 
 

@@ -21,9 +21,7 @@ OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[MessageStore]]
 @asynccontextmanager
 async def open_messages(resources: Resources, open_store: OpenStore = open_postgres) -> AsyncIterator[Messages]:
     """Start messages; stop it when the block ends."""
-    if resources.dsn is None:
-        raise ValueError("messages needs a database; the topology names none")
-    async with open_store(resources.dsn, resources.settings) as store:
+    async with open_store(resources.database, resources.settings) as store:
         yield Messages(world=resources.world, store=store, cursors=resources.cursors())
 
 

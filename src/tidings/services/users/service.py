@@ -23,14 +23,12 @@ OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[UsersStore]]
 @asynccontextmanager
 async def open_users(resources: Resources, open_store: OpenStore = open_postgres) -> AsyncIterator[Users]:
     """Start users; stop it when the block ends."""
-    if resources.dsn is None:
-        raise ValueError("users needs a database; the topology names none")
     settings = resources.settings
     passwords = Passwords(
         memory_kib=settings.argon2_memory_kib, time=settings.argon2_time, threads=settings.argon2_threads
     )
     try:
-        async with open_store(resources.dsn, settings) as store:
+        async with open_store(resources.database, settings) as store:
             yield Users(
                 world=resources.world,
                 store=store,

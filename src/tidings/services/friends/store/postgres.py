@@ -225,15 +225,5 @@ def _standing(rows: Iterable[Record]) -> Standing:
 @asynccontextmanager
 async def open_postgres(dsn: str, settings: Settings) -> AsyncIterator[FriendsStore]:
     """Connect; disconnect when the block ends."""
-    database = await Database.open(
-        dsn,
-        service="friends",
-        readers=settings.pool_read,
-        writers=settings.pool_write,
-        lock_timeout_ms=settings.lock_timeout_ms,
-        transaction_timeout_ms=settings.transaction_timeout_ms,
-    )
-    try:
+    async with Database.serving("friends", dsn, settings) as database:
         yield PostgresFriends(database)
-    finally:
-        await database.close()

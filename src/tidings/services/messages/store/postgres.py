@@ -476,15 +476,5 @@ class PostgresStore:
 @asynccontextmanager
 async def open_postgres(dsn: str, settings: Settings) -> AsyncIterator[PostgresStore]:
     """The store on the service's own database."""
-    database = await Database.open(
-        dsn,
-        service="messages",
-        readers=settings.pool_read,
-        writers=settings.pool_write,
-        lock_timeout_ms=settings.lock_timeout_ms,
-        transaction_timeout_ms=settings.transaction_timeout_ms,
-    )
-    try:
+    async with Database.serving("messages", dsn, settings) as database:
         yield PostgresStore(database)
-    finally:
-        await database.close()

@@ -298,18 +298,8 @@ class PostgresUsers:
 @asynccontextmanager
 async def open_postgres(dsn: str, settings: Settings) -> AsyncIterator[PostgresUsers]:
     """Connect, and disconnect when the block ends."""
-    database = await Database.open(
-        dsn,
-        service="users",
-        readers=settings.pool_read,
-        writers=settings.pool_write,
-        lock_timeout_ms=settings.lock_timeout_ms,
-        transaction_timeout_ms=settings.transaction_timeout_ms,
-    )
-    try:
+    async with Database.serving("users", dsn, settings) as database:
         yield PostgresUsers(database)
-    finally:
-        await database.close()
 
 
 def _by_id(rows: Sequence[Any]) -> dict[UserId, AccountRow]:
