@@ -21,9 +21,8 @@ from tidings.contracts import friends, messages, users
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Call, Forbidden, Nothing
 from tidings.platform.http.internal import ENVELOPE, MAC
-from tidings.platform.installation import CLI
 from tidings.platform.request import Request, Viewer
-from tidings.platform.topology import EDGE
+from tidings.platform.topology import CLI, EDGE
 from tidings.platform.trust import Envelope, KeyRing, cut_ring, mac
 from tidings.platform.world import World
 

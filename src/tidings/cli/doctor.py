@@ -23,9 +23,8 @@ from tidings.cli.printing import print_json, print_table
 from tidings.cli.public import PublicApi
 from tidings.platform.data_directory import ROOM_NEEDED, DataDirectory, StartRefused
 from tidings.platform.http.internal import open_session
-from tidings.platform.installation import Installation
+from tidings.platform.installation import Inspected, Installation
 from tidings.platform.settings import Settings
-from tidings.platform.storage.inspection import Inspected
 from tidings.platform.topology import EMBEDDED, Topology
 
 State = Literal["ok", "warning", "broken"]

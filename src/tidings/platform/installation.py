@@ -19,6 +19,8 @@ from tidings.platform.storage.migrations import ServiceDatabase, ensure_schemas
 from tidings.platform.topology import CLI, EDGE, EMBEDDED, Topology
 from tidings.platform.trust import KeyRing, cut_ring
 
+__all__ = ["Inspected", "Installation"]
+
 log = logs.get_logger("installation")
 
 MEND_TRIES: Final = 5
