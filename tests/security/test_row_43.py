@@ -8,10 +8,12 @@ import resource
 import time
 from collections.abc import AsyncIterator, Callable
 
+import aiohttp
 import pytest
 
 from tests.harness.system import Whole
 from tests.security.conftest import Wary
+from tests.security.listening import Ear, ear
 
 HEAD = b"POST /v1/sessions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
 PATIENCE = 6.0  # seconds: far beyond the wary system's time-outs, far below those by default
@@ -19,23 +21,17 @@ PATIENCE = 6.0  # seconds: far beyond the wary system's time-outs, far below tho
 
 async def _cut_after(wary: Wary, first: bytes, drip: Callable[[int], bytes]) -> tuple[float, bytes]:
     """How long a client is endured that sends `first`, then one piece every 50 ms; and what it was told."""
-    reader, writer = await asyncio.open_connection(wary.host, wary.port)
-    writer.write(first)
-    told = asyncio.create_task(reader.read())
+    client = await ear(wary.port)
+    client.says(first)
     began = time.monotonic()
     number = 0
-    while not told.done() and time.monotonic() - began < PATIENCE:
-        with contextlib.suppress(ConnectionError):
-            writer.write(drip(number))
-            await writer.drain()
+    while not client.closed.is_set() and time.monotonic() - began < PATIENCE:
+        client.says(drip(number))
         number += 1
         await asyncio.sleep(0.05)
     took = time.monotonic() - began
-    answer = b""
-    with contextlib.suppress(ConnectionError):
-        answer = await asyncio.wait_for(told, 1)
-    writer.close()
-    return took, answer
+    client.transport.abort()
+    return took, client.heard
 
 
 @pytest.mark.parametrize(
@@ -101,30 +97,31 @@ async def test_row_43_headers_without_end_fill_no_memory(wary: Wary) -> None:
 
 
 @contextlib.asynccontextmanager
-async def idle(port: int, count: int) -> AsyncIterator[list[asyncio.StreamWriter]]:
-    """So many open connections that say nothing."""
-    writers: list[asyncio.StreamWriter] = []
+async def idle(port: int, count: int) -> AsyncIterator[Callable[[], int]]:
+    """So many connections that say nothing; gives how many of them are still open."""
+    clients: list[Ear] = []
     gate = asyncio.Semaphore(200)
 
     async def opened() -> None:
         async with gate:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writers.append(writer)
+            clients.append(await ear(port))
 
     try:
         await asyncio.gather(*(opened() for _ in range(count)))
-        yield writers
+        yield lambda: sum(not client.closed.is_set() for client in clients)
     finally:
-        for writer in writers:
-            writer.transport.abort()
+        for client in clients:
+            client.transport.abort()
         await asyncio.sleep(0)
 
 
 async def test_row_43_beyond_the_most_connections_those_inside_are_served(wary: Wary) -> None:
-    inside = await wary.client.ask("GET", "/livez")  # its connection is kept
-    async with idle(wary.port, 100):
-        assert (await wary.client.ask("GET", "/livez")).status == inside.status == 200
-    await asyncio.sleep(0.8)
+    assert (await wary.client.ask("GET", "/livez")).status == 200  # its connection is kept
+    async with idle(wary.port, 100) as still_open:
+        assert (await wary.client.ask("GET", "/livez")).status == 200
+        async with asyncio.timeout(5):
+            while still_open() > 60:
+                await asyncio.sleep(0.01)
     assert (await wary.client.ask("GET", "/livez")).status == 200
 
 
@@ -132,10 +129,11 @@ async def test_row_43_beyond_the_most_connections_those_inside_are_served(wary: 
 async def test_row_43_thousands_of_idle_connections_hinder_nobody(tidings: Whole) -> None:
     alice = await tidings.joins("Alice")
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Both ends are in this process; half a thousand descriptors are left for everything else.
+    # Both ends are in this process; a thousand descriptors are left for everything else.
     count = min(10_000, (soft - 1000) // 2)
-    async with idle(int(tidings.system.url.rpartition(":")[2]), count) as writers:
-        assert len(writers) == count
+    async with idle(int(tidings.system.url.rpartition(":")[2]), count) as still_open:
+        assert still_open() > count // 4  # on a busy machine the first are cut for their silence by now
         for _ in range(5):
-            assert (await asyncio.wait_for(alice.get("/v1/timeline"), 3)).status == 200
-        assert (await asyncio.wait_for(tidings.client.ask("GET", "/readyz"), 3)).status == 200
+            assert (await asyncio.wait_for(alice.get("/v1/timeline"), 5)).status == 200
+        async with aiohttp.ClientSession() as fresh, fresh.get(tidings.system.url + "/readyz") as answer:
+            assert answer.status == 200

@@ -98,8 +98,7 @@ class Gateway:
             try:
                 response = await self._answer(request, route, reader)
             except Refusal as refusal:
-                close = {"connection": "close"} if refusal.status in (408, 413) else None
-                response = problem_response(refusal, close)
+                response = problem_response(refusal)
             except ClientDisconnect:
                 response = Response(status_code=499)
             except Exception:

@@ -16,9 +16,11 @@ from starlette.routing import Route as PathRoute
 
 from tidings.contracts import users
 from tidings.edge.bodies import read_body
+from tidings.edge.wording import in_words, schema_name
 from tidings.platform import logs, tracing
 from tidings.platform.contract import Call, FieldError, Refusal, Served
 from tidings.platform.http.problems import (
+    MEDIA_TYPE,
     Fault,
     NoSuchPath,
     UnsupportedMediaType,
@@ -136,15 +138,18 @@ class Pages:
         by_tag: dict[str, list[dict[str, Any]]] = {}
         for path, operations in self._document["paths"].items():
             for method, operation in operations.items():
-                by_tag.setdefault(operation["tags"][0], []).append(
-                    {"method": method.upper(), "path": path, **operation}
-                )
+                responses = {status: _with_codes(one) for status, one in operation["responses"].items()}
+                shown = {"method": method.upper(), "path": path, **operation, "responses": responses}
+                by_tag.setdefault(operation["tags"][0], []).append(shown)
         return self._page(
             "docs.html",
             title="Tidings API",
-            tags=by_tag,
+            tags=[{**tag, "operations": by_tag[tag["name"]]} for tag in self._document["tags"]],
             schemas=self._document["components"]["schemas"],
             version=self._document["info"]["version"],
+            about=self._document["info"]["description"].replace("`", ""),
+            in_words=in_words,
+            schema_name=schema_name,
         )
 
     async def _problem(self, request: HttpRequest) -> Response:
@@ -197,10 +202,11 @@ class Pages:
         errors: tuple[FieldError, ...] = (),
         status: int = 200,
     ) -> Response:
-        wrong = {
-            error.pointer.removeprefix("/"): error.detail
-            for error in (*errors, *(problem.errors if problem else ()))
-        }
+        hints = {field.name: field.hint for field in form.fields}
+        wrong = {}
+        for error in (*errors, *(problem.errors if problem else ())):
+            name = error.pointer.removeprefix("/")
+            wrong[name] = hints.get(name, error.detail) if "regex" in error.detail else error.detail
         return self._page(
             "form.html",
             status,
@@ -230,10 +236,17 @@ class Pages:
                 try:
                     return await page(request)
                 except Refusal as refusal:
-                    close = {"connection": "close"} if refusal.status in (408, 413) else None
-                    return problem_response(refusal, close)
+                    return problem_response(refusal)
                 except Exception:
                     log.exception("fault", path=request.url.path)
                     return problem_response(Fault("This is our mistake. Tell the operator the trace id."))
 
         return answer
+
+
+def _with_codes(response: dict[str, Any]) -> dict[str, Any]:
+    """A refusal's description as pairs of code and title."""
+    if MEDIA_TYPE not in response.get("content", {}):
+        return response
+    pairs = [part.partition(": ")[::2] for part in response["description"].split(", ")]
+    return {**response, "codes": [(code, title) for code, title in pairs if code in known_refusals()]}

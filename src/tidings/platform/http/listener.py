@@ -20,6 +20,7 @@ from tidings.platform.data_directory import ExitCode, StartRefused
 from tidings.platform.http.problems import MEDIA_TYPE, BadRequest, HeadersTooLarge, problem_body
 
 MOST_HEADERS = 65_536  # bytes of a request line and its headers
+MOST_UNREAD = 4_194_304  # bytes of a body that come after its answer
 TOO_LONG = f"The address and the headers may have {MOST_HEADERS} bytes together."
 
 
@@ -33,8 +34,9 @@ class _Server(uvicorn.Server):
 def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsProtocol]:
     """A protocol that closes a connection whose request line and headers are not complete in time (seconds).
 
-    The same time is given to the rest of a body that nobody reads. Connections beyond `most_connections` are
-    closed at once, so that those inside are served.
+    The rest of a body that was answered before its end is dropped, for the same time and up to `MOST_UNREAD`
+    bytes: a connection that is closed while its client still sends loses the answer (RFC 9112, section 9.6).
+    Connections beyond `most_connections` are closed at once, so that those inside are served.
     """
 
     class Patient(HttpToolsProtocol):
@@ -44,6 +46,7 @@ def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsP
         _in_headers = False
         _in_message = False
         _header_bytes = 0
+        _unread_bytes = 0
         _too_long = False
 
         def connection_made(self, transport: Any) -> None:
@@ -63,6 +66,10 @@ def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsP
                 self._header_bytes += len(data) if began_in_headers else 0
                 if self._header_bytes > MOST_HEADERS:
                     self._refuse(HeadersTooLarge(TOO_LONG))
+            if self._in_message and not self._in_headers and self._answered():
+                self._unread_bytes += len(data)
+                if self._unread_bytes > MOST_UNREAD:
+                    self.transport.close()
             if not self._in_message and self.timeout_keep_alive_task is None and self._answered():
                 self._wait()  # empty lines between requests put the keep-alive timer out
 
@@ -81,7 +88,7 @@ def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsP
 
         def on_message_complete(self) -> None:
             super().on_message_complete()
-            self._in_message = False
+            self._in_message, self._unread_bytes = False, 0
             self._stop_waiting()
 
         def on_response_complete(self) -> None:
