@@ -61,6 +61,8 @@ async def postgres() -> AsyncIterator[EmbeddedPostgres]:
 async def tidings(request: pytest.FixtureRequest) -> AsyncIterator[Whole]:
     """One running system a mode and run; the same tests see each."""
     from tests.harness.system import whole  # imports every service: a tree that holds one has no whole system
+    from tests.security.canaries import logs_with_secrets
 
     async with whole(request.param) as running:
         yield running
+        assert logs_with_secrets(running.settings.data) == []  # row 39, over all that the run did with it
