@@ -154,7 +154,7 @@ async def test_the_feed_runs_both_ways_without_gap_or_repeat(town: Neighbourhood
     said = [(await authors[number % 3].posts(str(number))).id for number in range(11)]
     backward: list[MessageId] = []
     before = None
-    while True:
+    for _ in said:  # no endless walk through a broken list
         page = await alice.page(authors, before=before, limit=4)
         backward += paged(page)
         before = page.items[-1].id
@@ -162,7 +162,7 @@ async def test_the_feed_runs_both_ways_without_gap_or_repeat(town: Neighbourhood
             break
     assert backward == said[::-1]
     forward: list[MessageId] = [said[0]]
-    while True:
+    for _ in said:  # no endless walk through a broken list
         page = await alice.page(authors, after=forward[-1], limit=4)
         forward += paged(page)[::-1]
         if not page.more:
