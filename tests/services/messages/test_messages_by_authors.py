@@ -33,9 +33,10 @@ from tidings.platform.clock import now_ms
 from tidings.platform.contract import Invalid
 from tidings.platform.ids import bucket_of, ms_of, uuid7
 from tidings.platform.request import Viewer
-from tidings.services.messages import rules, views
+from tidings.services.messages import rules
 from tidings.services.messages.holder import Messages
 from tidings.services.messages.store.port import LatestRow
+from tidings.services.messages.views import by_authors
 
 PICTURE = Media(media_id=MediaId(uuid7(1)), kind="image")
 HERE = Near(latitude=50, longitude=0, within_km=100)
@@ -249,7 +250,7 @@ class Interrupted(DocumentsOnly):
 async def test_a_row_that_changed_before_its_bodies_were_read_tells_nothing(
     town: Neighbourhood, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "FEW_AUTHORS", 0)  # bodies are read in a second step
+    monkeypatch.setattr(by_authors, "FEW_AUTHORS", 0)  # bodies are read in a second step
     alice, bob = town.people(2)
     old = await bob.posts("old")
     said = await bob.posts("for friends")
@@ -260,7 +261,7 @@ async def test_a_row_that_changed_before_its_bodies_were_read_tells_nothing(
     async def read_while(meanwhile: Callable[[], Awaitable[object]]) -> list[list[str]]:
         store: Any = Interrupted(holder.store, meanwhile)
         with request_of(alice.id):
-            latest = await views.latest_by_authors(replace(holder, store=store), as_alice, ask)
+            latest = await by_authors.latest_by_authors(replace(holder, store=store), as_alice, ask)
         return [[msgspec.json.decode(raw, type=Message).text for raw in one.messages] for one in latest.authors]
 
     assert await read_while(lambda: bob.edits(said, text="for me", audience="only", only=[bob])) == [["old"]]
@@ -404,5 +405,5 @@ async def test_rows_documents_and_the_promise_agree(running: Neighbourhood, step
         want = expected(written, viewer, asked, ask)
         as_viewer = Viewer(user_id=viewer.id, role="member")
         with request_of(viewer.id):
-            assert answered(await views.latest_by_authors(holder, as_viewer, ask)) == want
-            assert answered(await views.latest_by_authors(documents_only, as_viewer, ask)) == want
+            assert answered(await by_authors.latest_by_authors(holder, as_viewer, ask)) == want
+            assert answered(await by_authors.latest_by_authors(documents_only, as_viewer, ask)) == want

@@ -7,20 +7,21 @@ from tidings.contracts.users import Imported
 from tidings.platform.contract import Nothing, Reply
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
-from tidings.services.messages import actions, views
+from tidings.services.messages import actions
 from tidings.services.messages.holder import Messages
+from tidings.services.messages.views import by_authors, public
 
 NOTHING = Nothing()
 
 
 @serves(contract.latest_by_authors)
 async def latest_by_authors(svc: Messages, viewer: Viewer, ask: contract.LatestAsk) -> contract.Latest:
-    return await views.latest_by_authors(svc, viewer, ask)
+    return await by_authors.latest_by_authors(svc, viewer, ask)
 
 
 @serves(contract.page_by_authors)
 async def page_by_authors(svc: Messages, viewer: Viewer, ask: contract.PageByAuthorsAsk) -> contract.PageByAuthors:
-    return await views.page_by_authors(svc, viewer, ask)
+    return await by_authors.page_by_authors(svc, viewer, ask)
 
 
 @serves(contract.import_messages)
@@ -30,27 +31,27 @@ async def import_messages(svc: Messages, viewer: Viewer, ask: contract.ImportMes
 
 @serves(contract.find_messages)
 async def find_messages(svc: Messages, viewer: Viewer, ask: contract.FindMessages) -> Reply[contract.Messages]:
-    return await views.find_messages(svc, viewer, ask)
+    return await public.find_messages(svc, viewer, ask)
 
 
 @serves(contract.get_message)
 async def get_message(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> Reply[contract.Shown]:
-    return await views.get_message(svc, viewer, ask)
+    return await public.get_message(svc, viewer, ask)
 
 
 @serves(contract.history)
 async def history(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> contract.History:
-    return await views.history(svc, viewer, ask)
+    return await public.history(svc, viewer, ask)
 
 
 @serves(contract.list_replies)
 async def list_replies(svc: Messages, viewer: Viewer, ask: contract.RepliesAsk) -> Reply[contract.Messages]:
-    return await views.list_replies(svc, viewer, ask)
+    return await public.list_replies(svc, viewer, ask)
 
 
 @serves(contract.list_reactions)
 async def list_reactions(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> contract.Reactions:
-    return await views.list_reactions(svc, viewer, ask)
+    return await public.list_reactions(svc, viewer, ask)
 
 
 @serves(contract.post)
@@ -60,13 +61,13 @@ async def post(svc: Messages, viewer: Viewer, ask: contract.Post) -> Reply[contr
 
 @serves(contract.reply)
 async def reply(svc: Messages, viewer: Viewer, ask: contract.ReplyTo) -> Reply[contract.Message]:
-    parent = await views.seen(svc, viewer, ask.message_id)
+    parent = await public.seen(svc, viewer, ask.message_id)
     return await actions.reply(svc, viewer, parent, ask)
 
 
 @serves(contract.edit)
 async def edit(svc: Messages, viewer: Viewer, ask: contract.Edit) -> Reply[contract.Message]:
-    seen = await views.seen(svc, viewer, ask.message_id)
+    seen = await public.seen(svc, viewer, ask.message_id)
     return await actions.edit(svc, viewer, seen, ask)
 
 
@@ -78,13 +79,13 @@ async def withdraw(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> N
 
 @serves(contract.react)
 async def react(svc: Messages, viewer: Viewer, ask: contract.OneReaction) -> Nothing:
-    seen = await views.seen(svc, viewer, ask.message_id)
+    seen = await public.seen(svc, viewer, ask.message_id)
     await actions.react(svc, viewer, seen, ask)
     return NOTHING
 
 
 @serves(contract.unreact)
 async def unreact(svc: Messages, viewer: Viewer, ask: contract.OneReaction) -> Nothing:
-    seen = await views.seen(svc, viewer, ask.message_id)
+    seen = await public.seen(svc, viewer, ask.message_id)
     await actions.unreact(svc, viewer, seen, ask)
     return NOTHING
