@@ -70,6 +70,14 @@ class Composite(Generic[Ask, Skeleton, Kept, Answer]):
                 unreachable.append(need.call.service)
                 return None
 
-        values = await asyncio.gather(*(bring(self.needs[name]) for name in names))
+        bringing = [asyncio.create_task(bring(self.needs[name])) for name in names]
+        try:
+            values = await asyncio.gather(*bringing)
+        except BaseException:
+            # Nobody waits for the others any more: left alone they would outlive the request, held by nothing.
+            for task in bringing:
+                task.cancel()
+            await asyncio.gather(*bringing, return_exceptions=True)
+            raise
         parts = Parts(dict(zip(names, values, strict=True)), tuple(unreachable))
         return self.present(self.keep(skeleton, parts))
