@@ -1,6 +1,5 @@
 """Loading: every batch once, again without a change, and patient with a busy service."""
 
-import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,10 +139,7 @@ async def test_friendships_begin_when_both_had_joined() -> None:
 
 
 async def test_a_busy_service_is_asked_again_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(_seconds: float) -> None:
-        return None
-
-    monkeypatch.setattr(asyncio, "sleep", at_once)
+    monkeypatch.setattr(loading, "PATIENCE", 0.0)
     assert (await load(Shelf(busy=4), GRAPH, 7, Bar())).people.added == 300
     with pytest.raises(Busy):
         await load(Shelf(busy=1000), GRAPH, 7, Bar())

@@ -29,6 +29,7 @@ AT_ONCE = 2
 # Two batches of friendships would wait for each other's people: the well-known are in every batch.
 FRIENDSHIPS_AT_ONCE = 1
 BUSY_TRIES = 5
+PATIENCE = 0.1  # seconds, times the attempt, where the busy service names none
 
 
 class Caller(Protocol):
@@ -173,5 +174,5 @@ async def _patiently(send: Callable[[list[Item]], Awaitable[Imported]], batch: l
         try:
             return await send(batch)
         except Busy as busy:
-            await asyncio.sleep(busy.retry_after or attempt * 0.1)
+            await asyncio.sleep(busy.retry_after or attempt * PATIENCE)
     return await send(batch)
