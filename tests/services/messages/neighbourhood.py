@@ -90,10 +90,10 @@ class Person:
         ask = contract.Post(body=NewMessage(text=text, **said))
         return await self.town.lone.route(contract.post, ask, self.id, key=key)
 
-    async def replies(self, to: Message, text: str = "indeed", **said: Any) -> Message:
+    async def replies(self, to: Message, text: str = "indeed", *, key: str | None = None, **said: Any) -> Message:
         said["only"] = [one.id for one in said.get("only", ())]
         ask = contract.ReplyTo(message_id=to.id, body=NewMessage(text=text, **said))
-        return await self.town.lone.route(contract.reply, ask, self.id)
+        return await self.town.lone.route(contract.reply, ask, self.id, key=key)
 
     async def edits(self, message: Message, *, if_match: Versions | None = None, **changes: Any) -> Message:
         if "only" in changes:

@@ -82,6 +82,17 @@ async def test_a_key_gives_the_same_answer_again(town: Neighbourhood) -> None:
     assert len((await alice.lists(alice)).messages) == 1
 
 
+async def test_a_reply_is_answered_again_though_its_parent_is_gone_by_now(town: Neighbourhood) -> None:
+    alice, bob = town.people(2)
+    town.befriend(alice, bob)
+    said = await alice.posts()
+    answer = await bob.replies(said, key="k")
+    await alice.withdraws(said)
+    assert await bob.replies(said, key="k") == answer
+    assert isinstance(await refusal(bob.replies(said, "another", key="k")), KeyReused)
+    assert isinstance(await refusal(bob.replies(said, key="new")), NotFound)
+
+
 async def test_a_refused_post_leaves_its_key_free(town: Neighbourhood) -> None:
     alice = town.somebody()
     assert isinstance(await refusal(alice.posts("", key="free")), EmptyMessage)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -161,9 +161,7 @@ class Write:
         )
         if row is None:
             raise InFlight("A request with this Idempotency-Key is still at work.", retry_after=1)
-        if row[0] != claim.fingerprint:
-            raise KeyReused("This Idempotency-Key was used for another request. Take a new one.")
-        raise Replayed(msgspec.json.decode(row[1], type=Served))
+        _replay(claim, fingerprint=row[0], reply=row[1])
 
     async def _finish(self) -> None:
         """The last statements before the commit: outbox rows, and the answer under its key."""
@@ -278,6 +276,25 @@ class Database:
         except LOST as error:
             raise self._unavailable(error) from error
 
+    async def recall(self) -> None:
+        """Answer again what was answered under the request's Idempotency-Key, if it was.
+
+        For a handler that looks at other things before it writes: a retry gets the first answer, whatever has
+        changed since. Where nothing was answered yet, the write decides.
+        """
+        claim = current().idempotency
+        if claim is None:
+            return
+        rows = await self.fetch(
+            "SELECT fingerprint, reply FROM idempotency WHERE scope = $1 AND key = $2 AND reply IS NOT NULL"
+            " AND created_at >= now() - $3::interval",
+            claim.scope,
+            claim.key,
+            KEPT,
+        )
+        for row in rows:
+            _replay(claim, fingerprint=row[0], reply=row[1])
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """Several reads of one moment (repeatable read)."""
@@ -347,6 +364,12 @@ class Database:
 def rows_of(values: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
     """Rows as the columns that `unnest` takes."""
     return tuple(list(column) for column in zip(*values, strict=True))
+
+
+def _replay(claim: Idempotency, *, fingerprint: bytes, reply: bytes) -> NoReturn:
+    if fingerprint != claim.fingerprint:
+        raise KeyReused("This Idempotency-Key was used for another request. Take a new one.")
+    raise Replayed(msgspec.json.decode(reply, type=Served))
 
 
 def _pool_state(pool: asyncpg.Pool) -> metrics.PoolState:

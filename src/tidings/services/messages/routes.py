@@ -61,6 +61,7 @@ async def post(svc: Messages, viewer: Viewer, ask: contract.Post) -> Reply[contr
 
 @serves(contract.reply)
 async def reply(svc: Messages, viewer: Viewer, ask: contract.ReplyTo) -> Reply[contract.Message]:
+    await svc.store.recall()
     parent = await public.seen(svc, viewer, ask.message_id)
     return await actions.reply(svc, viewer, parent, ask)
 

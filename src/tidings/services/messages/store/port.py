@@ -241,6 +241,10 @@ class MessageStore(MessageReads, Protocol):
         """Raises `Busy` and `Unavailable`; a refusal inside rolls everything back."""
         ...
 
+    async def recall(self) -> None:
+        """Answer a retry under a known Idempotency-Key as the first time, by raising `Replayed`."""
+        ...
+
     async def ready(self) -> None:
         """`Unavailable` unless the engine answers."""
         ...

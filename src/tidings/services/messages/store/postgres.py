@@ -377,6 +377,9 @@ class PostgresStore:
     async def ready(self) -> None:
         await self._database.ready()
 
+    async def recall(self) -> None:
+        await self._database.recall()
+
     async def by_ids(self, ids: Iterable[MessageId]) -> dict[MessageId, Document]:
         buckets, distinct = _by_bucket(ids)
         if not distinct:
