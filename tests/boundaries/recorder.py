@@ -28,6 +28,7 @@ def begin(folder: Path) -> None:
     os.environ[FOLDER] = str(folder)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(SITE), os.environ.get("PYTHONPATH"))))
     install()
+    record(tests="here")
 
 
 def install() -> None:

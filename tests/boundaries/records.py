@@ -25,6 +25,11 @@ def statements(folder: Path) -> list[Statement]:
     return [Statement(fact["by"], fact["statement"], pid) for pid, fact in _facts(folder) if "statement" in fact]
 
 
+def testing_processes(folder: Path) -> set[int]:
+    """The processes in which tests themselves ran."""
+    return {pid for pid, fact in _facts(folder) if "tests" in fact}
+
+
 def addresses(folder: Path) -> set[str]:
     """Every `unix:PATH` and host that was connected to."""
     return {fact["connected"] for _, fact in _facts(folder) if "connected" in fact}

@@ -21,6 +21,7 @@ from tests.boundaries.records import (
     service_of,
     statements,
     strangers,
+    testing_processes,
     trespasses,
     without_literals,
 )
@@ -69,8 +70,9 @@ async def run(records: Path, source: str, *arguments: str) -> None:
 
 async def test_no_statement_of_a_service_names_anothers_table(used: Finished, records: Path) -> None:
     said = statements(records)
-    here = {service_of(one.by, OWNERS) for one in said if one.pid == os.getpid()}
-    apart = {service_of(one.by, OWNERS) for one in said if one.pid != os.getpid()}
+    testing = testing_processes(records)
+    here = {service_of(one.by, OWNERS) for one in said if one.pid in testing}
+    apart = {service_of(one.by, OWNERS) for one in said if one.pid not in testing}
 
     assert used.owned.keys() == OWNERS
     assert here >= OWNERS, "nothing was recorded in this process"
