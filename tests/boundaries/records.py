@@ -25,7 +25,7 @@ def statements(folder: Path) -> list[Statement]:
     return [Statement(fact["by"], fact["statement"], pid) for pid, fact in _facts(folder) if "statement" in fact]
 
 
-def testing_processes(folder: Path) -> set[int]:
+def processes_of_tests(folder: Path) -> set[int]:
     """The processes in which tests themselves ran."""
     return {pid for pid, fact in _facts(folder) if "tests" in fact}
 

@@ -18,10 +18,10 @@ from tests.boundaries.records import (
     Statement,
     addresses,
     in_place_of_a_table,
+    processes_of_tests,
     service_of,
     statements,
     strangers,
-    testing_processes,
     trespasses,
     without_literals,
 )
@@ -70,7 +70,7 @@ async def run(records: Path, source: str, *arguments: str) -> None:
 
 async def test_no_statement_of_a_service_names_anothers_table(used: Finished, records: Path) -> None:
     said = statements(records)
-    testing = testing_processes(records)
+    testing = processes_of_tests(records)
     here = {service_of(one.by, OWNERS) for one in said if one.pid in testing}
     apart = {service_of(one.by, OWNERS) for one in said if one.pid not in testing}
 
