@@ -23,7 +23,7 @@ up: install ## run the server (make up ARGS="--port 9000 --data ./data")
 	@exec $(BIN)/tidings up $(ARGS)
 
 test: install-test ## run all tests
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec sh tools/test.sh $(BIN)/python $(ARGS)
 
 lint: install-test ## style, types and import boundaries
 	$(BIN)/ruff check src tests tools

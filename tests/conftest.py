@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -20,21 +21,39 @@ if TYPE_CHECKING:
 # Nothing here outlives the run: no need to wait for the disk. Whole systems keep the real settings.
 QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 RECORDS = pytest.StashKey[Path]()
+OWNED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[RECORDS] = Path(tempfile.mkdtemp(prefix="tidings-records-"))
+    """Records go where an outer run (tools/test.sh, or the process that started this worker) keeps them, if any."""
+    outer = os.environ.get(recorder.FOLDER)
+    config.stash[OWNED] = outer is None
+    config.stash[RECORDS] = Path(outer or tempfile.mkdtemp(prefix="tidings-records-"))
     recorder.begin(config.stash[RECORDS])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    shutil.rmtree(config.stash[RECORDS])
+    if config.stash[OWNED]:
+        shutil.rmtree(config.stash[RECORDS])
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the whole run said to databases, and whom it called, is judged last."""
+    """What the whole run said to databases, and whom it called, is judged last.
+
+    Where workers share the run, tests on one system go to one worker, and else those of one folder or file.
+    """
     items.sort(key=lambda item: item.path.name == "test_recorded.py")
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_stands_on(item)))
+
+
+def _stands_on(item: pytest.Item) -> str:
+    asked = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if "tidings" in asked:
+        return f"system {asked['tidings']}"
+    folder = item.path.parent.name
+    return folder if folder in ("cli", "docs", "platform", "demo") else item.path.name
 
 
 @pytest.fixture(scope="session")

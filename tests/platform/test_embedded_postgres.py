@@ -99,9 +99,7 @@ def processes_of(folder: Path) -> list[int]:
 
 
 async def test_data_outlives_stop_and_restart(postgres: EmbeddedPostgres) -> None:
-    began = time.monotonic()
     await postgres.start()
-    assert time.monotonic() - began < 2.0  # 0.15 s here; room for a busy machine
     first = postgres.pid
     assert await kept(postgres) == "kept"
     await postgres.restart()

@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -80,17 +79,6 @@ def test_an_error_rises_and_the_context_is_restored() -> None:
     with pytest.raises(KeyError), span("x"):
         raise KeyError("k")
     assert current() is None
-
-
-def test_a_span_without_a_collector_is_cheap() -> None:
-    def once() -> float:
-        began = time.perf_counter()
-        for _ in range(5000):
-            with span("x"):
-                pass
-        return (time.perf_counter() - began) / 5000
-
-    assert min(once() for _ in range(7)) < 10e-6  # about 1.5 us; the rest is for a busy machine
 
 
 def test_nothing_of_the_sdk_is_imported_without_an_endpoint() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from itertools import combinations
 
 import asyncpg
@@ -89,9 +88,7 @@ async def test_only_an_operator_imports(town: Town, role: str) -> None:
 
 async def test_five_thousand_friends_and_no_more(town: Town) -> None:
     ada, ben, cyd, *others = town.people(3 + MOST_FRIENDS)
-    began = time.perf_counter()
     assert (await town.imports(*((ada, other) for other in others[:-1]))).added == MOST_FRIENDS - 1
-    assert time.perf_counter() - began < 3  # well under 1 s on the real store; CI machines differ
 
     await ben.asks(ada)
     await ada.asks(cyd)

@@ -190,34 +190,21 @@ async def imports(town: Neighbourhood, messages: Iterable[ImportedMessage]) -> t
     return answer.added, answer.present
 
 
-async def test_five_thousand_friends_are_read_fast(town: Neighbourhood) -> None:
+async def test_five_thousand_friends_are_read_at_once(town: Neighbourhood) -> None:
     alice = town.somebody()
     authors = [UserId(uuid7(1_700_000_000_000 + number)) for number in range(5001)]
     past = now_ms() - 10_000_000
-    took: list[float] = []
     for part in (authors[:2500], authors[2500:5000], authors[5000:]):
         batch = [imported(author, past + number, "x" * 200) for number, author in enumerate(part * 2)]
-        began = time.perf_counter()
         assert await imports(town, batch) == (len(batch), 0)
-        took.append(time.perf_counter() - began)
     friends = [Person(author, town) for author in authors]
-    await alice.latest(friends, limit=50)
-    spent: dict[str, float] = {}
-    for name, read in (
-        ("latest 50", lambda: alice.latest(friends, limit=50)),
-        ("latest 5001", lambda: alice.latest(friends, limit=5001)),
-        ("page", lambda: alice.page(friends, limit=50)),
-    ):
-        began = time.perf_counter()
-        answer = await read()
-        spent[name] = time.perf_counter() - began
-        assert answer is not None
+
     latest = await alice.latest(friends, limit=5001)
-    assert len(latest.authors) == 5001
-    print({"imports": took, **spent})
-    # Three times what this was built for: a busy machine is no failure.
-    assert max(took) < 6
-    assert spent["latest 50"] < 0.45
+    assert sorted(one.author_id for one in latest.authors) == authors
+    first = await alice.latest(friends, limit=50)
+    assert [one.newest_id for one in first.authors] == [one.newest_id for one in latest.authors[:50]]
+    page = await alice.page(friends, limit=50)
+    assert [item.id for item in page.items[:1]] == [latest.authors[0].newest_id]
 
 
 class DocumentsOnly:

@@ -140,7 +140,6 @@ async def test_max_age_is_counted_from_page_one(alone: Alone) -> None:
     assert around.asked[-1].rules.since_ms == since
 
 
-@pytest.mark.xfail(strict=True, reason="a cursor whose tail was full never asks again")
 async def test_a_tail_that_is_full_waits_until_it_settles(alone: Alone) -> None:
     around = alone.among(Neighbourhood(now_ms=now_ms()))
     (friend,) = around.befriend(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -107,9 +106,7 @@ async def test_an_invite_ends_with_its_time_or_its_maker(closed: Town, ends: str
 
 async def test_imports_many_at_once_and_a_second_time_nothing(town: Town) -> None:
     people = [person(n, f"im{n}") for n in range(5000)]
-    began = time.perf_counter()
     assert await imports(town, *people) == users.Imported(added=5000, present=0)
-    assert time.perf_counter() - began < 5  # about 0.6 s on two cores; slack for a busy machine
     one = (await town.cards(people[4242].id))[people[4242].id]
     assert (one.handle, one.name) == ("im4242", "Person im4242")
     before = await contents(town)

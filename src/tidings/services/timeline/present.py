@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from urllib.parse import quote
+from uuid import UUID
 
 from tidings.contracts import messages, timeline
 from tidings.contracts.users import UserCard, UserId
@@ -106,11 +107,11 @@ def as_feed(kept: KeptFeed) -> Reply[timeline.Feed]:
     older = newer = None
     items: list[timeline.FeedItem] = []
     if found is not None:
-        ids = [one.id for one in found.items]
-        came_up = page.position is not None and page.position.after is not None
-        if ids and (found.more or came_up):
-            older = page.seal(rules.feed_older(list(ids)))
-        newer = page.seal(rules.feed_newer(list(ids), page.position, more=found.more, read_at_ms=found.read_at_ms))
+        ids: list[UUID] = [one.id for one in found.items]
+        below = rules.feed_older(ids, page.position, more=found.more, read_at_ms=found.read_at_ms)
+        above = rules.feed_newer(ids, page.position, more=found.more, read_at_ms=found.read_at_ms)
+        older = page.seal(below) if below else None
+        newer = page.seal(above)
         items = [
             timeline.FeedItem(author=cards[one.author_id], message=one.message)
             for one in found.items

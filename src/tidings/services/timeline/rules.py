@@ -88,9 +88,17 @@ def timeline_next(
     return TimelinePosition(as_of_ms=as_of, before=shown[-1][1], newer_shown=newer, since_ms=since_ms)
 
 
-def feed_older(items: list[UUID]) -> FeedPosition:
-    """Under the last one shown: whatever is younger belongs to the other direction."""
-    return FeedPosition(before=items[-1])
+def feed_older(
+    items: list[UUID], position: FeedPosition | None, *, more: bool, read_at_ms: int
+) -> FeedPosition | None:
+    """Under the last one shown: whatever is younger belongs to the other direction. None at the end."""
+    came_up = position is not None and position.after is not None
+    if items and (more or came_up):
+        return FeedPosition(before=items[-1])
+    if position is None or position.before is None:
+        return None  # what may yet appear below the only page is taken by the newer cursor
+    last = items[-1] if items else position.before
+    return FeedPosition(before=last) if last >= first_of(read_at_ms - SETTLED_MS) else None
 
 
 def feed_newer(items: list[UUID], position: FeedPosition | None, *, more: bool, read_at_ms: int) -> FeedPosition:
@@ -100,18 +108,28 @@ def feed_newer(items: list[UUID], position: FeedPosition | None, *, more: bool, 
     passes the settled moment, and what was shown above it is named, that it is not given twice.
     """
     settled = first_of(read_at_ms - SETTLED_MS)
-    if position is None or position.after is None:
-        # The page's last one bounds the other direction; an empty page starts at the settled moment.
-        floor, known = (items[-1], set(items)) if items else (settled, set[UUID]())
+    known, ceiling = set(items), None
+    if position is not None and position.after is not None:
+        floor = position.after
+        known |= set(position.seen)
+        # Where a newer page was full, what it left out is younger than all it gave.
+        ceiling = items[0] if items and more else None
+    elif position is not None and position.before is not None:
+        floor = items[-1] if items else UUID(int=position.before.int - 1)
+    elif more:
+        floor = items[-1]
     else:
-        floor, known = position.after, {*items, *position.seen}
-    # Where a newer page was full, what it left out is younger than all it gave.
-    ceiling = items[0] if items and more and position is not None and position.after is not None else None
+        # The only page: nothing leads below it, so what may yet appear there is this cursor's, too.
+        floor = min([settled, *items[-1:]])
     passed = [one for one in known if one < settled and (ceiling is None or one <= ceiling)]
     after = max([floor, *passed])
     return FeedPosition(after=after, seen=sorted(one for one in known if one > after))
 
 
-def room_for(position: FeedPosition | None, limit: int) -> int:
-    """How many more may be shown: what a cursor has no room to name waits until it has settled."""
-    return limit if position is None else min(limit, MOST_SEEN - len(position.seen))
+def room_for(position: FeedPosition | None, limit: int, *, now_ms: int) -> int:
+    """How many more may be shown: what a cursor has no room to name waits until some of it has settled."""
+    if position is None:
+        return limit
+    settled = first_of(now_ms - SETTLED_MS)
+    unsettled = sum(one >= settled for one in position.seen)
+    return min(limit, MOST_SEEN - unsettled)

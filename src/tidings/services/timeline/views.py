@@ -50,7 +50,7 @@ async def friends_and_self(svc: Timeline, viewer: Viewer, ask: timeline.FeedAsk)
         muted=len(muted),
         position=position,
         limit=ask.limit,
-        room=rules.room_for(position, ask.limit),
+        room=rules.room_for(position, ask.limit, now_ms=now_ms()),
         seal=lambda place: svc.cursors.seal(place, asker=viewer.known, of="feed"),
     )
 
