@@ -65,7 +65,7 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
             )
             if launch.metrics_fd is not None:
                 bound = socket.socket(fileno=launch.metrics_fd)
-                await stack.enter_async_context(exposing(bound, launch.process, launch.exposed))
+                await stack.enter_async_context(exposing(bound, launch.process, launch.exposed, launch.settings))
             if launch.public_fd is not None:
                 bound = socket.socket(fileno=launch.public_fd)
                 await stack.enter_async_context(listening(app, bound, launch.settings))

@@ -17,7 +17,7 @@ from tidings.platform.process import Process
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
 from tidings.platform.supervisor import Supervisor
-from tidings.platform.topology import EMBEDDED, Topology
+from tidings.platform.topology import EMBEDDED, Topology, TopologyProblem
 
 CHILD = "tidings.everything"  # the module that a child process runs
 
@@ -70,6 +70,7 @@ async def running(
 
     `tell` gets a line for people about what takes long, and about what was restarted.
     """
+    _refuse_replicas(topology)
     _raise_file_limit()
     async with AsyncExitStack() as stack:
         directory = DataDirectory.open(settings.data)
@@ -105,15 +106,25 @@ async def running(
             supervisor = Supervisor(launches, CHILD, tell)
             stack.push_async_callback(supervisor.stop)
             await supervisor.start()
-        url = _address(settings.host, port)
-        metrics_url = None if metrics_port is None else _address(settings.metrics_host, metrics_port) + "/metrics"
+        url = address_of(settings.host, port)
+        metrics_url = None if metrics_port is None else address_of(settings.metrics_host, metrics_port) + "/metrics"
         stores = {f"store:{name}": placed.shown_store for name, placed in topology.services.items()}
         directory.announce({"public": url, "metrics": metrics_url or "", **installation.addresses(), **stores})
         yield System(url, metrics_url, installation, process, supervisor, mending)
 
 
-def _address(host: str, port: int) -> str:
+def address_of(host: str, port: int) -> str:
+    """The HTTP address of a listener."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _refuse_replicas(topology: Topology) -> None:
+    for placed in topology.services.values():
+        if placed.replicas > 1:
+            raise TopologyProblem(
+                f"{placed.service} has {placed.replicas} replicas, and `tidings up` starts one process of each. "
+                "Start the fleet by `tidings run` on its machines, or say replicas = 1."
+            )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

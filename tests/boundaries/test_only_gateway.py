@@ -19,7 +19,7 @@ from tests.harness.people import Person
 from tests.harness.system import Whole, whole
 from tidings.contracts import friends, messages, users
 from tidings.contracts.users import UserId
-from tidings.platform.contract import Call, Forbidden, Nothing
+from tidings.platform.contract import Call, Nothing, Untrusted
 from tidings.platform.http.internal import ENVELOPE, MAC
 from tidings.platform.request import Request, Viewer
 from tidings.platform.topology import CLI, EDGE
@@ -179,7 +179,7 @@ async def test_row_36_an_internal_call_without_a_services_signature_is_refused(s
     known = {"token": alice.token, "envelope": sealed[ENVELOPE], "half": sealed[MAC][:20]}
     headers = {name: value.format(**known) for name, value in UNSIGNED[sent].items()}
 
-    assert await sender.send(IMPORT.name, body, headers) == (400, "unauthenticated")
+    assert await sender.send(IMPORT.name, body, headers) == (400, "untrusted")
     assert not await exists(sender.system, handle)
 
 
@@ -187,21 +187,21 @@ async def test_row_36_an_envelope_that_has_expired_is_refused(sender: Sender) ->
     body, handle = a_person()
     past = time.time_ns() // 1_000_000 - 1
     headers = sender.sealed(IMPORT, body, caller=CLI, expires_ms=past)
-    assert await sender.send(IMPORT.name, body, headers) == (400, "unauthenticated")
+    assert await sender.send(IMPORT.name, body, headers) == (400, "untrusted")
     assert not await exists(sender.system, handle)
 
 
 async def test_row_36_an_envelope_for_another_call_is_refused(sender: Sender) -> None:
     body, handle = a_person()
     headers = sender.sealed(IMPORT, body, caller=CLI, call="users/cards")
-    assert await sender.send(IMPORT.name, body, headers) == (400, "forbidden")
+    assert await sender.send(IMPORT.name, body, headers) == (400, "untrusted")
     assert not await exists(sender.system, handle)
 
 
 async def test_row_36_an_envelope_for_another_service_is_refused(sender: Sender) -> None:
     body, handle = a_person()
     headers = sender.sealed(IMPORT, body, caller=CLI, key=sender.ring(CLI).to["friends"])
-    assert await sender.send(IMPORT.name, body, headers) == (400, "unauthenticated")
+    assert await sender.send(IMPORT.name, body, headers) == (400, "untrusted")
     assert not await exists(sender.system, handle)
 
 
@@ -209,7 +209,7 @@ async def test_row_36_a_body_that_was_changed_after_signing_is_refused(sender: S
     (body, first), (other, second) = a_person(), a_person()
     assert await sender.send(IMPORT.name, other, sender.sealed(IMPORT, body, caller=CLI)) == (
         400,
-        "unauthenticated",
+        "untrusted",
     )
     assert not await exists(sender.system, first)
     assert not await exists(sender.system, second)
@@ -220,7 +220,7 @@ async def test_row_36_an_envelope_that_was_changed_after_signing_is_refused(send
     headers = sender.sealed(IMPORT, body, caller="timeline")
     promoted = sender.sealed(IMPORT, body, caller=CLI)
     headers[ENVELOPE] = promoted[ENVELOPE]
-    assert await sender.send(IMPORT.name, body, headers) == (400, "unauthenticated")
+    assert await sender.send(IMPORT.name, body, headers) == (400, "untrusted")
     assert not await exists(sender.system, handle)
 
 
@@ -228,7 +228,7 @@ async def test_row_36_an_envelope_that_was_changed_after_signing_is_refused(send
 async def test_row_36_a_service_that_the_call_does_not_list_is_refused(sender: Sender, caller: str) -> None:
     body, handle = a_person()
     headers = sender.sealed(IMPORT, body, caller=caller, viewer=ADMINISTRATOR)
-    assert await sender.send(IMPORT.name, body, headers) == (400, "forbidden")
+    assert await sender.send(IMPORT.name, body, headers) == (400, "untrusted")
     assert not await exists(sender.system, handle)
 
 
@@ -236,7 +236,7 @@ async def test_row_36_a_caller_whom_nobody_knows_is_refused(sender: Sender) -> N
     body, handle = a_person()
     stranger = cut_ring(b"a root of one's own", "stranger", ["users"])
     headers = sender.sealed(IMPORT, body, caller="stranger", key=stranger.to["users"])
-    assert await sender.send(IMPORT.name, body, headers) == (400, "unauthenticated")
+    assert await sender.send(IMPORT.name, body, headers) == (400, "untrusted")
     assert not await exists(sender.system, handle)
 
 
@@ -246,7 +246,7 @@ async def test_row_36_nobody_speaks_for_another_with_a_key_of_their_own(sender: 
     body, handle = a_person()
     for key in (sender.ring(mine).to["users"], sender.ring(mine).of["users"]):
         headers = sender.sealed(IMPORT, body, caller=CLI, key=key)
-        assert await sender.send(IMPORT.name, body, headers) == (400, "unauthenticated")
+        assert await sender.send(IMPORT.name, body, headers) == (400, "untrusted")
     assert not await exists(sender.system, handle)
 
 
@@ -256,7 +256,7 @@ async def test_row_36_a_route_of_the_public_is_not_open_to_services(sender: Send
         route = users.delete_user.call
         body = msgspec.json.encode({"user_id": ADMINISTRATOR.user_id})
         headers = sender.sealed(route, body, caller=caller, viewer=ADMINISTRATOR)
-        assert await sender.send(route.name, body, headers) == (400, "forbidden")
+        assert await sender.send(route.name, body, headers) == (400, "untrusted")
 
 
 # In one process a call is a plain await: the list of callers holds there too.
@@ -289,11 +289,11 @@ async def test_row_36_in_one_process_who_is_not_listed_is_refused_by_both_ends(
     process = system.system.process
     assert process is not None
     request = Request(viewer=ADMINISTRATOR, caller=caller, deadline=time.monotonic() + 5)
-    with pytest.raises(Forbidden, match="does not list"):
+    with pytest.raises(Untrusted, match="does not list"):
         await process.world(caller).call(call, ask, request=request)
-    with pytest.raises(Forbidden, match="does not list"):  # the caller's end alone: nothing leaves it
+    with pytest.raises(Untrusted, match="does not list"):  # the caller's end alone: nothing leaves it
         await World(caller, {call.service: Reached()}, deadline=5).call(call, ask, request=request)
-    with pytest.raises(Forbidden, match="does not list"):  # the callee's end alone
+    with pytest.raises(Untrusted, match="does not list"):  # the callee's end alone
         await process.servings[call.service].answer(call.name, ask, request)
 
 

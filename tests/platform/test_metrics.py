@@ -62,16 +62,12 @@ def test_label_sets_end_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pools_are_read_at_the_scrape_until_stopped() -> None:
     state = PoolState(open=4, busy=1, most=4)
     stop = metrics.watch_pool(service="users", pool="read", state=lambda: state)
-    state = PoolState(open=4, busy=3, most=4, waiting=7)
+    state = PoolState(open=4, busy=3, most=4)
     found = metrics.render()
     assert value(found, "tidings_pool_connections", service="users", pool="read", state="busy") == 3
-    assert value(found, "tidings_pool_waiting", service="users", pool="read") == 7
     stop()
     stop()
     assert b'service="users",state' not in metrics.render()
-    assert ("tidings_pool_waiting", frozenset({("service", "users"), ("pool", "read")})) not in samples(
-        metrics.render()
-    )
 
 
 def test_the_process_is_measured_in_our_own_registry() -> None:

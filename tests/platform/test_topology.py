@@ -67,9 +67,8 @@ def test_the_edge_may_join_a_process(tmp_path: Path) -> None:
 
 
 def test_stores_follow_the_engine_with_a_role_and_a_database_each(tmp_path: Path) -> None:
-    text = '[engines]\npostgres = "postgres://:${WORD}@db:5433?sslmode=require"'
-    services = load(tmp_path, text, WORD="a/b@c").services
-    assert services["users"].store == "postgres://users:a%2Fb%40c@db:5433/users?sslmode=require"
+    services = load(tmp_path, '[engines]\npostgres = "postgres://db:5433?sslmode=require"').services
+    assert services["users"].store == "postgres://users@db:5433/users?sslmode=require"
     assert services["timeline"].store is None
     socket = load(tmp_path, '[engines]\npostgres = "postgres://?host=/run/pg"').services["users"].store
     assert socket == "postgres://users@/users?host=/run/pg"
@@ -124,8 +123,9 @@ def test_rows_are_plain(tmp_path: Path) -> None:
         ("[services.users]\nstore = 'postgres://u@h'", "no database"),
         ("[services.users]\nstore = 'postgres://u@${H}/d'", "only for a user"),
         ("[services.timeline]\nstore = 'postgres://u@h/d'", "keeps no data"),
-        ("[engines]\npostgres = 'postgres://all@h'", "neither user nor database"),
-        ("[engines]\npostgres = 'postgres://h/d'", "neither user nor database"),
+        ("[engines]\npostgres = 'postgres://all@h'", "no user, password or database"),
+        ("[engines]\npostgres = 'postgres://:one-for-all@h'", "no user, password or database"),
+        ("[engines]\npostgres = 'postgres://h/d'", "no user, password or database"),
         (
             "[services.users]\nstore = 'postgres://u@h/d'\n[services.friends]\nstore = 'postgres://f@h:5432/d'",
             "share",

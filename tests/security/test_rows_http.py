@@ -313,6 +313,12 @@ def test_row_35_a_forwarded_address_counts_as_far_as_own_proxies_wrote_it(
     assert client_address(_scope(peer, forwarded), proxies) == address
 
 
+def test_row_35_a_proxys_own_line_outweighs_a_forged_one_before_it() -> None:
+    scope = _scope("10.0.0.1", "203.0.113.9")
+    scope["headers"].append((b"x-forwarded-for", b"198.51.100.7"))
+    assert client_address(scope, ("10.0.0.0/8",)) == "198.51.100.7"
+
+
 @near
 async def test_row_35_a_forged_address_is_not_written_down(
     tidings: Whole, wary: Wary, caplog: pytest.LogCaptureFixture

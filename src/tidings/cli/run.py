@@ -22,6 +22,7 @@ from tidings.platform.installation import Installation
 from tidings.platform.launch import Launch
 from tidings.platform.settings import Settings
 from tidings.platform.topology import EDGE, EMBEDDED, Topology
+from tidings.system import address_of
 
 
 def run_one(settings: Settings, topology: Topology, name: str) -> None:
@@ -120,10 +121,9 @@ def _addresses(installation: Installation, launch: Launch, settings: Settings) -
     """Where this process answers, for the other commands."""
     if not launch.front:
         return {f"internal:{launch.process}": installation.addresses()[f"internal:{launch.process}"]}
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    found = {"public": f"http://{host}:{_port(launch.public_fd)}"}
+    found = {"public": address_of(settings.host, _port(launch.public_fd))}
     if launch.metrics_fd is not None:
-        found["metrics"] = f"http://{host}:{_port(launch.metrics_fd)}/metrics"
+        found["metrics"] = address_of(settings.metrics_host, _port(launch.metrics_fd)) + "/metrics"
     return found
 
 

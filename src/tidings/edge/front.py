@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
+import aiohttp
+import msgspec
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route as PathRoute
 
 from tidings.edge.gateway import Gateway
+from tidings.edge.guard import Guard, bound_hosts
 from tidings.edge.pages import Pages
 from tidings.platform import metrics
 from tidings.platform.contract import Contract
@@ -71,7 +76,9 @@ async def listening(app: Starlette, bound: socket.socket, settings: Settings) ->
 
 
 @asynccontextmanager
-async def exposing(bound: socket.socket, process: str, others: Mapping[str, str]) -> AsyncIterator[Listener]:
+async def exposing(
+    bound: socket.socket, process: str, others: Mapping[str, str], settings: Settings
+) -> AsyncIterator[Listener]:
     """Serve `/metrics` of this process and of `others` (internal addresses by process name) as one exposition."""
     sessions = {name: open_session(address) for name, address in others.items()}
 
@@ -79,13 +86,15 @@ async def exposing(bound: socket.socket, process: str, others: Mapping[str, str]
         parts = {process: metrics.render()}
         for name, (session, base) in sessions.items():
             try:
-                async with session.get(f"{base}/metrics") as response:
+                async with asyncio.timeout(1), session.get(f"{base}/metrics") as response:
                     parts[name] = await response.read()
-            except OSError:  # a process that is down has no metrics; its absence is the news
+            except (aiohttp.ClientError, OSError, TimeoutError):  # down: its absence is the news
                 continue
         return PlainTextResponse(metrics.merge(parts), media_type=metrics.CONTENT_TYPE)
 
-    app: Any = Starlette(routes=[PathRoute("/metrics", exposition)])
+    hosts = tuple({*settings.allowed_hosts, *bound_hosts(settings.metrics_host)})
+    guarded = Middleware(Guard, settings=msgspec.structs.replace(settings, allowed_hosts=hosts))
+    app: Any = Starlette(routes=[PathRoute("/metrics", exposition)], middleware=[guarded])
     listener = Listener(app, bound, idle_timeout=15, header_timeout=10)
     await listener.start()
     try:

@@ -21,13 +21,20 @@ SAFE_HEADERS = {  # of every answer that does not bring its own
 }
 
 
+def bound_hosts(host: str) -> set[str]:
+    """The name under which a listener bound to one address is reached; none for one bound to all."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return set()
+    return {f"[{host}]" if ":" in host else host.lower()}
+
+
 class Guard:
     """ASGI middleware around the whole public listener."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self._hosts = {host.lower() for host in settings.allowed_hosts}
-        self._origins = set(settings.cors_origins)
+        self._hosts = {host.lower() for host in settings.allowed_hosts} | bound_hosts(settings.host)
+        self._origins = {origin.lower() for origin in settings.cors_origins}
         if settings.public_url:
             url = urlsplit(settings.public_url)
             self._hosts.add((url.hostname or "").lower())
@@ -87,9 +94,8 @@ def client_address(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
 
     if not trusted(peer):
         return peer
-    forwarded = [
-        part.strip() for part in Headers(scope=scope).get("x-forwarded-for", "").split(",") if part.strip()
-    ]
+    lines = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))  # some proxies add a line of their own
+    forwarded = [part.strip() for part in lines.split(",") if part.strip()]
     for address in reversed(forwarded):
         if _parsed(address) is None:
             return peer

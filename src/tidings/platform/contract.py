@@ -80,6 +80,10 @@ class Forbidden(Refusal, code="forbidden", status=403, title="Not allowed"):
     """The asker is known and may not do this."""
 
 
+class Untrusted(Refusal, code="untrusted", status=401, title="Not from a service that may ask this"):
+    """An internal call without a peer's signature, or from a service that it does not list. Never a person's."""
+
+
 class BadCursor(Refusal, code="bad_cursor", status=400, title="Bad cursor"):
     """A cursor that was tampered with, is another person's, or belongs to another list."""
 

@@ -114,12 +114,7 @@ class Installation:
     def launches(self, *, public_fd: int | None = None, metrics_fd: int | None = None) -> dict[str, Launch]:
         """One launch for each process of the topology."""
         processes = self.topology.processes()
-        internal = {name: self._internal(name) for name in processes}
-        address = {
-            service: self.topology.services[service].listen or internal[process]
-            for process, services in processes.items()
-            for service in services
-        }
+        address = self._addresses()
         return {
             process: Launch(
                 process=process,
@@ -136,11 +131,13 @@ class Installation:
                 },
                 dsns={name: self.dsns[name] for name in services if name in self.dsns},
                 addresses={name: where for name, where in address.items() if name not in services},
-                internal=_tcp_of(self.topology, services) or internal[process],
+                internal=self._listening(process, services),
                 front=process == self.topology.edge,
                 public_fd=public_fd if process == self.topology.edge else None,
                 metrics_fd=metrics_fd if process == self.topology.edge else None,
-                exposed={name: where for name, where in internal.items() if name != process},
+                exposed={
+                    name: self._listening(name, those) for name, those in processes.items() if name != process
+                },
                 mode=self.mode,
             )
             for process, services in processes.items()
@@ -148,11 +145,20 @@ class Installation:
 
     def addresses(self) -> dict[str, str]:
         """Where each service's internal API is, as `internal:NAME` for the lock file."""
+        return {f"internal:{service}": address for service, address in self._addresses().items()}
+
+    def _addresses(self) -> dict[str, str]:
+        """The internal address of each service: that of the one listener of its process."""
         return {
-            f"internal:{service}": self.topology.services[service].listen or self._internal(process)
+            service: self._listening(process, services)
             for process, services in self.topology.processes().items()
             for service in services
         }
+
+    def _listening(self, process: str, services: Iterable[str]) -> str:
+        """What a process listens on: the `listen` of any service in it, else a Unix socket in the run folder."""
+        given = (self.topology.services[name].listen for name in services)
+        return next((one for one in given if one), None) or f"unix:{self.directory.run / f'{process}.sock'}"
 
     def _embedded(self) -> list[str]:
         return sorted(name for name in self.kinds if self.topology.services[name].store == EMBEDDED)
@@ -179,15 +185,8 @@ class Installation:
     def _password(self, service: str) -> str:
         return self.directory.secret(f"postgres-{service}")
 
-    def _internal(self, process: str) -> str:
-        return f"unix:{self.directory.run / f'{process}.sock'}"
-
     def _root(self) -> bytes:
         return self.directory.secret("root").encode()
 
     def _secret(self, service: str) -> bytes:
         return blake2b(f"secret of {service}".encode(), key=self._root()[:64], digest_size=32).digest()
-
-
-def _tcp_of(topology: Topology, services: list[str]) -> str | None:
-    return next((topology.services[name].listen for name in services if topology.services[name].listen), None)

@@ -30,12 +30,11 @@ MOST_LABEL_SETS = 400
 
 
 class PoolState(msgspec.Struct, frozen=True):
-    """A database pool as it is now, in connections; `waiting` is in callers."""
+    """A database pool as it is now, in connections."""
 
     open: int
     busy: int
     most: int
-    waiting: int = 0
 
 
 def request_served(*, route: str | None, method: str, status: int, seconds: float) -> None:
@@ -111,15 +110,11 @@ class _Pools(Collector):
         gauge = GaugeMetricFamily(
             "tidings_pool_connections", "Database connections, by state.", labels=["service", "pool", "state"]
         )
-        waiting = GaugeMetricFamily(
-            "tidings_pool_waiting", "Callers that wait for a connection.", labels=["service", "pool"]
-        )
         for key, read in list(self.watched.items()):
             state = read()
             for name in ("open", "busy", "most"):
                 gauge.add_metric([*key, name], getattr(state, name))
-            waiting.add_metric(list(key), state.waiting)
-        return [gauge, waiting]
+        return [gauge]
 
 
 class _Fixed(CollectorRegistry):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from tidings.platform import metrics, tracing
-from tidings.platform.contract import Call, Contract, Forbidden, Refusal, Reply, Route, Served, Unavailable
+from tidings.platform import tracing
+from tidings.platform.contract import Call, Contract, Reply, Route, Served, Untrusted
 from tidings.platform.request import Request, Viewer, answering
 
 Holder = TypeVar("Holder")
@@ -112,27 +111,14 @@ class Serving(Generic[Holder]):
         return self.kind.name
 
     async def answer(self, name: str, ask: Any, request: Request) -> Any:
-        """Answer one call. Raises the contract's refusals; `Forbidden` if the caller is not listed."""
+        """Answer one call. Raises the contract's refusals; `Untrusted` if the caller is not listed."""
         promise = self.promises[name]
         if request.caller not in promise.callers:
-            raise Forbidden(f"{name} does not list {request.caller!r} among its callers.", service=self.name)
-        began = time.perf_counter()
-        outcome: metrics.Outcome = "fault"
+            raise Untrusted(f"{name} does not list {request.caller!r} among its callers.", service=self.name)
         try:
             with answering(request), tracing.span(name, caller=request.caller):
                 answer = await self.kind.handlers[name](self.holder, request.viewer, ask)
-            outcome = "ok"
         except Replayed as replayed:
-            outcome = "ok"
             return replayed.served
-        except Unavailable:
-            outcome = "unreachable"
-            raise
-        except Refusal:
-            outcome = "refused"
-            raise
-        finally:
-            seconds = time.perf_counter() - began
-            metrics.call_made(caller=request.caller, call=name, outcome=outcome, seconds=seconds)
         route = self.routes.get(name)
         return answer if route is None else served(route, answer)

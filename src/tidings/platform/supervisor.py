@@ -39,29 +39,30 @@ class Child:
     async def start(self) -> None:
         """Return when it serves. `StartRefused` if it ends first, or takes too long."""
         fds = [fd for fd in (self.launch.public_fd, self.launch.metrics_fd) if fd is not None]
-        # In this thread: the kernel ends the child with the thread that started it.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", self._module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=fds,
-            start_new_session=True,
-            preexec_fn=ends_with_us(signal.SIGKILL),
-        )
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(self.launch.encode() + b"\n")
-        process.stdin.flush()
+        said, why = b"", "no answer"
         try:
+            # In this thread: the kernel ends the child with the thread that started it.
+            self._process = process = subprocess.Popen(
+                [sys.executable, "-m", self._module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=fds,
+                start_new_session=True,
+                preexec_fn=ends_with_us(signal.SIGKILL),
+            )
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(self.launch.encode() + b"\n")
+            process.stdin.flush()
             async with asyncio.timeout(START_TIME):
                 said = await _line(process.stdout)
-        except TimeoutError:
-            said = b""
+        except (TimeoutError, OSError) as error:  # no room for a process, or it ended before it read
+            why = str(error) or "no answer in time"
         if said != READY:
             await self.stop()
+            status = self._process.returncode if self._process is not None else None
             raise StartRefused(
-                f"The process {self.launch.process!r} did not start (exit status {process.returncode}).",
+                f"The process {self.launch.process!r} did not start ({why}; exit status {status}).",
                 "Its log, in the data directory under logs/, says why; or start again with --log-to stderr.",
                 ExitCode.PROCESS_FAILED,
             )

@@ -297,9 +297,9 @@ def _engine(url: str, environ: Mapping[str, str], where: str) -> str:
     url = _server(url, environ, where)
     parts = urlsplit(url)
     # One role that opens every database would make each service a gateway to the others' data.
-    if parts.username or parts.path.strip("/"):
+    if parts.username or parts.password or parts.path.strip("/"):
         raise TopologyProblem(
-            f"{where}: {hide_passwords(url)!r} is for every service, so it names neither user nor database: "
+            f"{where}: {hide_passwords(url)!r} is for every service, so it names no user, password or database: "
             "each service uses its own name for both. Give a service its own `store` to say otherwise."
         )
     return url
@@ -307,10 +307,7 @@ def _engine(url: str, environ: Mapping[str, str], where: str) -> str:
 
 def _on_engine(engine: str, service: str) -> str:
     parts = urlsplit(engine)
-    secret, at, hosts = parts.netloc.rpartition("@")
-    return parts._replace(
-        netloc=f"{service}{secret}@{hosts}" if at else f"{service}@{hosts}", path=f"/{service}"
-    ).geturl()
+    return parts._replace(netloc=f"{service}@{parts.netloc}", path=f"/{service}").geturl()
 
 
 def _consistent(topology: Topology, where: str) -> Topology:

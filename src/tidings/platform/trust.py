@@ -12,7 +12,7 @@ from hmac import compare_digest
 
 import msgspec
 
-from tidings.platform.contract import Forbidden, Unauthenticated
+from tidings.platform.contract import Untrusted
 from tidings.platform.request import Idempotency, Request, Versions, Viewer
 
 VALID_MS = 10_000
@@ -72,18 +72,18 @@ def seal(ring: KeyRing, callee: str, envelope: Envelope, body: bytes) -> tuple[b
 
 
 def open_sealed(ring: KeyRing, call: str, encoded: bytes, given: bytes, body: bytes) -> tuple[Request, str]:
-    """The request and its traceparent. `Unauthenticated` unless a peer signed exactly this just now."""
+    """The request and its traceparent. `Untrusted` unless a peer signed exactly this just now."""
     try:
         envelope = _decode_envelope(encoded)
     except msgspec.DecodeError as error:
-        raise Unauthenticated("This call carries no envelope of a service.", service=ring.service) from error
+        raise Untrusted("This call carries no envelope of a service.", service=ring.service) from error
     key = ring.of.get(envelope.caller)
     if key is None or not compare_digest(mac(key, encoded, body), given):
-        raise Unauthenticated("This call is not signed by the service that it names.", service=ring.service)
+        raise Untrusted("This call is not signed by the service that it names.", service=ring.service)
     if envelope.call != call:
-        raise Forbidden("This call was signed for another call.", service=ring.service)
+        raise Untrusted("This call was signed for another call.", service=ring.service)
     if envelope.expires_ms < time.time_ns() // 1_000_000:
-        raise Unauthenticated("This call's signature has expired; compare the hosts' clocks.", service=ring.service)
+        raise Untrusted("This call's signature has expired; compare the hosts' clocks.", service=ring.service)
     request = Request(
         viewer=envelope.viewer,
         caller=envelope.caller,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from tidings.platform import tracing
-from tidings.platform.contract import Call, Forbidden, Unavailable
+from tidings.platform import logs, metrics, tracing
+from tidings.platform.contract import Call, Refusal, Unavailable, Untrusted
 from tidings.platform.http import wire
 from tidings.platform.points import NoPoints, Points, Reached
 from tidings.platform.request import Request, current, refuse_remote
@@ -19,6 +19,8 @@ from tidings.platform.trust import KeyRing
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
+
+log = logs.get_logger("world")
 
 
 class Link(Protocol):
@@ -78,7 +80,7 @@ class World:
         Raises the contract's refusals, and `Unavailable` (with `service`) if there is no answer in time.
         """
         if self.name not in call.callers:
-            raise Forbidden(f"{call.name} does not list {self.name!r} among its callers.", service=call.service)
+            raise Untrusted(f"{call.name} does not list {self.name!r} among its callers.", service=call.service)
         refuse_remote(call.name)
         asked = request or current()
         with tracing.span("call " + call.name, kind="client") as span:
@@ -104,13 +106,32 @@ class World:
         link = self._links.get(call.service)
         if link is None:
             raise Unavailable(f"No topology says where {call.service} is.", service=call.service)
+        began = time.perf_counter()
+        outcome: metrics.Outcome = "fault"
         try:
             async with asyncio.timeout(onward.remaining()):
-                return await link.send(call, ask, onward)
+                answer = await link.send(call, ask, onward)
+            outcome = "ok"
         except TimeoutError as error:
+            outcome = "deadline"
             raise Unavailable(
                 f"{call.service} did not answer in time. Try again.", service=call.service, retry_after=1
             ) from error
+        except Untrusted as error:
+            # Ours to mend (keys, clocks, a call's callers), and no news for the person who asked.
+            log.error("call_not_trusted", call=call.name, caller=self.name, why=error.detail)
+            raise Unavailable(f"{call.service} does not trust {self.name} now.", service=call.service) from error
+        except Unavailable:
+            outcome = "unreachable"
+            raise
+        except Refusal:
+            outcome = "refused"
+            raise
+        finally:
+            metrics.call_made(
+                caller=self.name, call=call.name, outcome=outcome, seconds=time.perf_counter() - began
+            )
+        return answer
 
     async def _reach(self, when: str, call: Call[Any, Any], onward: Request, trace: str) -> None:
         if not self._watched:

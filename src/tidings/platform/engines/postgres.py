@@ -50,6 +50,7 @@ SETTINGS: Mapping[str, str] = {
     "io_method": "sync",
     "max_logical_replication_workers": "0",
     "logging_collector": "off",
+    "log_min_error_statement": "panic",  # statements that fail are our own log's news, and may quote people
     "log_checkpoints": "off",
     "log_timezone": "UTC",
     "timezone": "UTC",

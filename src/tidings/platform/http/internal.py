@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tidings.platform import logs, metrics
-from tidings.platform.contract import Call, Refusal, Unavailable
+from tidings.platform.contract import Call, Invalid, Refusal, Unavailable, Untrusted
 from tidings.platform.http import wire
 from tidings.platform.request import Request
 from tidings.platform.service import Serving
@@ -22,6 +23,9 @@ from tidings.platform.trust import KeyRing
 log = logs.get_logger("internal")
 
 ENVELOPE, MAC = "tidings-envelope", "tidings-mac"
+MOST_BODY = 64 * 1024 * 1024  # bytes; a full batch of an import is a few
+BODY_TIME = 30.0  # seconds
+READY_TIME = 1.0
 UNREACHABLE = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError)
 
 
@@ -33,12 +37,17 @@ def internal_app(servings: Mapping[str, Serving[Any]], rings: Mapping[str, KeyRi
         serving = servings.get(service)
         if serving is None:
             return Response(status_code=404)
+        if ENVELOPE not in request.headers or MAC not in request.headers:
+            return _refused(Untrusted("This call carries no envelope of a service.", service=service))
         try:
             envelope = b64decode(request.headers.get(ENVELOPE, ""), validate=True)
             signature = b64decode(request.headers.get(MAC, ""), validate=True)
         except ValueError:
             envelope, signature = b"", b""
-        parcel = wire.Parcel(envelope, signature, await request.body())
+        body = await _bounded(request)
+        if body is None:
+            return _refused(Invalid("This call's body is too large or too slow.", service=service))
+        parcel = wire.Parcel(envelope, signature, body)
         try:
             status, body = await wire.receive(serving, rings[service], f"{service}/{call}", parcel)
         except Exception:
@@ -66,6 +75,25 @@ def internal_app(servings: Mapping[str, Serving[Any]], rings: Mapping[str, KeyRi
     )
 
 
+def _refused(refusal: Refusal) -> Response:
+    """A refusal before the body was read to its end: the connection is of no more use."""
+    return Response(wire.refused(refusal), wire.REFUSED, {"connection": "close"}, media_type="application/json")
+
+
+async def _bounded(request: HttpRequest) -> bytes | None:
+    """The body; None if it is larger or slower than any call's."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_BODY:
+                    return None
+    except TimeoutError:
+        return None
+    return bytes(body)
+
+
 async def readiness(servings: Mapping[str, Serving[Any]]) -> dict[str, bool]:
     """Whether each service here reaches its own store; never another service."""
     states: dict[str, bool] = {}
@@ -73,9 +101,10 @@ async def readiness(servings: Mapping[str, Serving[Any]]) -> dict[str, bool]:
         check = getattr(serving.holder, "ready", None)
         try:
             if check is not None:
-                await check()
+                async with asyncio.timeout(READY_TIME):
+                    await check()
             states[name] = True
-        except Refusal:
+        except (Refusal, TimeoutError):
             states[name] = False
     return states
 

@@ -196,6 +196,7 @@ def bind_tcp(host: str, port: int, *, setting: str = "--port") -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host.strip("[]"), port))
+        bound.listen(2048)  # two that start at once can both bind; one can listen
     except OSError as error:
         bound.close()
         raise StartRefused(

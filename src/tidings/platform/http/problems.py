@@ -38,10 +38,6 @@ class MethodNotAllowed(Refusal, code="method_not_allowed", status=405, title="No
     """`Allow` lists the methods of this path."""
 
 
-class NotAcceptable(Refusal, code="not_acceptable", status=406, title="No such representation"):
-    """The client accepts nothing that is served here."""
-
-
 class TooSlow(Refusal, code="too_slow", status=408, title="The request took too long to arrive"):
     """The body did not arrive in time."""
 
@@ -68,10 +64,6 @@ class CrossSite(Refusal, code="cross_site", status=403, title="A request from an
 
 class Fault(Refusal, code="fault", status=500, title="Something broke"):
     """A surprise on our side. The log holds it under the trace id."""
-
-
-class Overloaded(Refusal, code="overloaded", status=503, title="Too many requests at once"):
-    """Try again in a moment."""
 
 
 def problem_of(refusal: Refusal) -> Problem:

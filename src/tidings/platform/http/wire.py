@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from functools import cache
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tidings.platform import tracing
-from tidings.platform.contract import Call, FieldError, Invalid, Refusal
+from tidings.platform.contract import Call, FieldError, Invalid, Refusal, Unavailable
 from tidings.platform.request import Request
 from tidings.platform.service import Serving
 from tidings.platform.trust import VALID_MS, Envelope, KeyRing, open_sealed, seal
@@ -78,12 +79,26 @@ async def receive(serving: Serving[Any], ring: KeyRing, name: str, parcel: Parce
         except msgspec.ValidationError as error:
             raise Invalid(f"{name}: {error}", service=serving.name) from error
         with tracing.span("serve " + name, kind="server", parent=tracing.parse(traceparent)):
-            answer = await serving.answer(name, ask, request)
+            answer = await _in_time(serving, name, ask, request)
     except Refusal as refusal:
-        return REFUSED, _encode(
-            Refused(refusal.code, refusal.detail, refusal.errors, refusal.retry_after, refusal.service)
-        )
+        return REFUSED, refused(refusal)
     return OK, _encode(answer)
+
+
+def refused(refusal: Refusal) -> bytes:
+    """A refusal as it travels."""
+    return _encode(Refused(refusal.code, refusal.detail, refusal.errors, refusal.retry_after, refusal.service))
+
+
+async def _in_time(serving: Serving[Any], name: str, ask: Any, request: Request) -> Any:
+    """The caller waits no longer than its deadline: what would end later must not happen at all."""
+    try:
+        async with asyncio.timeout(request.remaining()):
+            return await serving.answer(name, ask, request)
+    except TimeoutError as error:
+        raise Unavailable(
+            f"{serving.name} did not answer in time. Try again.", service=serving.name, retry_after=1
+        ) from error
 
 
 def unpack(call: Call[Any, Any], status: int, body: bytes) -> Any:

@@ -17,6 +17,7 @@ import asyncpg
 import msgspec
 
 from tidings.platform.data_directory import ExitCode, StartRefused
+from tidings.platform.settings import hide_passwords
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -101,7 +102,14 @@ async def _states(databases: Sequence[ServiceDatabase], *, upgraded: bool = Fals
 
 
 async def _state(one: ServiceDatabase, *, upgraded: bool) -> SchemaState | None:
-    connection = await asyncpg.connect(one.dsn, timeout=10, statement_cache_size=0)
+    try:
+        connection = await asyncpg.connect(one.dsn, timeout=10, statement_cache_size=0)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StartRefused(
+            f"The database of {one.service} at {hide_passwords(one.dsn)} cannot be opened: {error or 'no answer'}",
+            "Start that server, or mend the address, user, password or database in the topology file or --store.",
+            ExitCode.ENGINE_FAILED,
+        ) from error
     try:
         row = await connection.fetchrow("select version_num, compatible_down_to from alembic_version, schema_info")
     except asyncpg.UndefinedTableError:

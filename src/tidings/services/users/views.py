@@ -35,6 +35,7 @@ from tidings.services.users.rules import folded, instant
 from tidings.services.users.store.port import AccountRow, Found, InviteRow, UsersStore
 
 FIRST = UserId(UUID(int=0))
+MOST_AT_ONCE = 1000
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -166,12 +167,14 @@ async def _search(
         after = (place.entry, place.user_id)
     visible: list[Found] = []
     # A page is filled up: one that is short would tell that somebody on it has blocked the asker.
+    step = ask.limit + 1
     while len(visible) <= ask.limit:
-        met = await store.found_after(prefix, after, ask.limit + 1, suspended=viewer.role == "administrator")
+        met = await store.found_after(prefix, after, step, suspended=viewer.role == "administrator")
         shown = await _shown(world, viewer, {one.account.id: one.account for one in met})
         visible += [one for one in met if one.account.id in shown]
-        if len(met) <= ask.limit:
+        if len(met) < step:
             break
+        step = MOST_AT_ONCE  # many are hidden: fewer, larger reads
         after = (met[-1].entry, met[-1].account.id)
     page = visible[: ask.limit]
     users = [as_card(one.account) for one in page]
