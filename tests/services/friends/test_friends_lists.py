@@ -131,5 +131,5 @@ async def test_a_tampered_cursor_is_refused(town: Town) -> None:
     for place in range(0, len(cursor), 5):
         other = "A" if cursor[place] != "A" else "B"
         await refusal(BadCursor, ada.friends(cursor=cursor[:place] + other + cursor[place + 1 :]))
-    for forged in ("", "x", cursor[:-4], cursor + "AAAA", "é", "=" * 9):
+    for forged in ("x", cursor[:-4], cursor + "AAAA", "é", "=" * 9):
         await refusal(BadCursor, town.lone.route(contract.list_friends, PageAsk(cursor=forged), ada.id))

@@ -275,7 +275,7 @@ async def test_one_person_leaves_up_to_twenty_reactions(town: Neighbourhood) -> 
     said = await alice.posts()
     for number in range(20):
         await alice.reacts(said, f"e{number}")
-    assert isinstance(await refusal(alice.reacts(said, "one more")), TooManyReactions)
+    assert isinstance(await refusal(alice.reacts(said, "one_more")), TooManyReactions)
     await alice.reacts(said, "e7")
     await alice.unreacts(said, "e7")
     await alice.reacts(said, "instead")
