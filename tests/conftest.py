@@ -37,23 +37,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(config.stash[RECORDS])
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the whole run said to databases, and whom it called, is judged last.
-
-    Where workers share the run, tests on one system go to one worker, and else those of one folder or file.
-    """
+    """What the whole run said to databases, and whom it called, is judged last."""
     items.sort(key=lambda item: item.path.name == "test_recorded.py")
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_stands_on(item)))
-
-
-def _stands_on(item: pytest.Item) -> str:
-    asked = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    if "tidings" in asked:
-        return f"system {asked['tidings']}"
-    folder = item.path.parent.name
-    return folder if folder in ("cli", "docs", "platform", "demo") else item.path.name
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.cli.command import Server, ask, facts, refused, tidings
+import pytest
 
+from tests.cli.command import Server, ask, facts, refused, tidings, up
+
+REED98 = Path(__file__).parents[3] / "shared/datasets/socfb-Reed98.edges"  # R. A. Rossi, N. K. Ahmed, AAAI 2015
 GRAPH = "# a small graph\n" + "".join(f"{a} {b}\n" for a in range(12) for b in range(a))
 
 
@@ -62,3 +65,17 @@ def test_a_generated_graph_is_the_same_for_the_same_seed(server: Server) -> None
 
 def test_one_graph_has_to_be_named(server: Server) -> None:
     assert "--generate 1000" in refused("demo", "load", "--data", server.card["data"], code=2)
+
+
+@pytest.mark.skipif(
+    not REED98.exists(), reason="the graph of Reed College is read from where it lies, and is not here"
+)
+def test_the_graph_of_reed_college_has_all_its_people_and_friendships(data: Path) -> None:
+    with up(data) as server:
+        where = ("--data", server.card["data"])
+        first = facts("demo", "load", "--graph", REED98, *where)["loaded"]
+        assert (first["people"]["added"], first["friendships"]["added"]) == (962, 18_812)
+        assert 9 * 962 < first["messages"]["added"] < 11 * 962
+        again = facts("demo", "load", "--graph", REED98, *where)["loaded"]
+        assert [again[what]["added"] for what in ("people", "friendships", "messages")] == [0, 0, 0]
+        assert server.stop() == 0

@@ -112,7 +112,7 @@ def test_the_operator_changes_accounts(server: Server) -> None:
     invite = tidings("users", "invite", *where)
     assert invite.stdout.startswith(f"{server.url}/join?invite=")
     assert ask("GET", invite.stdout.strip())[0] == 200
-    assert "no such person" in refused("users", "admin", "@nobody_here", *where, code=12)
+    assert "There is no @nobody_here" in refused("users", "admin", "@nobody_here", *where, code=12)
 
 
 def test_documents_come_from_the_code_alone(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ async def _report(settings: Settings, topology: Topology) -> Report:
 
 def _print(report: Report) -> None:
     marks: dict[State, str] = {"ok": "ok", "warning": "look", "broken": "BROKEN"}
-    print_table(["", "link", ""], [(marks[one.state], one.link, one.detail) for one in report.findings])
+    print_table(["state", "what", "detail"], [(marks[one.state], one.link, one.detail) for one in report.findings])
     if report.memory is not None:
         print()
         rows = [(str(one.pid), one.name, f"{one.megabytes:.1f} MB") for one in report.memory.processes]

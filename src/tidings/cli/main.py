@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,21 @@ app.add_typer(users.app, name="users")
 app.add_typer(config.app, name="config")
 app.add_typer(demo.app, name="demo")
 app.add_typer(docs, name="docs")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tidings {version('tidings')}")
+        raise typer.Exit
+
+
+@app.callback()
+def tidings(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Self-hosted social messaging, made of services that each own their data."""
 
 
 @app.command(context_settings=ANY_SETTING)

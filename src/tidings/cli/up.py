@@ -178,10 +178,11 @@ def _drawn(card: Card, settings: Settings) -> str:
         ("processes", ", ".join(f"{name} {pid}" for name, pid in card.pids.items())),
         ("stop", f"Ctrl-C, or: kill {card.pid}"),
     ]
+    where = "" if settings.data == Settings().data else f" --data {settings.data}"
     note = (
         ["", "  Open the set-up address once to make the administrator's account."]
         if card.set_up
-        else ["", "  Invite people: tidings users invite    Look around: tidings doctor"]
+        else ["", f"  Invite people: tidings users invite{where}    Look around: tidings doctor{where}"]
     )
     lines = [f"  {name:<18} {value}" for name, value in rows if value]
     return "\n".join(["", f"Tidings runs (ready in {card.seconds:.1f} s, {near}).", "", *lines, *note, "", ""])

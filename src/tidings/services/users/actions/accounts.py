@@ -71,7 +71,10 @@ async def set_up(
     store: UsersStore, passwords: Passwords, codes: Codes, first: FirstAdministrator
 ) -> Reply[Profile]:
     """Make the first administrator. `LinkSpent` if there is one."""
-    spent = LinkSpent("This set-up link was used, has been replaced, or has expired. Start the server for another.")
+    spent = LinkSpent(
+        "This set-up link was used, has been replaced, or has expired. If the administrator's account is made, "
+        "sign in; if not, start the server again for another link."
+    )
     digest = codes_.digest(first.link)
     if await store.link(digest, "set_up") is None:
         raise spent

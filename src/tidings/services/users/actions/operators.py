@@ -23,7 +23,7 @@ from tidings.contracts.users import (
     suspended as suspended_event,
 )
 from tidings.platform.clock import now_ms
-from tidings.platform.contract import FieldError, Invalid
+from tidings.platform.contract import FieldError, Invalid, NotFound
 from tidings.platform.request import Viewer
 from tidings.services.users.actions.accounts import check_another_administrator
 from tidings.services.users.actions.writing import (
@@ -151,7 +151,7 @@ async def import_people(
 async def found(store: UsersStore, handle: str) -> AccountRow:
     account = await store.by_handle(plain_handle(handle))
     if account is None:
-        raise no_such_person()
+        raise NotFound(f"There is no @{plain_handle(handle)} here. `tidings users list` shows who is.")
     return account
 
 
