@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import secrets
 from hashlib import blake2b
-from typing import Final
 from uuid import UUID
-
-BUCKETS: Final = 4096  # the 12 bits of rand_a
 
 
 def bucket_of(author: UUID) -> int:

@@ -307,18 +307,6 @@ class Database:
             _replay(claim, fingerprint=row[0], reply=row[1])
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Connection]:
-        """Several reads of one moment (repeatable read)."""
-        try:
-            async with (
-                self.readers.acquire() as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
-            ):
-                yield connection
-        except LOST as error:
-            raise self._unavailable(error) from error
-
-    @asynccontextmanager
     async def write(self, handle: type[Handle], *, timeout_ms: int | None = None) -> AsyncIterator[Handle]:
         """One transaction. The commit happens when the block ends; a refusal or a fault rolls it back.
 
