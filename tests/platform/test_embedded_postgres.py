@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -27,7 +29,7 @@ OWNER = textwrap.dedent(
 
     async def main():
         folder = Path(sys.argv[1])
-        postgres = EmbeddedPostgres(folder / "postgres", socket=folder / "run" / "postgres", password="super")
+        postgres = EmbeddedPostgres(folder / "postgres", socket=folder / "run", password="super")
         await postgres.start()
         print(postgres.pid, flush=True)
         await asyncio.sleep(60)
@@ -37,10 +39,29 @@ OWNER = textwrap.dedent(
 )
 
 
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's name, unlike tmp_path."""
+    with tempfile.TemporaryDirectory(prefix="tidings-test-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with short_folder() as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
-async def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+async def cluster() -> AsyncIterator[Path]:
     """A stopped cluster with one acknowledged row; each test copies it, which is quicker than initdb."""
-    folder = tmp_path_factory.mktemp("cluster")
+    with short_folder() as folder:
+        await make_cluster(folder)
+        yield folder
+
+
+async def make_cluster(folder: Path) -> None:
     postgres = at(folder)
     await postgres.start()
     try:
@@ -51,25 +72,24 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     finally:
         await postgres.stop()
-    return folder
 
 
 @pytest.fixture
-async def postgres(cluster: Path, tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    shutil.copytree(cluster / "postgres", tmp_path / "postgres")
+async def postgres(cluster: Path, folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+    shutil.copytree(cluster / "postgres", folder / "postgres")
     if os.geteuid() == 0:
-        for path in (tmp_path / "postgres", *(tmp_path / "postgres").rglob("*")):
+        for path in (folder / "postgres", *(folder / "postgres").rglob("*")):
             os.chown(path, ENGINE_UID, ENGINE_UID)
-    server = at(tmp_path)
+    server = at(folder)
     yield server
     await server.stop()
-    assert processes_of(tmp_path / "postgres") == []
+    assert processes_of(folder / "postgres") == []
 
 
 def at(folder: Path, **options: object) -> EmbeddedPostgres:
     return EmbeddedPostgres(
         folder / "postgres",
-        socket=folder / "run" / "postgres",
+        socket=folder / "run",
         password="super",
         **options,  # type: ignore[arg-type]
     )
@@ -134,10 +154,9 @@ async def test_listens_on_its_socket_alone_with_the_promised_settings(postgres: 
 async def test_kill_9_of_the_postmaster_is_noticed_and_mended(postgres: EmbeddedPostgres) -> None:
     await postgres.start()
     await kept(postgres)
-    busy = asyncio.ensure_future(
-        run(postgres.dsn(user="tidings_notes", password="pw-notes", database="notes"), "select pg_sleep(30)")
-    )
-    await asyncio.sleep(0.1)
+    notes = postgres.dsn(user="tidings_notes", password="pw-notes", database="notes")
+    busy = await asyncpg.connect(notes)
+    sleeping = asyncio.ensure_future(busy.execute("select pg_sleep(30)"))
     noticed = asyncio.ensure_future(postgres.died())
     assert postgres.pid is not None
     os.kill(postgres.pid, signal.SIGKILL)
@@ -145,18 +164,19 @@ async def test_kill_9_of_the_postmaster_is_noticed_and_mended(postgres: Embedded
     await postgres.restart()
     assert await kept(postgres) == "kept"
     with pytest.raises((OSError, asyncpg.PostgresError)):
-        await busy
+        await asyncio.wait_for(sleeping, 5)
+    busy.terminate()
 
 
 async def test_a_backend_that_outlives_kill_9_does_not_stop_the_next_start(postgres: EmbeddedPostgres) -> None:
     await postgres.start()
-    notes = await postgres.provision("notes", "pw-notes")
-    busy = asyncio.ensure_future(run(notes, "do $$ begin loop end loop; end $$"))  # never looks for its postmaster
+    busy = await asyncpg.connect(await postgres.provision("notes", "pw-notes"))
+    looping = asyncio.ensure_future(busy.execute("do $$ begin loop end loop; end $$"))  # never looks for its postmaster
     await asyncio.sleep(0.1)
     noticed = asyncio.ensure_future(postgres.died())
     assert postgres.pid is not None
     os.kill(postgres.pid, signal.SIGKILL)
-    await noticed
+    await asyncio.wait_for(noticed, 5)
     other = at(postgres.data.parent)
     try:
         await other.start()
@@ -164,7 +184,8 @@ async def test_a_backend_that_outlives_kill_9_does_not_stop_the_next_start(postg
     finally:
         await other.stop()
     with pytest.raises((OSError, asyncpg.PostgresError)):
-        await busy
+        await asyncio.wait_for(looping, 5)
+    busy.terminate()
 
 
 async def test_a_wanted_stop_is_no_death(postgres: EmbeddedPostgres) -> None:
@@ -224,17 +245,17 @@ async def test_a_process_that_got_the_old_number_is_left_alone(postgres: Embedde
     assert await kept(postgres) == "kept"
 
 
-async def test_first_start_redoes_an_initdb_that_was_cut_short(tmp_path: Path) -> None:
-    making = tmp_path / "postgres.making"
+async def test_first_start_redoes_an_initdb_that_was_cut_short(folder: Path) -> None:
+    making = folder / "postgres.making"
     making.mkdir()
     (making / "PG_VERSION").write_text("18\n")  # initdb writes it early: no proof that it finished
-    postgres = at(tmp_path)
+    postgres = at(folder)
     starting = asyncio.ensure_future(postgres.start())
     await asyncio.sleep(0.15)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert not (tmp_path / "postgres").exists()
+    assert not (folder / "postgres").exists()
     await postgres.start()
     try:
         assert await run(postgres.dsn(user="postgres", password="super", database="postgres"), "select 1") == 1
@@ -265,15 +286,21 @@ async def test_a_changed_password_is_taken_over(postgres: EmbeddedPostgres) -> N
     assert await run(await postgres.provision("notes", "changed"), "select 1") == 1
 
 
-async def test_refusals_say_what_is_wrong(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+async def test_refusals_say_what_is_wrong(postgres: EmbeddedPostgres, folder: Path) -> None:
     with pytest.raises(StartRefused, match="no_such_setting") as refused:
-        await at(tmp_path, settings={"no_such_setting": "1"}).start()
+        await at(folder, settings={"no_such_setting": "1"}).start()
     assert refused.value.exit_code == ExitCode.ENGINE_FAILED
     with pytest.raises(StartRefused, match="initdb"):
-        await at(tmp_path, bin_dir=tmp_path).start()
+        await at(folder, bin_dir=folder).start()
     (postgres.data / "PG_VERSION").write_text("17\n")
     with pytest.raises(StartRefused, match="PostgreSQL 17"):
         await postgres.start()
+
+
+async def test_a_path_too_long_for_a_socket_is_named(folder: Path) -> None:
+    deep = folder / ("deep" * 25)
+    with pytest.raises(StartRefused, match=f"too long.*{deep}"):
+        await EmbeddedPostgres(folder / "postgres", socket=deep, password="super").start()
 
 
 async def test_wrong_superuser_password_is_refused_and_nothing_is_left(postgres: EmbeddedPostgres) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -31,12 +32,13 @@ def upgrade():
 
 
 @pytest.fixture(scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
-    folder = tmp_path_factory.mktemp("migrations")
-    postgres = EmbeddedPostgres(folder / "postgres", socket=folder / "run", password="super")
-    await postgres.start()
-    yield postgres
-    await postgres.stop()
+async def server() -> AsyncIterator[EmbeddedPostgres]:
+    with tempfile.TemporaryDirectory(prefix="tidings-test-") as name:
+        Path(name).chmod(0o711)
+        postgres = EmbeddedPostgres(Path(name, "postgres"), socket=Path(name, "run"), password="super")
+        await postgres.start()
+        yield postgres
+        await postgres.stop()
 
 
 @pytest.fixture

@@ -262,11 +262,17 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def _holds_sockets(folder: Path) -> bool:
+    return len(os.fsencode(folder)) + SOCKET_NAME_ROOM <= SOCKET_PATH_LIMIT
+
+
 def _socket_folder(data: Path) -> Path:
     folder = data / "run"
-    if len(os.fsencode(folder)) + SOCKET_NAME_ROOM > SOCKET_PATH_LIMIT:
+    if not _holds_sockets(folder):
         digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
-        folder = Path(tempfile.gettempdir()) / f"tidings-{digest}"
+        # The person's own temporary folder may lie deep, too; the system's never does.
+        choices = [Path(parent) / f"tidings-{digest}" for parent in (tempfile.gettempdir(), "/tmp")]  # noqa: S108
+        folder = next(filter(_holds_sockets, choices), choices[-1])
     with _explained(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()

@@ -23,7 +23,7 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
-from tidings.platform.data_directory import ExitCode, StartRefused, disk_full, sync_folder
+from tidings.platform.data_directory import SOCKET_PATH_LIMIT, ExitCode, StartRefused, disk_full, sync_folder
 from tidings.platform.engines.unprivileged import (
     NOBODY_UID,
     Program,
@@ -211,6 +211,12 @@ class EmbeddedPostgres:
         return self._bin_dir
 
     def _prepare_folders(self) -> None:
+        if len(os.fsencode(self.socket / f".s.PGSQL.{PORT}")) > SOCKET_PATH_LIMIT:
+            raise StartRefused(
+                f"The path of PostgreSQL's socket is too long for this system: {self.socket}",
+                "Choose a --data with a shorter path.",
+                ExitCode.ENGINE_FAILED,
+            )
         for folder in (self.data.parent, self.socket, self.log.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.data.exists():
