@@ -171,7 +171,9 @@ async def test_kill_9_of_the_postmaster_is_noticed_and_mended(postgres: Embedded
 async def test_a_backend_that_outlives_kill_9_does_not_stop_the_next_start(postgres: EmbeddedPostgres) -> None:
     await postgres.start()
     busy = await asyncpg.connect(await postgres.provision("notes", "pw-notes"))
-    looping = asyncio.ensure_future(busy.execute("do $$ begin loop end loop; end $$"))  # never looks for its postmaster
+    looping = asyncio.ensure_future(
+        busy.execute("do $$ begin loop end loop; end $$")
+    )  # never looks for its postmaster
     await asyncio.sleep(0.1)
     noticed = asyncio.ensure_future(postgres.died())
     assert postgres.pid is not None
