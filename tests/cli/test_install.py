@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-CUT = "raise ImportError('cut out, as by Debian')\n"
 PROJECT = """
 [project]
 name = "thing"
@@ -46,16 +45,34 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def install(project: Path, *, without: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    cut = project / "cut"
-    cut.mkdir()
-    for module in without:
-        (cut / f"{module}.py").write_text(CUT)
-    system = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+def cut_python(folder: Path, *, without: set[str]) -> Path:
+    """This Python's program and library once more, by links, without some of its parts."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    home = Path(sys.base_prefix)
+    library = folder / "lib" / version
+    (folder / "bin").mkdir(parents=True)
+    library.mkdir(parents=True)
+    shutil.copy2(home / "bin" / version, folder / "bin" / version)  # a link would lead back to the whole library
+    for part in (home / "lib").iterdir():
+        if part.name != version:
+            (folder / "lib" / part.name).symlink_to(part)
+    for part in (home / "lib" / version).iterdir():
+        if part.name not in without:
+            (library / part.name).symlink_to(part)
+    for part in without & {"site-packages", "dist-packages"}:  # Debian's pip lies beside the versions
+        (folder / "lib" / "python3").unlink(missing_ok=True)
+        (library / part).mkdir()
+    return folder / "bin" / version
+
+
+def install(project: Path, *, without: set[str]) -> subprocess.CompletedProcess[str]:
+    python = cut_python(project / "python", without=without)
+    absent = "import importlib.util as u, sys; sys.exit(u.find_spec('ensurepip') is not None)"
+    assert subprocess.run([python, "-c", absent], check=False).returncode == 0
     return subprocess.run(
         ["sh", "tools/install.sh", ".venv", "requirements.txt"],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(cut), "PYTHON": str(system), "PIP_NO_INDEX": "1"},
+        env={**os.environ, "PYTHON": str(python), "PIP_NO_INDEX": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -63,7 +80,7 @@ def install(project: Path, *, without: tuple[str, ...]) -> subprocess.CompletedP
 
 
 def test_without_ensurepip_the_systems_pip_installs(project: Path) -> None:
-    done = install(project, without=("ensurepip",))
+    done = install(project, without={"ensurepip"})
     assert done.returncode == 0, done.stderr
     found = subprocess.run([project / ".venv/bin/python", "-c", "import thing; print(thing.HERE)"],
                            cwd=project / ".venv", capture_output=True, text=True, check=True)  # fmt: skip
@@ -71,7 +88,7 @@ def test_without_ensurepip_the_systems_pip_installs(project: Path) -> None:
 
 
 def test_without_ensurepip_and_pip_it_says_what_to_install(project: Path) -> None:
-    done = install(project, without=("ensurepip", "pip"))
+    done = install(project, without={"ensurepip", "site-packages", "dist-packages"})
     assert done.returncode == 1
     assert "apt-get install python3-pip" in done.stderr
     assert "Traceback" not in done.stderr
