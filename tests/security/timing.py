@@ -10,12 +10,12 @@ from typing import Any
 Ask = Callable[[], Awaitable[Any]]
 
 
-async def in_one_timing_class(one: Ask, other: Ask, *, times: int, slack: float = 0.004) -> bool:
-    """Medians of alternating requests within a factor of two, or within `slack` seconds of each other.
+async def in_one_timing_class(one: Ask, other: Ask, *, times: int, slack: float = 0.001) -> bool:
+    """Medians of alternating requests within a half of each other, or within `slack` seconds.
 
-    A busy machine disturbs both alike; a difference that is there each time shows in all of three attempts.
+    A busy machine disturbs both alike; a difference that is there each time shows in all of five attempts.
     """
-    for _ in range(3):
+    for _ in range(5):
         took: tuple[list[float], list[float]] = ([], [])
         for _ in range(times):
             for ask, times_taken in zip((one, other), took, strict=True):
@@ -23,6 +23,6 @@ async def in_one_timing_class(one: Ask, other: Ask, *, times: int, slack: float 
                 await ask()
                 times_taken.append(time.perf_counter() - began)
         low, high = sorted(statistics.median(times_taken) for times_taken in took)
-        if high - low <= slack or high <= 2 * low:
+        if high - low <= slack or high <= 1.5 * low:
             return True
     return False
