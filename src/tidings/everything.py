@@ -43,6 +43,7 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         secrets=launch.secrets,
         dsns=launch.dsns,
         addresses=launch.addresses,
+        buses=launch.buses,
         mode=launch.mode,
     )
     async with AsyncExitStack() as stack:

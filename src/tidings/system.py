@@ -42,6 +42,8 @@ class System:
         pids: dict[str, int] = {}
         if self.installation.engine is not None and self.installation.engine.pid is not None:
             pids["postgres"] = self.installation.engine.pid
+        if self.installation.bus is not None and self.installation.bus.pid is not None:
+            pids["nats"] = self.installation.bus.pid
         if self.supervisor is not None:
             pids.update(
                 {name: child.pid for name, child in self.supervisor.children.items() if child.pid is not None}

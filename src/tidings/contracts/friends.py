@@ -9,6 +9,7 @@ from msgspec import Meta
 from tidings.contracts.users import ByIds, Cursor, Imported, Limit, UserCard, UserId
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Value
+from tidings.platform.occurrence import OccurredAsk, OccurredPage
 
 MOST_FRIENDS = 5000
 
@@ -55,6 +56,7 @@ circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"}
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
     "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "users"}
 )  # strangers are absent
+occurrences = Call("friends/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_friendships = Call("friends/import_friendships", ImportFriendships, Imported, callers={"cli"}, deadline=30.0)
 
 

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from tidings.contracts.users import Cursor, Imported, Limit, UserCard, UserId
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, Invalid, NotFound, Nothing, Refusal, Route, Stale, Value
+from tidings.platform.occurrence import OccurredAsk, OccurredPage
 
 MessageId = NewType("MessageId", UUID)
 MediaId = NewType("MediaId", UUID)
@@ -186,6 +187,7 @@ class ImportMessages(Value, frozen=True):
 
 latest_by_authors = Call("messages/latest_by_authors", LatestAsk, Latest, safe=True, callers={"timeline"})
 page_by_authors = Call("messages/page_by_authors", PageByAuthorsAsk, PageByAuthors, safe=True, callers={"timeline"})
+occurrences = Call("messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_messages = Call("messages/import_messages", ImportMessages, Imported, callers={"cli"}, deadline=30.0)
 
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Stale, Value
+from tidings.platform.occurrence import OccurredAsk, OccurredPage
 
 UserId = NewType("UserId", UUID)
 SessionId = NewType("SessionId", UUID)
@@ -205,6 +206,7 @@ suspend = Call("users/suspend", Suspend, Account, callers={"cli"})
 reset_link = Call("users/reset_link", ByHandle, OneTimeLink, callers={"cli"})
 sign_in_link = Call("users/sign_in_link", ByHandle, OneTimeLink, callers={"cli"})
 make_administrator = Call("users/make_administrator", ByHandle, Account, callers={"cli"})
+occurrences = Call("users/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_people = Call("users/import_people", ImportPeople, Imported, callers={"cli"}, deadline=30.0)
 
 

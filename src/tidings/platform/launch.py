@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from tidings.platform.events.bus import BusAddress
 from tidings.platform.settings import Settings
 from tidings.platform.trust import KeyRing
 
@@ -26,6 +27,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, bytes]
     dsns: dict[str, str]
     addresses: dict[str, str]
+    buses: dict[str, BusAddress]
     internal: str
     front: bool
     public_fd: int | None = None

@@ -11,6 +11,7 @@ import msgspec
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -49,6 +50,22 @@ def request_served(*, route: str | None, method: str, status: int, seconds: floa
 def call_made(*, caller: str, call: str, outcome: Outcome, seconds: float) -> None:
     """Count an internal call, as its caller saw it."""
     _calls.labels(caller, call, outcome if outcome in _OUTCOMES else OTHER).observe(seconds)
+
+
+def events_relayed(*, service: str, count: int) -> None:
+    """Count events that the bus acknowledged."""
+    _relayed.labels(service).inc(count)
+
+
+def outbox_waits(*, service: str, count: int, oldest: float) -> None:
+    """How many events wait for the bus, and for how many seconds the oldest has."""
+    _waiting.labels(service).set(count)
+    _oldest.labels(service).set(oldest)
+
+
+def event_handled(*, service: str, event: str, outcome: str, seconds: float) -> None:
+    """Count a reaction: `done`, `failed` (it will be tried again) or `dead` (it was set aside)."""
+    _reactions.labels(service, event, outcome).observe(seconds)
 
 
 def watch_pool(*, service: str, pool: str, state: Callable[[], PoolState]) -> Callable[[], None]:
@@ -157,6 +174,24 @@ _calls = _Bounded(
         "tidings_call_seconds",
         "Time of an internal call, as its caller saw it.",
         ["caller", "call", "outcome"],
+        registry=_registry,
+        buckets=_BUCKETS,
+    )
+)
+_relayed = _Bounded(
+    Counter("tidings_events_relayed", "Events that the bus acknowledged.", ["service"], registry=_registry)
+)
+_waiting = _Bounded(
+    Gauge("tidings_outbox_waiting", "Events that the bus has not acknowledged.", ["service"], registry=_registry)
+)
+_oldest = _Bounded(
+    Gauge("tidings_outbox_oldest_seconds", "Age of the oldest of them.", ["service"], registry=_registry)
+)
+_reactions = _Bounded(
+    Histogram(
+        "tidings_reaction_seconds",
+        "Time of a reaction to an event.",
+        ["service", "event", "outcome"],
         registry=_registry,
         buckets=_BUCKETS,
     )

@@ -71,6 +71,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Folder of another PostgreSQL's programs, instead of the embedded ones.", "/usr/lib/postgresql/18/bin"
         ),
     ] = None
+    nats_server: Annotated[
+        Path | None,
+        _about("Another NATS server's program, instead of the embedded one.", "/usr/bin/nats-server"),
+    ] = None
     allowed_hosts: Annotated[
         tuple[str, ...], _about("Host names that requests may ask for.", "tidings.example,localhost")
     ] = ("localhost", "127.0.0.1", "[::1]")
@@ -114,11 +118,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     signup: Annotated[
         Literal["invite", "open"], _about("Who may make an account: the invited, or anyone.", "invite")
     ] = "invite"
+    event_backoff: Annotated[
+        Seconds, _about("First pause before a reaction that failed is tried again; it doubles.", "0.2")
+    ] = 0.2
+    reconcile_after: Annotated[
+        Seconds, _about("Age at which an event without its effect is asked for again.", "60")
+    ] = 60.0
+    reconcile_every: Annotated[Seconds, _about("Pause between two such comparisons.", "15")] = 15.0
     points: Annotated[
         Path | None,
         _about("Unix socket where tests watch and hold named points; unset in production.", "points.sock"),
     ] = None
     repeat_safe_calls: Annotated[bool, _about("Send every safe internal call twice; for tests.", "false")] = False
+    repeat_events: Annotated[bool, _about("Handle every event twice; for tests.", "false")] = False
 
 
 class SettingRow(msgspec.Struct, frozen=True):

@@ -84,7 +84,7 @@ class Program:
     """An installed program that `uid` can run: in place, or else a copy that is kept until `close`."""
 
     def __init__(self, installed: Path, parts: tuple[Path, ...], probe: str, copy_in: Path) -> None:
-        """`parts` are the folders below `installed` that it needs, `probe` the file to run, relative to it."""
+        """`parts` are the folders and files below `installed` that it needs; `probe` is the one to run."""
         self._installed = installed
         self._parts = parts
         self._probe = probe
@@ -135,7 +135,11 @@ class Program:
         making = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
             for part in self._parts:
-                shutil.copytree(self._installed / part, making / part, symlinks=True)
+                if (self._installed / part).is_dir():
+                    shutil.copytree(self._installed / part, making / part, symlinks=True)
+                else:
+                    (making / part).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(self._installed / part, making / part)
             for folder, _, names in os.walk(making):
                 Path(folder).chmod(0o755)
                 for name in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidings.platform.cursors import Cursors
+from tidings.platform.events.mailroom import Mailroom
 from tidings.platform.world import World
 from tidings.services.friends.store.port import FriendsStore
 
@@ -16,6 +17,7 @@ class Friends:
     world: World
     store: FriendsStore
     cursors: Cursors
+    mailroom: Mailroom
 
     async def ready(self) -> None:
         """`Unavailable` unless its own store answers."""

@@ -22,7 +22,7 @@ OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[FriendsStore]]
 async def open_friends(resources: Resources, open_store: OpenStore = open_postgres) -> AsyncIterator[Friends]:
     """Start friends; stop it when the block ends."""
     async with open_store(resources.database, resources.settings) as store:
-        yield Friends(world=resources.world, store=store, cursors=resources.cursors())
+        yield Friends(world=resources.world, store=store, cursors=resources.cursors(), mailroom=resources.mailroom)
 
 
 friends = ServiceKind.of(contract, routes, open_friends, Path(__file__).parent / "migrations")

@@ -22,7 +22,7 @@ OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[MessageStore]]
 async def open_messages(resources: Resources, open_store: OpenStore = open_postgres) -> AsyncIterator[Messages]:
     """Start messages; stop it when the block ends."""
     async with open_store(resources.database, resources.settings) as store:
-        yield Messages(world=resources.world, store=store, cursors=resources.cursors())
+        yield Messages(world=resources.world, store=store, cursors=resources.cursors(), mailroom=resources.mailroom)
 
 
 messages = ServiceKind.of(contract, routes, open_messages, Path(__file__).parent / "migrations")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidings.contracts import users
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Forbidden, Nothing, Reply
+from tidings.platform.occurrence import OccurredAsk, OccurredPage
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.users import avatar, views
@@ -24,6 +25,11 @@ async def cards(svc: Users, viewer: Viewer, ask: users.ByIds) -> dict[UserId, us
 @serves(users.whois)
 async def whois(svc: Users, viewer: Viewer, ask: users.TokenDigest) -> users.SignedIn:
     return await views.whois(svc.store, ask.digest)
+
+
+@serves(users.occurrences)
+async def occurrences(svc: Users, viewer: Viewer, ask: OccurredAsk) -> OccurredPage:
+    return await svc.mailroom.occurrences(ask)
 
 
 # The operator at the command line.
