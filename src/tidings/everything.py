@@ -26,10 +26,13 @@ from tidings.platform.supervisor import READY, handed_launch, until_orphaned
 from tidings.platform.topology import EDGE
 from tidings.services.friends.service import friends
 from tidings.services.messages.service import messages
+from tidings.services.notifications.service import notifications
 from tidings.services.timeline.service import timeline
 from tidings.services.users.service import users
 
-SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {kind.name: kind for kind in (users, friends, messages, timeline)}
+SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {
+    kind.name: kind for kind in (users, friends, messages, notifications, timeline)
+}
 STORELESS: Final = frozenset(name for name, kind in SERVICES.items() if kind.migrations is None)
 
 

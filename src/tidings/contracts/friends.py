@@ -54,7 +54,7 @@ class ImportFriendships(Value, frozen=True):
 
 circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"})
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
-    "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "users"}
+    "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "notifications", "users"}
 )  # strangers are absent
 occurrences = Call("friends/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_friendships = Call("friends/import_friendships", ImportFriendships, Imported, callers={"cli"}, deadline=30.0)

@@ -166,6 +166,12 @@ class PageByAuthors(Value, frozen=True):
     read_at_ms: int
 
 
+class ByMessageIds(Value, frozen=True):
+    """Which messages."""
+
+    ids: Annotated[list[MessageId], Meta(max_length=1000)]
+
+
 class ImportedMessage(Value, frozen=True):
     """`id` is minted by the importer and carries the author's bucket."""
 
@@ -187,6 +193,9 @@ class ImportMessages(Value, frozen=True):
 
 latest_by_authors = Call("messages/latest_by_authors", LatestAsk, Latest, safe=True, callers={"timeline"})
 page_by_authors = Call("messages/page_by_authors", PageByAuthorsAsk, PageByAuthors, safe=True, callers={"timeline"})
+by_ids: Call[ByMessageIds, dict[MessageId, Message]] = Call(
+    "messages/by_ids", ByMessageIds, dict[MessageId, Message], safe=True, callers={"notifications"}
+)  # what the viewer may not see is absent
 occurrences = Call("messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_messages = Call("messages/import_messages", ImportMessages, Imported, callers={"cli"}, deadline=30.0)
 
@@ -210,6 +219,7 @@ class ReactionChanged(Value, frozen=True):
     author_id: UserId  # of the message
     user_id: UserId  # who reacted
     version: int
+    left: int = 1  # how many reactions of theirs are on it now
 
 
 posted = Event("messages.posted", MessageChanged)

@@ -195,7 +195,7 @@ cards: Call[ByIds, dict[UserId, UserCard]] = Call(
     ByIds,
     dict[UserId, UserCard],
     safe=True,
-    callers={"timeline", "messages", "friends", "cli"},
+    callers={"timeline", "messages", "friends", "cli", "notifications"},
 )
 whois = Call("users/whois", TokenDigest, SignedIn, safe=True, callers={"edge"})
 set_up_state = Call("users/set_up_state", Nothing, SetUpState, callers={"cli"})
