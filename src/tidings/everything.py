@@ -30,9 +30,8 @@ from tidings.services.notifications.service import notifications
 from tidings.services.timeline.service import timeline
 from tidings.services.users.service import users
 
-SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {
-    kind.name: kind for kind in (users, friends, messages, notifications, timeline)
-}
+KINDS: Final = (users, friends, messages, notifications, timeline)
+SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {kind.name: kind for kind in KINDS}
 STORELESS: Final = frozenset(name for name, kind in SERVICES.items() if kind.migrations is None)
 
 

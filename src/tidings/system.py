@@ -111,7 +111,15 @@ async def running(
         url = address_of(settings.host, port)
         metrics_url = None if metrics_port is None else address_of(settings.metrics_host, metrics_port) + "/metrics"
         stores = {f"store:{name}": placed.shown_store for name, placed in topology.services.items()}
-        directory.announce({"public": url, "metrics": metrics_url or "", **installation.addresses(), **stores})
+        directory.announce(
+            {
+                "public": url,
+                "metrics": metrics_url or "",
+                "bus": installation.bus_url or "",
+                **installation.addresses(),
+                **stores,
+            }
+        )
         yield System(url, metrics_url, installation, process, supervisor, mending)
 
 

@@ -123,7 +123,7 @@ def test_documents_come_from_the_code_alone(tmp_path: Path) -> None:
     assert json.loads(one["openapi.json"])["openapi"] == "3.1.0"
     chart = one["map.md"].decode()
     assert 'timeline -->|"latest_by_authors<br>page_by_authors"| messages' in chart
-    for service in ("users", "friends", "messages", "timeline", "edge"):
+    for service in ("users", "friends", "messages", "notifications", "timeline", "edge"):
         assert f"| **{service}** |" in chart
 
 

@@ -58,6 +58,7 @@ class Installation:
         self.mode: Literal["near", "wire"] = mode
         self.engine: EmbeddedPostgres | None = None
         self.bus: EmbeddedNats | None = None
+        self._found_bus: str | None = None
         self.dsns: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -93,13 +94,15 @@ class Installation:
             ) from error
 
     def locate(self) -> None:
-        """Learn where every database is, without starting an engine: somebody else has."""
+        """Learn where every database and the bus are, without starting an engine: somebody else has."""
         engine = self._engine()
         self.dsns = {
             name: engine.dsn(user=f"tidings_{name}", password=self._password(name), database=name)
             for name in self._embedded()
         }
         self.dsns.update(self._elsewhere())
+        running = DataDirectory.running(self.directory.path) or {}
+        self._found_bus = running.get("addresses", {}).get("bus")
 
     async def prepare(self, services: Iterable[str]) -> None:
         """Bring the databases of these services to their newest schema. Raises StartRefused."""
@@ -193,7 +196,7 @@ class Installation:
                 },
                 dsns={name: self.dsns[name] for name in services if name in self.dsns},
                 addresses={name: where for name, where in address.items() if name not in services},
-                buses={name: self._bus_address(name) for name in services},
+                buses={name: self._bus_address(name) for name in services if self.bus_url},
                 internal=self._listening(process, services),
                 front=process == self.topology.edge,
                 public_fd=public_fd if process == self.topology.edge else None,
@@ -251,9 +254,15 @@ class Installation:
     def _bus_password(self, service: str) -> str:
         return self.directory.secret(f"nats-{service}")
 
+    @property
+    def bus_url(self) -> str | None:
+        """Where the bus is; None while an embedded one runs nowhere."""
+        if self.topology.bus != EMBEDDED:
+            return self.topology.bus
+        return self.bus.address if self.bus is not None else self._found_bus
+
     def _bus_address(self, user: str) -> BusAddress:
-        url = self.bus.address if self.bus is not None else self.topology.bus
-        return BusAddress(url=url, user=user, password=self._bus_password(user))
+        return BusAddress(url=self.bus_url or "", user=user, password=self._bus_password(user))
 
     def _root(self) -> bytes:
         return self.directory.secret("root").encode()
