@@ -1,4 +1,4 @@
-"""A user who is only a number, as in some containers: the first start says what is missing, before anything runs."""
+"""A user who is only a number, as in some containers: the first start says what is missing and runs nothing."""
 
 from __future__ import annotations
 

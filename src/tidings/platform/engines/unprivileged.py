@@ -51,8 +51,8 @@ def refuse_nameless(uid: int | None) -> None:
     except KeyError:
         raise StartRefused(
             f"PostgreSQL makes no databases for a user without a name: uid {own} has no entry in /etc/passwd.",
-            f"Give it one (as root: useradd -u {own} {name}){', start as root' if uid is None else ''}, or keep the "
-            "data on a PostgreSQL server of your own: --store SERVICE=postgres://... for each service.",
+            f"Give it one (as root: useradd -u {own} {name}){', start as root' if uid is None else ''}, or keep "
+            "the data on a PostgreSQL server of your own: --store SERVICE=postgres://... for each service.",
             ExitCode.ENGINE_FAILED,
         ) from None
 
