@@ -22,6 +22,7 @@ from tidings.contracts import users
 from tidings.platform import logs, tracing
 from tidings.platform.contract import Nothing
 from tidings.platform.data_directory import ExitCode
+from tidings.platform.http.listener import bind_tcp
 from tidings.platform.settings import Settings
 from tidings.platform.topology import Topology
 from tidings.system import System, running
@@ -75,7 +76,16 @@ class Told:
 
 def run_up(settings: Settings, topology: Topology, *, as_json: bool = False) -> None:
     """The command's body: choose the loop and run."""
+    if not settings.data.exists():
+        _refuse_taken_ports(settings)
     uvloop.run(_up(settings, topology, as_json=as_json))
+
+
+def _refuse_taken_ports(settings: Settings) -> None:
+    """Before the folder of a first start is made. In one that is there, who runs on it is the better answer."""
+    bind_tcp(settings.host, settings.port).close()
+    if settings.metrics_port >= 0:
+        bind_tcp(settings.metrics_host, settings.metrics_port, setting="--metrics-port").close()
 
 
 async def _up(settings: Settings, topology: Topology, *, as_json: bool) -> None:
