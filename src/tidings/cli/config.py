@@ -6,17 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tidings.cli.options import (
-    ANY_SETTING,
-    Data,
-    Json,
-    Port,
-    Stores,
-    TopologyFile,
-    plainly,
-    settings_from,
-    with_stores,
-)
+from tidings.cli.options import Given, Json, Stores, plainly, settings_from, taking_settings, with_stores
 from tidings.cli.printing import print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Settings and topology.")
@@ -27,13 +17,11 @@ def config() -> None:
     """Settings and topology."""
 
 
-@app.command(context_settings=ANY_SETTING)
+@app.command()
 @plainly
+@taking_settings
 def show(
-    context: typer.Context,
-    data: Data = None,
-    port: Port = None,
-    topology: TopologyFile = None,
+    given: Given,
     store: Stores = None,
     apart: Annotated[bool, typer.Option("--apart", help="The topology of `tidings up --apart`.")] = False,
     origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from.")] = False,
@@ -48,7 +36,7 @@ def show(
     """
     from tidings.system import chosen_topology
 
-    loaded = settings_from(context.args, data=data, port=port, topology=topology)
+    loaded = settings_from(**given)
     placed = with_stores(chosen_topology(loaded.settings, apart=apart), store)
     if as_json:
         print_json({"settings": loaded.rows(), "edge": placed.edge, "services": placed.describe()})
