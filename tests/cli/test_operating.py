@@ -77,6 +77,16 @@ def test_config_shows_every_setting_with_its_origin(tmp_path: Path) -> None:
     assert "origin" not in tidings("config", "show", "--data", tmp_path).stdout.splitlines()[0]
 
 
+def test_config_says_that_a_running_server_may_have_others(server: Server, tmp_path: Path) -> None:
+    shown = tidings("config", "show", "--data", server.card["data"], "--session-days", 9).stdout
+    (told,) = [line for line in shown.splitlines() if "not necessarily those of the server" in line]
+    assert f"(process {server.process.pid})" in told
+    assert facts("config", "show", "--data", server.card["data"])["running_pid"] == server.process.pid
+    assert "process" not in tidings("config", "show", "--data", tmp_path).stdout.splitlines()[-1].split()
+    assert facts("config", "show", "--data", tmp_path)["running_pid"] is None
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
