@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from tidings.cli.typed import as_typed
 from tidings.platform.contract import Refusal, Unavailable
 from tidings.platform.data_directory import StartRefused
 from tidings.platform.settings import KEYS, Loaded, SettingRow, Settings, SettingsProblem, flag_name, load
@@ -158,9 +159,9 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
 
 def say(message: str, hint: str = "") -> None:
     """A problem on standard error: what happened, then what to do."""
-    sys.stderr.write(f"tidings: {message}\n")
+    sys.stderr.write(as_typed(f"tidings: {message}\n"))
     if hint:
-        sys.stderr.write(f"         {hint}\n")
+        sys.stderr.write(as_typed(f"         {hint}\n"))
 
 
 def _option(row: SettingRow) -> inspect.Parameter:

@@ -18,6 +18,7 @@ from tidings.cli.options import Problem
 from tidings.cli.printing import console, print_json
 from tidings.cli.public import PublicApi
 from tidings.cli.signals import signals
+from tidings.cli.typed import as_typed
 from tidings.contracts import users
 from tidings.platform import logs, tracing
 from tidings.platform.contract import Nothing
@@ -192,7 +193,8 @@ def _drawn(card: Card, settings: Settings) -> str:
     note = (
         ["", "  Open the set-up address once to make the administrator's account."]
         if card.set_up
-        else ["", f"  Invite people: tidings users invite{where}    Look around: tidings doctor{where}"]
+        else ["", f"  Invite people: tidings users invite{where}", f"  Look around:   tidings doctor{where}"]
     )
     lines = [f"  {name:<18} {value}" for name, value in rows if value]
-    return "\n".join(["", f"Tidings runs (ready in {card.seconds:.1f} s, {near}).", "", *lines, *note, "", ""])
+    drawn = ["", f"Tidings runs (ready in {card.seconds:.1f} s, {near}).", "", *lines, *map(as_typed, note), "", ""]
+    return "\n".join(drawn)
