@@ -23,7 +23,7 @@ def test_the_card_names_addresses_that_work(server: Server) -> None:
     card = server.card
     assert ready(card["home"])
     assert ask("GET", card["health"])[0] == 200
-    for page in ("set_up", "documentation", "metrics"):
+    for page in ("set_up", "api", "documentation", "metrics"):
         status, body = ask("GET", card[page])
         assert (status, bool(body)) == (200, True), page
     assert ask("GET", card["api"] + "/users/me")[0] == 401

@@ -1,4 +1,4 @@
-"""The few pages that the edge has itself: first set-up, one-time links, the API's documentation, problem types."""
+"""The few pages of the edge itself: set-up, one-time links, the API's entrance and documentation, problem types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route as PathRoute
 
 from tidings.contracts import users
@@ -124,6 +124,7 @@ class Pages:
         forms = [PathRoute(form.path, self._form(form), methods=["GET", "POST"]) for form in FORMS]
         return [
             PathRoute("/", self._safely(self._home)),
+            PathRoute("/v1", self._safely(self._entrance)),
             PathRoute("/docs", self._safely(self._docs)),
             PathRoute("/problems/{code}", self._safely(self._problem)),
             PathRoute("/style.css", self._style),
@@ -140,6 +141,15 @@ class Pages:
 
     async def _home(self, request: HttpRequest) -> Response:
         return self._page("home.html", title="Tidings")
+
+    async def _entrance(self, request: HttpRequest) -> Response:
+        """For whoever opens the address of the API itself, as `tidings up` prints it."""
+        info = self._document["info"]
+        links = {"documentation": "/docs", "openapi": "/v1/openapi.json", "sign_in": "/v1/sessions"}
+        return JSONResponse(
+            {"name": info["title"], "version": info["version"], **links},
+            headers={"cache-control": "public, max-age=60"},
+        )
 
     async def _docs(self, request: HttpRequest) -> Response:
         by_tag: dict[str, list[dict[str, Any]]] = {}
