@@ -132,6 +132,7 @@ def test_help_lists_every_setting_as_an_option(command: tuple[str, ...]) -> None
     assert "Milliseconds a writer waits for a row. Default: 250" in lines["--lock-timeout-ms"]
     assert "Default: localhost, 127.0.0.1, [::1]" in lines["--allowed-hosts"]
     assert "Default" not in lines["--public-url"]
+    assert "Default: your user data folder" in lines["--data"]  # for any user, also one without a home
 
 
 def test_the_operator_changes_accounts(server: Server) -> None:

@@ -100,7 +100,8 @@ def with_stores(topology: Topology, stores: Sequence[str] | None) -> Topology:
 def taking_settings(command: Callable[..., R]) -> Callable[..., R]:
     """Let a command take every setting as an option; they come to it together, as its first argument."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    defaults = Loaded(settings=Settings(), origins=dict.fromkeys(KEYS, "default")).rows()
+    # The folder is named in words: its place is another for each user, and a user without a home has none.
+    defaults = Loaded(Settings(data=Path("your user data folder")), dict.fromkeys(KEYS, "default")).rows()
 
     @wraps(command)
     def run(**options: Any) -> R:

@@ -24,7 +24,7 @@ from tidings.platform import logs, tracing
 from tidings.platform.contract import Nothing
 from tidings.platform.data_directory import ExitCode
 from tidings.platform.http.listener import bind_tcp
-from tidings.platform.settings import Settings
+from tidings.platform.settings import Settings, SettingsProblem
 from tidings.platform.topology import Topology
 from tidings.system import System, running
 
@@ -189,7 +189,7 @@ def _drawn(card: Card, settings: Settings) -> str:
         ("processes", ", ".join(f"{name} {pid}" for name, pid in card.pids.items())),
         ("stop", f"Ctrl-C, or: kill {card.pid}"),
     ]
-    where = "" if settings.data == Settings().data else f" --data {settings.data}"
+    where = "" if _is_usual(settings) else f" --data {settings.data}"
     note = (
         ["", "  Open the set-up address once to make the administrator's account."]
         if card.set_up
@@ -198,3 +198,11 @@ def _drawn(card: Card, settings: Settings) -> str:
     lines = [f"  {name:<18} {value}" for name, value in rows if value]
     drawn = ["", f"Tidings runs (ready in {card.seconds:.1f} s, {near}).", "", *lines, *map(as_typed, note), "", ""]
     return "\n".join(drawn)
+
+
+def _is_usual(settings: Settings) -> bool:
+    """Whether the other commands find this data without being told where it is."""
+    try:
+        return settings.data == Settings().data
+    except SettingsProblem:
+        return False
