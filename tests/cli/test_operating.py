@@ -5,11 +5,24 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import PASSWORD, Server, ask, facts, joined, refused, run_apart, tidings, up
+from tests.cli.command import (
+    COMMAND,
+    PASSWORD,
+    Server,
+    ask,
+    environment,
+    facts,
+    joined,
+    refused,
+    run_apart,
+    tidings,
+    up,
+)
 from tidings.platform.settings import KEYS, flag_name
 
 
@@ -85,6 +98,15 @@ def test_config_says_that_a_running_server_may_have_others(server: Server, tmp_p
     assert "process" not in tidings("config", "show", "--data", tmp_path).stdout.splitlines()[-1].split()
     assert facts("config", "show", "--data", tmp_path)["running_pid"] is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_has_enough_is_nobodys_mistake(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*COMMAND, "config", "show", "--data", tmp_path]
+    done = subprocess.run(command, env=environment(), stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import tempfile
 import traceback
@@ -151,6 +152,10 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(EXIT_INTERRUPTED) from interrupt
         except typer.Exit:
             raise
+        except BrokenPipeError as closed:
+            # Who reads has enough (`| head`): let the last flush of standard output go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(EXIT_FAULT) from closed
         except Exception as fault:
             say(f"This is our mistake: {type(fault).__name__}: {fault}", f"The details, to report it: {_kept()}")
             raise typer.Exit(EXIT_FAULT) from fault
