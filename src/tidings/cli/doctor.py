@@ -21,6 +21,7 @@ from tidings.cli.options import EXIT_NOT_RUNNING, EXIT_UNHEALTHY, Problem
 from tidings.cli.presence import running_info
 from tidings.cli.printing import print_json, print_table
 from tidings.cli.public import PublicApi
+from tidings.cli.typed import as_typed
 from tidings.platform.data_directory import ROOM_NEEDED, DataDirectory, StartRefused
 from tidings.platform.http.internal import open_session
 from tidings.platform.installation import Inspected, Installation
@@ -96,7 +97,7 @@ def _print(report: Report) -> None:
     if to_mend:
         print()
     for one in to_mend:
-        print(f"{one.link}: {one.detail}\n  -> {one.mend}")
+        print(as_typed(f"{one.link}: {one.detail}\n  -> {one.mend}"))
     print()
     print("Healthy." if report.healthy else "Not healthy; what to do stands above.")
 
@@ -113,7 +114,7 @@ def _data(settings: Settings) -> Iterator[Finding]:
             link="data",
             state="broken",
             detail=f"{data} does not exist.",
-            mend="Start once: tidings up, or give --data.",
+            mend=f"Start once: tidings up --data {data}",
         )
         return
     try:

@@ -40,7 +40,13 @@ def _about(description: str, example: str, *, secret: bool = False) -> Meta:
 
 
 def _user_data() -> Path:
-    return Path(platformdirs.user_data_dir("tidings", appauthor=False))
+    try:
+        return Path(platformdirs.user_data_dir("tidings", appauthor=False))
+    except RuntimeError:  # a user without a name and without HOME, as in some containers
+        raise SettingsProblem(
+            "This user has no home folder, so there is no usual place for the data. "
+            f"Say where it is: {flag_name('data')} DIR, or {env_name('data')}."
+        ) from None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +193,7 @@ def load(
         values[key], origins[key] = _checked(key, value, origin, here), origin
 
     for key, value in _file(values).items():
-        path = values.get("config") or values.get("data", _user_data()) / FILE_NAME
+        path = values.get("config") or _data_in(values) / FILE_NAME
         origin = f"file {path}"
         checked = _checked(key, value, origin, path.parent)
         if key not in values:
@@ -253,9 +259,13 @@ def _known(name: str, names: Mapping[str, str], kind: str) -> str:
     )
 
 
+def _data_in(values: Mapping[str, Any]) -> Path:
+    return values["data"] if "data" in values else _user_data()
+
+
 def _file(values: Mapping[str, Any]) -> dict[str, Any]:
     chosen: Path | None = values.get("config")
-    path = chosen or values.get("data", _user_data()) / FILE_NAME
+    path = chosen or _data_in(values) / FILE_NAME
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):

@@ -33,6 +33,7 @@ from tidings.platform.engines.unprivileged import (
     ends_with_us,
     engine_uid,
     give,
+    refuse_nameless,
 )
 
 SUPERUSER = "postgres"
@@ -114,6 +115,8 @@ class EmbeddedPostgres:
         """Return when the server answers; make its data at the first time. Raises StartRefused, with its log."""
         if self.pid is not None:
             return
+        if not (self.data / "PG_VERSION").exists():
+            refuse_nameless(None if self._uid is None else NOBODY_UID)
         bin_dir = self._usable_bin_dir()
         self._prepare_folders()
         if not (self.data / "PG_VERSION").exists():

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -37,6 +38,23 @@ def engine_uid() -> int | None:
             ExitCode.ENGINE_FAILED,
         )
     return ENGINE_UID
+
+
+def refuse_nameless(uid: int | None) -> None:
+    """Refuse a user who has a number and no name, as containers give: initdb runs for none such (getpwuid(3)).
+
+    The server itself asks for no name, so that a data folder that was made elsewhere starts.
+    """
+    own, name = (os.geteuid(), "tidings") if uid is None else (uid, "nobody")
+    try:
+        pwd.getpwuid(own)
+    except KeyError:
+        raise StartRefused(
+            f"PostgreSQL makes no databases for a user without a name: uid {own} has no entry in /etc/passwd.",
+            f"Give it one (as root: useradd -u {own} {name}){', start as root' if uid is None else ''}, or keep "
+            "the data on a PostgreSQL server of your own: --store SERVICE=postgres://... for each service.",
+            ExitCode.ENGINE_FAILED,
+        ) from None
 
 
 def credentials(uid: int | None) -> dict[str, Any]:
