@@ -76,9 +76,11 @@ def test_apart_a_killed_service_and_a_killed_supervisor_leave_nothing_behind(dat
         assert set(first.card["pids"]) == {
             "tidings",
             "postgres",
+            "nats",
             "users",
             "friends",
             "messages",
+            "notifications",
             "timeline",
             "edge",
         }

@@ -9,13 +9,15 @@ import shutil
 import stat
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 import msgspec
 import typer
 
 from tidings import everything
+from tidings.cli.doctor_events import about_events
+from tidings.cli.findings import Finding, State
 from tidings.cli.memory import Memory, memory_of
 from tidings.cli.options import EXIT_NOT_RUNNING, EXIT_UNHEALTHY, Problem
 from tidings.cli.presence import running_info
@@ -28,21 +30,10 @@ from tidings.platform.installation import Inspected, Installation
 from tidings.platform.settings import Settings
 from tidings.platform.topology import EMBEDDED, Topology
 
-State = Literal["ok", "warning", "broken"]
-
 IDLE_BUDGET = 350  # MB, what an idle `tidings up` may take
 ROOM_COMFORTABLE = 1024 * 1024 * 1024
 CLOCK_TOLERANCE = 0.2  # seconds; the freshness rule counts on it
 PATIENCE = 3.0  # seconds
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One link: how it is, and for a broken one how to mend it."""
-
-    link: str
-    state: State
-    detail: str
-    mend: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +71,7 @@ async def _report(settings: Settings, topology: Topology) -> Report:
         findings += await _services(info, settings)
         findings += await _public(info, settings)
         findings += await _databases(info, settings, topology)
+        findings += await about_events(info, settings)
         memory = memory_of(info["pids"])
         findings.append(_memory(memory))
     healthy = all(finding.state != "broken" for finding in findings)

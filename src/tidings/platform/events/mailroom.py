@@ -10,14 +10,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from tidings.platform import logs
-from tidings.platform.contract import Busy, Call, NotFound, Unavailable
+from tidings.platform.contract import Busy, Call, NotFound, Nothing, Unavailable
 from tidings.platform.events.bus import BusAddress, connected
 from tidings.platform.events.consumer import Consumer
 from tidings.platform.events.relay import Relay
-from tidings.platform.occurrence import DeadLetters, OccurredAsk, OccurredPage, Replay
+from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
 from tidings.platform.storage.events import AWAY, EventStore, open_events
+from tidings.platform.topology import CLI
 from tidings.platform.world import World
 
 log = logs.get_logger("mailroom")
@@ -142,6 +143,16 @@ async def open_mailroom(service: str, dsn: str | None) -> AsyncIterator[Mailroom
 def occurrences_of(producer: str, consumer: str) -> Call[OccurredAsk, OccurredPage]:
     """The call that every producer's contract lists for those who react to it."""
     return Call(f"{producer}/occurrences", OccurredAsk, OccurredPage, safe=True, callers={consumer})
+
+
+def letters_of(service: str) -> Call[Nothing, DeadLetters]:
+    """The call by which the operator sees what a service set aside."""
+    return Call(f"{service}/dead_letters", Nothing, DeadLetters, safe=True, callers={CLI})
+
+
+def replay_of(service: str) -> Call[EventId, Replay]:
+    """The call by which the operator has it try again."""
+    return Call(f"{service}/replay_event", EventId, Replay, callers={CLI})
 
 
 async def _end(task: asyncio.Task[None]) -> None:
