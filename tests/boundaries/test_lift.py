@@ -26,8 +26,9 @@ HARNESS = (
     "services/conftest.py",
 )
 
-# All of a service's tests are collected there, so all that they import has to be there; these of them are run.
-RUN = "(rules or contract or sessions) and not 5000"
+# All of a service's tests are collected there, so all that they import has to be there; these of them are run,
+# with the service in a process of its own.
+RUN = "(rules or contract or sessions) and not wire and not 5000"
 
 IMPORTS_EVERYTHING = """
 import importlib, pkgutil, sys, tidings
