@@ -27,12 +27,12 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, bytes]
     dsns: dict[str, str]
     addresses: dict[str, str]
-    buses: dict[str, BusAddress]
     internal: str
     front: bool
     public_fd: int | None = None
     metrics_fd: int | None = None
     exposed: dict[str, str] = {}
+    buses: dict[str, BusAddress] = {}
     mode: Literal["near", "wire"] = "near"
 
     def encode(self) -> bytes:
