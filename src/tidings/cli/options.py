@@ -41,7 +41,7 @@ EXIT_CODES = {
     4: "a newer Tidings wrote this data directory",
     5: "the disk is full",
     6: "the data directory cannot be written",
-    7: "PostgreSQL did not start, or could not be restarted",
+    7: "PostgreSQL or NATS did not start, or could not be restarted",
     8: "a migration failed and was rolled back",
     9: "the port is taken",
     10: "a process did not start",
