@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from tidings.contracts.messages import Message, MessageId
-from tidings.contracts.users import Cursor, Limit, UserCard
+from tidings.contracts.users import Cursor, Limit, UserCard, UserId
 from tidings.platform.clock import Instant
-from tidings.platform.contract import Call, Nothing, Route, Value
+from tidings.platform.contract import Call, Event, Nothing, Route, Value
 from tidings.platform.occurrence import DeadLetters, EventId, Replay
 
 Kind = Literal["friend_request", "friend_acceptance", "reply", "mention", "reaction"]
@@ -21,6 +21,19 @@ Kind = Literal["friend_request", "friend_acceptance", "reply", "mention", "react
 
 dead_letters = Call("notifications/dead_letters", Nothing, DeadLetters, safe=True, callers={"cli"})
 replay_event = Call("notifications/replay_event", EventId, Replay, callers={"cli"})  # refuses with NotFound
+
+
+# Events.
+
+
+class NotificationsChanged(Value, frozen=True):
+    """Read one's notifications again."""
+
+    user_id: UserId
+    version: int
+
+
+changed = Event("notifications.changed", NotificationsChanged)
 
 
 # Public routes.

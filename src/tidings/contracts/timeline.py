@@ -104,3 +104,34 @@ get_feed = Route(
     "Every message of friends and oneself, newest first",
     refusals=(BadCursor, Unavailable),
 )
+
+
+# The live stream. It carries that something changed, never what: a client reads again, and is checked again.
+
+Concern = Literal["timeline", "replies", "reactions", "friends", "notifications"]
+
+
+class StreamAsk(Value, frozen=True):
+    """`last_event_id` is the id of the last event received; a browser sends it as the header Last-Event-ID."""
+
+    last_event_id: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class Heard(Value, frozen=True):
+    """The data of a stream's event: what to read again; with `resync`, everything. `last` is the event's id."""
+
+    last: str
+    changed: list[Concern] = []
+    resync: bool = False
+
+
+stream = Route(
+    "timeline/stream",
+    "GET",
+    "/v1/stream",
+    StreamAsk,
+    Heard,
+    "Server-sent events that say what changed",
+    refusals=(Unavailable,),
+    content_type="text/event-stream",
+)

@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 from starlette.routing import Route as PathRoute
 
@@ -27,6 +27,7 @@ from tidings.edge.bodies import read_body
 from tidings.edge.conditions import entity_tag, not_modified, versions
 from tidings.edge.guard import Guard, client_address
 from tidings.edge.refusing import refused
+from tidings.edge.streams import EVENT_STREAM, EventStream
 from tidings.platform import logs, metrics, tracing
 from tidings.platform.contract import Contract, NotFound, Refusal, Route, Served, Unauthenticated
 from tidings.platform.http.problems import (
@@ -129,6 +130,8 @@ class Gateway:
             path["user_id"] = str(viewer.known)
         body = await read_body(request, most=self._settings.max_body, seconds=self._settings.body_timeout)
         ask = reader.read(path, request.scope["query_string"], body, request.headers.get("content-type", ""))
+        if route.content_type == EVENT_STREAM:
+            return await self._stream(request, route, ask, viewer)
         served = await self._world.call(
             route.call,
             ask,
@@ -141,6 +144,25 @@ class Gateway:
             ),
         )
         return respond(route, served, request.headers.get("if-none-match"))
+
+    async def _stream(
+        self, request: HttpRequest, route: Route[Any, Any], ask: Any, viewer: Viewer
+    ) -> StreamingResponse:
+        """Ask again and again, as long as the client listens and is signed in; each answer is an event."""
+
+        async def listen(last: str | None) -> bytes:
+            asked = msgspec.structs.replace(ask, last_event_id=last)
+            deadline = time.monotonic() + REQUEST_TIME
+            served = await self._world.call(route.call, asked, request=Request(viewer, "edge", deadline))
+            return bytes(served.body)
+
+        async def still_signed_in() -> bool:
+            return await self._viewer(request, time.monotonic() + REQUEST_TIME) == viewer
+
+        given = request.headers.get("last-event-id") or ask.last_event_id
+        stream = EventStream(listen, still_signed_in, await listen(given), given)
+        headers = {"cache-control": "private, no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(stream.events(), headers=headers, media_type=EVENT_STREAM)
 
     async def _viewer(self, request: HttpRequest, deadline: float) -> Viewer:
         """Who holds the request's token. `Unauthenticated` if nobody does."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
@@ -68,6 +68,16 @@ class Bus:
         """Return when the bus has it on its disk. Under the same id it is taken once. One of TROUBLE otherwise."""
         await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
 
+    async def hear(self, events: Sequence[str], heard: Callable[[bytes], Awaitable[None]]) -> None:
+        """Get each message as it passes, once, or never: what is missed on the way is gone."""
+
+        async def got(message: Msg) -> None:
+            await heard(message.data)
+
+        for name in events:
+            await self._client.subscribe(name, cb=got)
+        await self._client.flush()
+
     async def pull(self, producer: str, consumer: str) -> Deliveries:
         """What a durable consumer gets of a producer's stream."""
         return Deliveries(await self._stream.pull_subscribe_bind(durable=consumer, stream=producer))
@@ -116,9 +126,12 @@ class Delivery:
 
 
 @asynccontextmanager
-async def connected(address: BusAddress, name: str) -> AsyncIterator[Bus]:
-    """A connection within the block; where there is no bus yet, it waits for one."""
-    client = await _connect(address, name)
+async def connected(address: BusAddress, name: str, gap: Callable[[], None] = lambda: None) -> AsyncIterator[Bus]:
+    """A connection within the block; where there is no bus yet, it waits for one.
+
+    `gap` is called when something may have passed that was not heard.
+    """
+    client = await _connect(address, name, gap)
     try:
         yield Bus(client)
     finally:
@@ -127,9 +140,14 @@ async def connected(address: BusAddress, name: str) -> AsyncIterator[Bus]:
                 await client.close()
 
 
-async def _connect(address: BusAddress, name: str) -> Client:
+async def _connect(address: BusAddress, name: str, gap: Callable[[], None]) -> Client:
     async def noticed(error: Exception) -> None:
         log.debug("bus_trouble", service=name, error=repr(error))
+        if isinstance(error, nats.errors.SlowConsumerError):
+            gap()
+
+    async def parted() -> None:
+        gap()
 
     pause = 0.05
     while True:
@@ -141,6 +159,8 @@ async def _connect(address: BusAddress, name: str) -> Client:
                 name=f"tidings-{name}",
                 inbox_prefix=f"_INBOX.{address.user}",
                 error_cb=noticed,
+                disconnected_cb=parted,
+                reconnected_cb=parted,
                 connect_timeout=2,
                 reconnect_time_wait=0.2,
                 max_reconnect_attempts=-1,
@@ -156,10 +176,10 @@ async def _connect(address: BusAddress, name: str) -> Client:
 
 
 def consumers_of(kinds: Mapping[str, ServiceKind[Any]]) -> dict[tuple[str, str], list[str]]:
-    """`(producer, consumer)` and the names of the events between them."""
+    """`(producer, consumer)` and the names of the events between them, for consumers that own a database."""
     found: dict[tuple[str, str], list[str]] = {}
     for kind in kinds.values():
-        for event, _ in kind.reactions.values():
+        for event, _ in kind.reactions.values() if kind.migrations is not None else ():
             found.setdefault((event.service, kind.name), []).append(event.name)
     return found
 
@@ -176,6 +196,7 @@ def users_of(kinds: Mapping[str, ServiceKind[Any]], passwords: Mapping[str, str]
         {"user": OPERATOR, "password": passwords[OPERATOR], "permissions": {"publish": [">"], "subscribe": [">"]}}
     ]
     for kind in kinds.values():
+        ephemeral = kind.migrations is None
         publish = [f"{kind.name}.>"] if kind.contract.events else []
         for producer, consumer in consumed:
             if consumer == kind.name:
@@ -187,7 +208,7 @@ def users_of(kinds: Mapping[str, ServiceKind[Any]], passwords: Mapping[str, str]
                 "password": passwords[kind.name],
                 "permissions": {
                     "publish": {"allow": publish} if publish else {"deny": [">"]},
-                    "subscribe": [f"_INBOX.{kind.name}.>"],
+                    "subscribe": [f"_INBOX.{kind.name}.>", *(sorted(kind.reactions) if ephemeral else ())],
                 },
             }
         )

@@ -13,6 +13,7 @@ from tidings.platform import logs
 from tidings.platform.contract import Busy, Call, NotFound, Nothing, Unavailable
 from tidings.platform.events.bus import BusAddress, connected
 from tidings.platform.events.consumer import Consumer
+from tidings.platform.events.listener import Listener
 from tidings.platform.events.relay import Relay
 from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
 from tidings.platform.service import ServiceKind
@@ -76,6 +77,13 @@ class Mailroom:
     ) -> AsyncIterator[None]:
         """Relay and react while the block lasts."""
         store = self._store
+        if store is None and kind.reactions and address is not None:
+            task = asyncio.create_task(self._listening(Listener(kind, holder), address))
+            try:
+                yield
+            finally:
+                await _end(task)
+            return
         if store is None or not (kind.contract.events or kind.reactions):
             yield
             return
@@ -100,6 +108,11 @@ class Mailroom:
             if self._consumers:
                 stack.push_async_callback(_end, asyncio.create_task(self._forgetting(store)))
             yield
+
+    async def _listening(self, listener: Listener, address: BusAddress) -> None:
+        async with connected(address, self.service, listener.gap) as bus:
+            await listener.listen(bus)
+            await asyncio.Event().wait()  # the client's own tasks do the rest
 
     async def _on_the_bus(self, kind: ServiceKind[Any], store: EventStore, address: BusAddress) -> None:
         async with connected(address, kind.name) as bus, asyncio.TaskGroup() as tasks:

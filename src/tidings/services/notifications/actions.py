@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from tidings.contracts.messages import MessageChanged
+from tidings.contracts.notifications import NotificationsChanged, changed
 from tidings.contracts.users import UserId
 from tidings.services.notifications import rules
 from tidings.services.notifications.shapes import Effect
@@ -14,23 +17,29 @@ async def keep(store: NotificationStore, effects: list[Effect]) -> None:
     if not effects:
         return
     async with store.write() as write:
-        await _keep(write, effects)
+        live = await _live(write, effects)
+        await _announce(write, await write.put(live))
 
 
 async def message_changed(store: NotificationStore, body: MessageChanged, *, withdrawn: bool) -> None:
     """A message as it is at this version: posted, edited or gone. An older version changes nothing."""
     effects = [] if withdrawn else rules.of_message(body)
     async with store.write() as write:
+        live = await _live(write, effects, also=await write.concerned(body.message_id))
         if not await write.advance_message(body.message_id, body.version):
             return
-        await write.drop_about(body.message_id, keep_mentions=[] if withdrawn else body.mentions, all_=withdrawn)
-        await _keep(write, effects)
+        kept = [] if withdrawn else body.mentions
+        dropped = await write.drop_about(body.message_id, keep_mentions=kept, all_=withdrawn)
+        await _announce(write, {*dropped, *await write.put(live)})
 
 
 async def mark_read(store: NotificationStore, user_id: UserId, read_ms: int) -> int:
     """The mark by now: it never goes back."""
     async with store.write() as write:
-        return await write.mark_read(user_id, read_ms)
+        await write.fence([user_id])
+        marked = await write.mark_read(user_id, read_ms)
+        await _announce(write, {user_id})
+    return marked
 
 
 async def forget(store: NotificationStore, person: UserId) -> None:
@@ -40,14 +49,21 @@ async def forget(store: NotificationStore, person: UserId) -> None:
         await write.remove_person(person)
 
 
-async def _keep(write: NotificationWrite, effects: list[Effect]) -> None:
-    """But for those whose account was deleted: the event of that may come before this one."""
-    if not effects:
-        return
-    fences = await write.fence((), others=rules.people_in(effects))
-    live = [
+async def _live(write: NotificationWrite, effects: list[Effect], also: Iterable[UserId] = ()) -> list[Effect]:
+    """Without those whose account was deleted: the event of that may come before this one.
+
+    Holds the fences of all who are told, and of `also`: their versions may rise.
+    """
+    told = {*also, *(effect.user_id for effect in effects)}
+    fences = await write.fence(told, others=rules.people_in(effects))
+    return [
         effect
         for effect in effects
         if fences[effect.user_id].state == "live" and fences[effect.actor_id].state == "live"
     ]
-    await write.put(live)
+
+
+async def _announce(write: NotificationWrite, people: Collection[UserId]) -> None:
+    for person, version in (await write.bump(people)).items() if people else ():
+        body = NotificationsChanged(user_id=UserId(person), version=version)
+        write.announce(changed, subject=person, version=version, body=body)

@@ -1,4 +1,4 @@
-"""What timeline holds: its view of the other services, and the seal of its cursors."""
+"""What timeline holds: its view of the other services, the seal of its cursors, and who listens."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tidings.platform.cursors import Cursors
 from tidings.platform.world import World
+from tidings.services.timeline.hub import Hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +15,8 @@ class Timeline:
 
     world: World
     cursors: Cursors
+    hub: Hub
+
+    def missed(self) -> None:
+        """Events were lost on their way here."""
+        self.hub.missed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidings.contracts import timeline as contract
+from tidings.contracts.users import UserId
 from tidings.platform.contract import Reply
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
@@ -13,6 +14,11 @@ from tidings.services.timeline.holder import Timeline
 @serves(contract.get_timeline)
 async def get_timeline(svc: Timeline, viewer: Viewer, ask: contract.TimelineAsk) -> Reply[contract.Timeline]:
     return await views.timeline_page.read(svc, svc.world, viewer, ask)
+
+
+@serves(contract.stream)
+async def stream(svc: Timeline, viewer: Viewer, ask: contract.StreamAsk) -> contract.Heard:
+    return await views.listen(svc, UserId(viewer.known), ask)
 
 
 @serves(contract.get_feed)

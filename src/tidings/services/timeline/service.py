@@ -8,14 +8,15 @@ from contextlib import asynccontextmanager
 from tidings.contracts import timeline as contract
 from tidings.platform.process import Resources
 from tidings.platform.service import ServiceKind
-from tidings.services.timeline import routes
+from tidings.services.timeline import reactions, routes
 from tidings.services.timeline.holder import Timeline
+from tidings.services.timeline.hub import Hub
 
 
 @asynccontextmanager
 async def open_timeline(resources: Resources) -> AsyncIterator[Timeline]:
-    """Nothing to open: its parts are other services' answers."""
-    yield Timeline(world=resources.world, cursors=resources.cursors())
+    """Nothing to open: its parts are other services' answers, and who listens is in memory."""
+    yield Timeline(world=resources.world, cursors=resources.cursors(), hub=Hub())
 
 
-timeline = ServiceKind.of(contract, routes, open_timeline)
+timeline = ServiceKind.of(contract, routes, open_timeline, reactions=reactions)

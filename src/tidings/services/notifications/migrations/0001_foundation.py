@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from tidings.platform.storage.foundation import FOUNDATION, REACTING
+from tidings.platform.storage.foundation import FOUNDATION, REACTING, RELAYED
 
 revision, down_revision, compatible_down_to = "0001", None, "0001"
 
@@ -29,5 +29,5 @@ TABLES = (
 
 
 def upgrade() -> None:
-    for statement in (*FOUNDATION, *REACTING, *TABLES):
+    for statement in (*FOUNDATION, *REACTING, *RELAYED, *TABLES):
         op.execute(statement)

@@ -12,6 +12,7 @@ import msgspec
 from tidings.contracts.messages import MessageId
 from tidings.contracts.notifications import Kind
 from tidings.contracts.users import UserId
+from tidings.platform.contract import Event, Value
 from tidings.platform.storage.postgres import Fence
 from tidings.services.notifications.shapes import Effect
 
@@ -40,16 +41,26 @@ class NotificationWrite(Protocol):
 
     async def fence(self, own: Iterable[UUID], others: Iterable[UUID] = ()) -> dict[UUID, Fence]: ...
 
-    async def put(self, effects: Collection[Effect]) -> None:
-        """Keep each that is newer than what is there under its key."""
+    async def bump(self, subjects: Iterable[UUID]) -> dict[UUID, int]: ...
+
+    def announce(self, event: Event, *, subject: UUID, version: int, body: Value) -> None: ...
+
+    async def put(self, effects: Collection[Effect]) -> set[UserId]:
+        """Keep each that is newer than what is there under its key; whose notifications that changed."""
+        ...
+
+    async def concerned(self, message_id: MessageId) -> set[UserId]:
+        """Who is told something about this message."""
         ...
 
     async def advance_message(self, message_id: MessageId, version: int) -> bool:
         """Note that the message is at this version; False if a newer one, or this very one, was seen."""
         ...
 
-    async def drop_about(self, message_id: MessageId, *, keep_mentions: Collection[UserId], all_: bool) -> None:
-        """Remove mentions by this message of all but these; with `all_`, everything about the message."""
+    async def drop_about(
+        self, message_id: MessageId, *, keep_mentions: Collection[UserId], all_: bool
+    ) -> set[UserId]:
+        """Remove mentions by this message of all but these, or with `all_` everything about it; whose they were."""
         ...
 
     async def mark_read(self, user_id: UserId, read_ms: int) -> int: ...

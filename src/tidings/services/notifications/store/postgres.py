@@ -26,6 +26,7 @@ on conflict (user_id, kind, actor_id, target) do update
    set stands = excluded.stands, version = excluded.version, group_id = excluded.group_id,
        at_ms = case when notifications.stands then notifications.at_ms else excluded.at_ms end
  where notifications.version < excluded.version
+returning user_id
 """
 _ADVANCE: Final = """
 insert into message_versions (message_id, version) values ($1, $2)
@@ -35,6 +36,7 @@ returning true
 _DROP: Final = """
 delete from notifications
  where target = $1 and ($3 or (kind = 'mention' and user_id <> all($2::uuid[])))
+returning user_id
 """
 _MARK: Final = """
 insert into read_marks (user_id, read_ms) values ($1, $2)
@@ -57,17 +59,25 @@ _FIRST: Final = Place(2**62, 2**62, "~", UUID(int=2**128 - 1))
 class PostgresWrite(Write):
     """One transaction on notifications."""
 
-    async def put(self, effects: Collection[Effect]) -> None:
-        if effects:
-            now = now_ms()
-            rows = [(*msgspec.structs.astuple(effect), now) for effect in effects]
-            await self.connection.execute(_PUT, *rows_of(rows))
+    async def put(self, effects: Collection[Effect]) -> set[UserId]:
+        if not effects:
+            return set()
+        now = now_ms()
+        rows = [(*msgspec.structs.astuple(effect), now) for effect in effects]
+        return {row["user_id"] for row in await self.connection.fetch(_PUT, *rows_of(rows))}
+
+    async def concerned(self, message_id: MessageId) -> set[UserId]:
+        query = "select distinct user_id from notifications where target = $1"
+        return {row["user_id"] for row in await self.connection.fetch(query, message_id)}
 
     async def advance_message(self, message_id: MessageId, version: int) -> bool:
         return bool(await self.connection.fetchval(_ADVANCE, message_id, version))
 
-    async def drop_about(self, message_id: MessageId, *, keep_mentions: Collection[UserId], all_: bool) -> None:
-        await self.connection.execute(_DROP, message_id, list(keep_mentions), all_)
+    async def drop_about(
+        self, message_id: MessageId, *, keep_mentions: Collection[UserId], all_: bool
+    ) -> set[UserId]:
+        rows = await self.connection.fetch(_DROP, message_id, list(keep_mentions), all_)
+        return {row["user_id"] for row in rows}
 
     async def mark_read(self, user_id: UserId, read_ms: int) -> int:
         return int(await self.connection.fetchval(_MARK, user_id, read_ms))

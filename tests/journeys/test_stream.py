@@ -1,0 +1,147 @@
+"""The live stream says that something changed: to whom it concerns, and for as long as they may know."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.harness.people import Person
+from tests.harness.system import Whole
+from tidings.contracts import users
+
+
+@dataclass
+class Stream:
+    """What a client has heard, and whether its stream is open."""
+
+    events: list[tuple[str, str, Any]] = field(default_factory=list)  # name, id, data
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def last(self) -> str:
+        return [one for _, one, _ in self.events if one][-1]
+
+    def concerns(self) -> set[str]:
+        return {one for _, _, data in self.events for one in data.get("changed", ())}
+
+    async def until(self, *concerns: str, within: float = 5.0) -> None:
+        """Return once each of these has changed, and forget what was heard."""
+        async with asyncio.timeout(within):
+            while not self.concerns() >= set(concerns):
+                self._news.clear()
+                await self._news.wait()
+
+    async def read(self, response: aiohttp.ClientResponse) -> None:
+        name, event_id = "message", ""
+        async for raw in response.content:
+            line = raw.decode().rstrip("\n")
+            part, _, value = line.partition(": ")
+            if part == "event":
+                name = value
+            elif part == "id":
+                event_id = value
+            elif part == "data":
+                self.events.append((name, event_id, json.loads(value)))
+            elif not line:
+                name, event_id = "message", ""
+                self._news.set()
+        self.closed.set()
+
+
+@asynccontextmanager
+async def listening(person: Person, last: str | None = None) -> AsyncIterator[Stream]:
+    headers = {"authorization": f"Bearer {person.token}"} | ({"last-event-id": last} if last else {})
+    stream = Stream()
+    async with person.client.session.get(person.client.base + "/v1/stream", headers=headers) as response:
+        assert (response.status, response.content_type) == (200, "text/event-stream")
+        assert "no-store" in response.headers["cache-control"]
+        reading = asyncio.create_task(stream.read(response))
+        async with asyncio.timeout(5):
+            while not stream.events:
+                await asyncio.sleep(0.01)
+        try:
+            yield stream
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+async def test_friends_hear_that_something_changed_and_strangers_do_not(tidings: Whole) -> None:
+    alice, bob, carol = [await tidings.joins(name) for name in ("Alice", "Bob", "Carol")]
+    await alice.befriends(bob)
+    async with listening(alice) as hers, listening(carol) as theirs:
+        assert (hers.events[0][0], theirs.events[0][0]) == ("hello", "hello")
+        message = await bob.posts("hello")
+        await hers.until("timeline")
+        assert "hello" not in json.dumps([data for _, _, data in hers.events if data.get("changed")])
+        (await alice.put(f"/v1/messages/{message['id']}/reactions/+1")).ok()
+        await alice.posts("mine")
+        await bob.posts("with you", mentions=[alice.id])
+        await hers.until("timeline", "notifications")
+        assert theirs.concerns() == set()
+
+
+async def test_what_was_missed_is_told_after_coming_back(tidings: Whole) -> None:
+    alice, bob = [await tidings.joins(name) for name in ("Alice", "Bob")]
+    await alice.befriends(bob)
+    async with listening(alice) as first:
+        last = first.last
+    await bob.posts("while she was away")
+    await asyncio.sleep(0.5)
+    async with listening(alice, last) as again:
+        await again.until("timeline")
+    for unknown in ("nobody.7", "x"):
+        async with listening(alice, unknown) as lost:
+            assert [name for name, _, _ in lost.events] == ["resync"]
+
+
+async def test_row_05_an_end_of_friendship_filters_the_open_stream(tidings: Whole) -> None:
+    alice, bob, carol = [await tidings.joins(name) for name in ("Alice", "Bob", "Carol")]
+    await alice.befriends(bob, carol)
+    async with listening(alice) as hers:
+        (await bob.delete(f"/v1/friends/{alice.id}")).ok()
+        (await carol.put(f"/v1/blocks/{alice.id}")).ok()
+        await hers.until("friends", "timeline")
+        await asyncio.sleep(0.5)
+        hers.events.clear()
+        await bob.posts("not for her")
+        await carol.posts("nor this")
+        await asyncio.sleep(1)
+        assert hers.concerns() == set()
+
+
+@pytest.mark.parametrize("how", ["sign-out", "everywhere", "suspension"])
+async def test_row_05_row_15_a_stream_ends_with_its_session(tidings: Whole, how: str) -> None:
+    alice = await tidings.joins("Alice")
+    async with listening(alice) as stream:
+        if how == "suspension":
+            await tidings.operator.call(users.suspend, users.Suspend(handle=alice.handle, suspended=True))
+        elif how == "everywhere":
+            (await alice.delete("/v1/sessions")).ok()
+        else:
+            (session,) = (await alice.get("/v1/sessions")).ok()["sessions"]
+            (await alice.delete(f"/v1/sessions/{session['id']}")).ok()
+        began = time.monotonic()
+        async with asyncio.timeout(15):
+            await stream.closed.wait()
+        assert time.monotonic() - began < 5 * (2 if tidings.settings.repeat_safe_calls else 1)
+    again = await alice.get("/v1/stream")
+    assert again.status == 401
+
+
+async def test_a_bad_place_and_a_stranger_are_refused(tidings: Whole) -> None:
+    alice = await tidings.joins("Alice")
+    assert (await tidings.client.ask("GET", "/v1/stream")).status == 401
+    answer = await alice.get("/v1/stream", params={"last_event_id": "x" * 65})
+    assert (answer.status, answer.body["errors"][0]["pointer"]) == (422, "?last_event_id")
+    answer = await alice.post("/v1/stream")
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
