@@ -149,13 +149,6 @@ def test_each_wrong_variant_breaks_a_property(variant: Variant, judged: str, bro
         assert refused(Protocol(bounds=bounds), way) == matters
 
 
-def test_a_row_finished_early_leaves_nobody_to_roll_forward() -> None:
-    """Without recovery's loop nothing mends a branch that somebody rolled back by hand."""
-    found = explore(Protocol(Variant.EARLY_FINISH, Bounds(faults=1, workers=1)), judged="a").counterexample
-    assert found is not None
-    assert found.property == "a"
-
-
 def test_two_who_settle_follow_one_outcome() -> None:
     """The way that the protocol was made for: a COMMIT that lands after its coordinator gave it up."""
     way = [
