@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tidings.cli import config, demo, users
+from tidings.cli import config, demo, twophase, users
 from tidings.cli.options import (
     ANY_SETTING,
     EXIT_CODES,
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 docs = typer.Typer(no_args_is_help=True, help="Documents made from the code.")
 app.add_typer(users.app, name="users")
+app.add_typer(twophase.app, name="twophase")
 app.add_typer(config.app, name="config")
 app.add_typer(demo.app, name="demo")
 app.add_typer(docs, name="docs")
