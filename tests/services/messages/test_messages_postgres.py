@@ -95,11 +95,11 @@ async def _seed(town: Neighbourhood) -> None:
     await alice.reacts(said)
     async with writers(town).acquire() as connection:  # so many that walking a table would be dear
         for copy in (
-            "INSERT INTO reply SELECT bucket, gen_random_uuid(), gen_random_uuid(), author_id, document"
+            "INSERT INTO reply SELECT bucket, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), document"
             " FROM reply, generate_series(1, 200)",
             "INSERT INTO history SELECT n % 4096, gen_random_uuid(), version, document"
             " FROM history, generate_series(1, 5000) n",
-            "INSERT INTO reaction SELECT n % 4096, gen_random_uuid(), user_id, emoji, n"
+            "INSERT INTO reaction SELECT n % 4096, gen_random_uuid(), gen_random_uuid(), emoji, n"
             " FROM (SELECT * FROM reaction LIMIT 1) r, generate_series(1, 5000) n",
             "INSERT INTO tally SELECT n % 4096, gen_random_uuid(), 'e', 1 FROM generate_series(1, 5000) n",
             "INSERT INTO withdrawn SELECT n % 4096, gen_random_uuid(), gen_random_uuid(), 1"

@@ -37,8 +37,8 @@ async def _rounds(svc: Messages, every: float) -> None:
         svc.erase_soon.clear()
         try:
             for author in await svc.store.unerased():
-                await erase(svc.store, author)
-        except Refusal as refusal:  # busy, or the database is away: the next round goes on
+                await _erase_or_log(svc.store, author)
+        except Refusal as refusal:  # the database is away: the next round goes on
             log.warning("not_erased", why=refusal.detail)
         except Exception:
             log.exception("erasing_failed")
@@ -47,6 +47,16 @@ async def _rounds(svc: Messages, every: float) -> None:
                 await svc.erase_soon.wait()
         except TimeoutError:
             continue
+
+
+async def _erase_or_log(store: MessageStore, author: UserId) -> None:
+    """One who cannot be erased now keeps nobody else waiting."""
+    try:
+        await erase(store, author)
+    except Refusal as refusal:
+        log.warning("not_erased", subject=str(author), why=refusal.detail)
+    except Exception:
+        log.exception("erasing_failed", subject=str(author))
 
 
 async def erase(store: MessageStore, author: UserId) -> None:
