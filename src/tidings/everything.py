@@ -26,10 +26,12 @@ from tidings.platform.supervisor import READY, handed_launch, until_orphaned
 from tidings.platform.topology import EDGE
 from tidings.services.friends.service import friends
 from tidings.services.messages.service import messages
+from tidings.services.notifications.service import notifications
 from tidings.services.timeline.service import timeline
 from tidings.services.users.service import users
 
-SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {kind.name: kind for kind in (users, friends, messages, timeline)}
+KINDS: Final = (users, friends, messages, notifications, timeline)
+SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {kind.name: kind for kind in KINDS}
 STORELESS: Final = frozenset(name for name, kind in SERVICES.items() if kind.migrations is None)
 
 
@@ -43,6 +45,7 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         secrets=launch.secrets,
         dsns=launch.dsns,
         addresses=launch.addresses,
+        buses=launch.buses,
         mode=launch.mode,
     )
     async with AsyncExitStack() as stack:

@@ -42,6 +42,8 @@ class System:
         pids: dict[str, int] = {}
         if self.installation.engine is not None and self.installation.engine.pid is not None:
             pids["postgres"] = self.installation.engine.pid
+        if self.installation.bus is not None and self.installation.bus.pid is not None:
+            pids["nats"] = self.installation.bus.pid
         if self.supervisor is not None:
             pids.update(
                 {name: child.pid for name, child in self.supervisor.children.items() if child.pid is not None}
@@ -109,7 +111,15 @@ async def running(
         url = address_of(settings.host, port)
         metrics_url = None if metrics_port is None else address_of(settings.metrics_host, metrics_port) + "/metrics"
         stores = {f"store:{name}": placed.shown_store for name, placed in topology.services.items()}
-        directory.announce({"public": url, "metrics": metrics_url or "", **installation.addresses(), **stores})
+        directory.announce(
+            {
+                "public": url,
+                "metrics": metrics_url or "",
+                "bus": installation.bus_url or "",
+                **installation.addresses(),
+                **stores,
+            }
+        )
         yield System(url, metrics_url, installation, process, supervisor, mending)
 
 

@@ -14,7 +14,7 @@ CONTRACTS = [kind.contract for kind in everything.SERVICES.values()]
 ROUTES = [route for contract in CONTRACTS for route in contract.routes]
 DOCUMENT: dict[str, Any] = openapi(CONTRACTS, version="0")
 NOBODY = UUID("01890000-0000-7000-8000-000000000000")
-OWN_PATHS = ("/", "/docs", "/livez", "/readyz", "/v1/openapi.json", "/style.css", "/problems/invalid")
+OWN_PATHS = ("/", "/v1", "/docs", "/livez", "/readyz", "/v1/openapi.json", "/style.css", "/problems/invalid")
 FORM_PATHS = ("/setup", "/join", "/signin", "/reset")
 
 

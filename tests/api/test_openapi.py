@@ -22,6 +22,15 @@ async def test_the_document_that_is_served_is_the_one_of_the_contracts(tidings: 
     assert served == json.loads(json.dumps({**DOCUMENT, "info": _without_version(DOCUMENT["info"])}))
 
 
+@pytest.mark.parametrize("tidings", ["near"], indirect=True)
+async def test_the_address_of_the_api_leads_to_its_description(tidings: Whole) -> None:
+    entrance = (await tidings.client.ask("GET", "/v1")).ok()
+    assert entrance["name"] == "Tidings"
+    assert (await tidings.client.ask("GET", entrance["openapi"])).ok()["info"]["version"] == entrance["version"]
+    assert (await tidings.client.ask("GET", entrance["documentation"])).status == 200
+    assert "post" in DOCUMENT["paths"][entrance["sign_in"]]
+
+
 def test_every_route_of_the_contracts_is_in_the_document() -> None:
     described = {(method, path): operation for method, path, operation in operations()}
     assert described.keys() == {(route.method, route.path) for route in ROUTES}

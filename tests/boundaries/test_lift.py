@@ -16,10 +16,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "src/tidings/services").glob("*/service.py"))
 NEEDED = ("contracts", "platform", "__init__.py", "services/__init__.py")
-HARNESS = ("conftest.py", "boundaries/recorder.py", "boundaries/site", "harness/__init__.py", "harness/lone.py")
+HARNESS = (
+    "conftest.py",
+    "boundaries/recorder.py",
+    "boundaries/site",
+    "harness/__init__.py",
+    "harness/lone.py",
+    "harness/lone_process.py",
+    "services/conftest.py",
+)
 
-# All of a service's tests are collected there, so all that they import has to be there; these of them are run.
-RUN = "(rules or contract or sessions) and not 5000"
+# All of a service's tests are collected there, so all that they import has to be there; these of them are run,
+# with the service in a process of its own.
+RUN = "(rules or contract or sessions) and not wire and not 5000"
 
 IMPORTS_EVERYTHING = """
 import importlib, pkgutil, sys, tidings

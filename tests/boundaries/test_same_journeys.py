@@ -125,4 +125,4 @@ async def test_the_system_under_these_journeys_is_the_one_that_is_meant(
     assert installation.engine is not None
     async with installation.engine._superuser() as first:  # no database of the first server has them
         databases = {row[0] for row in await first.fetch("select datname from pg_database")}
-    assert databases == {"postgres", "template0", "template1", "users", "messages"}
+    assert databases == {"postgres", "template0", "template1", "users", "messages", "notifications"}

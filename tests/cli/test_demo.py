@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.cli.command import Server, ask, facts, refused, tidings, up
+from tidings.contracts.friends import MOST_FRIENDS
+from tidings.demo.graph import LARGEST_NUMBER, Graph, GraphProblem, read_graph
+from tidings.demo.people import JOINED_DAYS, LAST_MS, SPOKEN_DAYS
 
 REED98 = Path(__file__).parents[3] / "shared/datasets/socfb-Reed98.edges"  # R. A. Rossi, N. K. Ahmed, AAAI 2015
 GRAPH = "# a small graph\n" + "".join(f"{a} {b}\n" for a in range(12) for b in range(a))
@@ -53,6 +57,34 @@ def test_a_malformed_line_is_named_and_nothing_is_loaded(server: Server, tmp_pat
     assert "bad.edges, line 2:" in said
     assert "Nothing was loaded." in said
     assert facts("users", "list", "--data", server.card["data"])["total"] == before
+
+
+def test_the_help_describes_an_edge_list_as_it_is_read(tmp_path: Path) -> None:
+    said = " ".join(tidings("demo", "load", "--help", COLUMNS="200").stdout.split())
+    graph = tmp_path / "every.edges"
+
+    def read(text: str) -> Graph:
+        graph.write_text(text)
+        return read_graph(graph)
+
+    assert "blanks or tabs between. Empty lines and lines that begin with # or % are skipped." in said
+    assert read("# one\n% two\n\n1 2\n\t2 \t 3\n").edges == ((0, 1), (1, 2))
+    assert "comes again, in either order, counts once" in said
+    assert read("1 2\n2 1\n1 2\n").edges == ((0, 1),)
+    assert f"from 0 to {LARGEST_NUMBER}" in said
+    assert read(f"0 {LARGEST_NUMBER}\n").people == 2
+    assert "a third column, a comma, somebody as their own friend" in said
+    for wrong in ("1 2 3", "1,2", "1 1", f"0 {LARGEST_NUMBER + 1}", "1 2 # a comment"):
+        with pytest.raises(GraphProblem, match="line 2"):
+            read(f"1 2\n{wrong}\n")
+    assert f"more than {MOST_FRIENDS:,} friends of one person" in said
+
+
+def test_the_help_says_when_the_demonstration_takes_place() -> None:
+    said = " ".join(tidings("demo", "load", "--help", COLUMNS="200").stdout.split())
+    last = datetime.fromtimestamp(LAST_MS / 1000, UTC)
+    assert f"the {SPOKEN_DAYS} days up to {last:%Y-%m-%d}" in said
+    assert f"the {JOINED_DAYS} days before those" in said
 
 
 def test_a_generated_graph_is_the_same_for_the_same_seed(server: Server) -> None:

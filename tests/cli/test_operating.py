@@ -5,11 +5,25 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import PASSWORD, Server, ask, facts, joined, refused, run_apart, tidings, up
+from tests.cli.command import (
+    COMMAND,
+    PASSWORD,
+    Server,
+    ask,
+    environment,
+    facts,
+    joined,
+    refused,
+    run_apart,
+    tidings,
+    up,
+)
+from tidings.platform.settings import KEYS, flag_name
 
 
 def test_doctor_finds_a_running_system_healthy_and_small(server: Server) -> None:
@@ -76,18 +90,71 @@ def test_config_shows_every_setting_with_its_origin(tmp_path: Path) -> None:
     assert "origin" not in tidings("config", "show", "--data", tmp_path).stdout.splitlines()[0]
 
 
+def test_config_says_that_a_running_server_may_have_others(server: Server, tmp_path: Path) -> None:
+    shown = tidings("config", "show", "--data", server.card["data"], "--session-days", 9).stdout
+    (told,) = [line for line in shown.splitlines() if "not necessarily those of the server" in line]
+    assert f"(process {server.process.pid})" in told
+    assert facts("config", "show", "--data", server.card["data"])["running_pid"] == server.process.pid
+    assert "process" not in tidings("config", "show", "--data", tmp_path).stdout.splitlines()[-1].split()
+    assert facts("config", "show", "--data", tmp_path)["running_pid"] is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_has_enough_is_nobodys_mistake(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*COMMAND, "config", "show", "--data", tmp_path]
+    done = subprocess.run(command, env=environment(), stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("up", "--prot", "9"), "Did you mean --port?"),
-        (("up", "--log-level"), "--log-level needs a value"),
+        (("up", "--prot", "9"), "--port"),
+        (("up", "stray"), "`tidings up --help`"),
+        (("up", "--port", "abc"), "Example: --port 8470"),
         (("up", "--log-level", "loud"), "expected one of debug, info, warning, error"),
+        (("demo", "load", "--generate", "1"), "greater than or equal to 2"),
+        (("demo", "timeline", "@ada", "--limit", "many"), "`tidings demo timeline --help`"),
+        (("demo", "laod"), "Did you mean 'load'?"),
         (("up", "--store", "friends"), "names no URL"),
         (("up", "--store", "freinds=postgres://db/x"), "'friends'"),
     ],
 )
 def test_wrong_usage_names_what_is_right(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    assert said in refused(*arguments, "--data", tmp_path / "data", code=2)
+    told = refused(*arguments, "--data", tmp_path / "data", code=2)
+    assert said in told
+    assert told.startswith("tidings: ")  # one style for every problem: no box, no usage above it
+    assert len(told.splitlines()) <= 2
+
+
+def test_an_option_without_its_value_and_a_missing_argument_are_told_in_the_same_style() -> None:
+    assert "'--log-level' requires an argument" in refused("up", "--log-level", code=2)
+    assert "Missing argument '@HANDLE'" in refused("users", "suspend", code=2)
+
+
+@pytest.mark.parametrize("command", [("up",), ("doctor",), ("users", "list"), ("config", "show")])
+def test_a_file_is_no_data_directory(tmp_path: Path, command: tuple[str, ...]) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    said = refused(*command, "--data", file, code=2)
+    assert f"{file} is a file" in said
+    assert "Name a folder with --data" in said
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", [("up",), ("run",), ("config", "show")])
+def test_help_lists_every_setting_as_an_option(command: tuple[str, ...]) -> None:
+    said = tidings(*command, "--help", COLUMNS="200").stdout
+    for key in KEYS:
+        assert f" {flag_name(key)} " in said, key
+    lines = {line.split()[1]: line for line in said.splitlines() if " --" in line and "VALUE" in line}
+    assert "Milliseconds a writer waits for a row. Default: 250" in lines["--lock-timeout-ms"]
+    assert "Default: localhost, 127.0.0.1, [::1]" in lines["--allowed-hosts"]
+    assert "Default" not in lines["--public-url"]
+    assert "Default: your user data folder" in lines["--data"]  # for any user, also one without a home
 
 
 def test_the_operator_changes_accounts(server: Server) -> None:
@@ -123,7 +190,7 @@ def test_documents_come_from_the_code_alone(tmp_path: Path) -> None:
     assert json.loads(one["openapi.json"])["openapi"] == "3.1.0"
     chart = one["map.md"].decode()
     assert 'timeline -->|"latest_by_authors<br>page_by_authors"| messages' in chart
-    for service in ("users", "friends", "messages", "timeline", "edge"):
+    for service in ("users", "friends", "messages", "notifications", "timeline", "edge"):
         assert f"| **{service}** |" in chart
 
 

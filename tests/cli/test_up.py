@@ -23,7 +23,7 @@ def test_the_card_names_addresses_that_work(server: Server) -> None:
     card = server.card
     assert ready(card["home"])
     assert ask("GET", card["health"])[0] == 200
-    for page in ("set_up", "documentation", "metrics"):
+    for page in ("set_up", "api", "documentation", "metrics"):
         status, body = ask("GET", card[page])
         assert (status, bool(body)) == (200, True), page
     assert ask("GET", card["api"] + "/users/me")[0] == 401
@@ -76,9 +76,11 @@ def test_apart_a_killed_service_and_a_killed_supervisor_leave_nothing_behind(dat
         assert set(first.card["pids"]) == {
             "tidings",
             "postgres",
+            "nats",
             "users",
             "friends",
             "messages",
+            "notifications",
             "timeline",
             "edge",
         }
@@ -157,7 +159,7 @@ def test_a_second_one_on_the_same_data_is_refused(server: Server) -> None:
     assert ready(server.url)
 
 
-def test_a_taken_port_is_named(data: Path) -> None:
+def test_a_taken_port_is_named(data: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -166,6 +168,10 @@ def test_a_taken_port_is_named(data: Path) -> None:
         assert f"Port {port} on 127.0.0.1" in said
         assert "--port N" in said
         assert "--metrics-port N" in refused("up", "--data", data, "--metrics-port", port, code=9)
+        new = tmp_path / "not" / "yet"
+        assert f"Port {port}" in refused("up", "--data", new, "--port", port, code=9)
+        assert f"Port {port}" in refused("up", "--data", new, "--metrics-port", port, code=9)
+        assert list(tmp_path.iterdir()) == []  # nothing was made for a start that could not be
 
 
 def test_data_of_a_newer_version_is_left_alone(data: Path) -> None:

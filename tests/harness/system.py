@@ -94,6 +94,8 @@ def settings_for(data: Path, points: Path | None = None, **more: Any) -> Setting
         "argon2_time": 1,
         "points": points,
         "repeat_safe_calls": True,
+        "repeat_events": True,
+        "event_backoff": 0.01,
         "call_deadline": 3.0,
     }
     return Settings(**{**defaults, **more})

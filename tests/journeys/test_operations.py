@@ -13,7 +13,7 @@ async def test_health_says_whether_the_process_lives_and_its_own_stores_answer(t
     alive = await tidings.client.ask("GET", "/livez")
     ready = await tidings.client.ask("GET", "/readyz")
     assert alive.ok() == {"alive": True}
-    here = [] if tidings.mode == "apart" else ["friends", "messages", "timeline", "users"]
+    here = [] if tidings.mode == "apart" else ["friends", "messages", "notifications", "timeline", "users"]
     assert sorted(name for name, state in ready.ok()["services"].items() if state) == here
 
 
@@ -30,7 +30,11 @@ async def test_metrics_of_every_process_are_one_valid_exposition(tidings: Whole)
     assert {("edge", "users/whois"), ("timeline", "friends/circle"), ("timeline", "users/cards")} <= made
     processes = {sample.labels["process"] for sample in calls.samples}
     if tidings.mode == "apart":  # each process counts the calls that it makes
-        assert {"edge", "timeline"} <= processes <= {"edge", "users", "friends", "messages", "timeline"}
+        assert (
+            {"edge", "timeline"}
+            <= processes
+            <= {"edge", "users", "friends", "messages", "notifications", "timeline"}
+        )
     else:
         assert processes == {"tidings"}
     rebound = {"host": "evil.example"}
@@ -47,7 +51,7 @@ async def test_a_trace_leads_through_every_service_and_into_the_log(tidings: Who
     callers = {one.caller for one in tidings.points.seen if one.trace == answer.trace}
     assert callers == {"edge", "timeline"}
     for log in (tidings.settings.data / "logs").glob("*.log"):
-        if log.name == "postgres.log":
+        if log.name in {"postgres.log", "nats.log"}:
             continue
         for line in log.read_text().splitlines():
             assert {"time", "level", "event", "service"} <= json.loads(line).keys(), line

@@ -144,6 +144,16 @@ def test_every_example_is_a_value_that_works(data: Path) -> None:
             assert load({"data": data}, {}).origins[key].startswith("file ")
 
 
+def test_a_user_without_a_home_has_to_say_where_the_data_is(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(*_: object, **__: object) -> str:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("platformdirs.user_data_dir", homeless)
+    assert "--data DIR, or TIDINGS_DATA" in problem({})
+    assert load({"data": data}, {}).settings.data == data
+    assert load({}, {"TIDINGS_DATA": str(data)}).settings.data == data
+
+
 def test_rows_describe_every_setting_and_hide_secrets(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = {"data": data, "public_url": "https://bot:hunter2@tidings.example"}
     rows = {row.name: row for row in load(flags, {}).rows()}

@@ -208,7 +208,11 @@ async def test_row_17_no_other_kind_of_token_opens_anything(tidings: Whole) -> N
 async def test_row_17_an_internal_call_means_nothing_at_the_public_listener(tidings: Whole) -> None:
     alice = await tidings.joins("Alice")
     directory = DataDirectory.open(tidings.settings.data, lock=False, room_needed=0)
-    ring = cut_ring(directory.secret("root").encode(), "cli", ["users", "edge", "friends", "messages", "timeline"])
+    ring = cut_ring(
+        directory.secret("root").encode(),
+        "cli",
+        ["users", "edge", "friends", "messages", "notifications", "timeline"],
+    )
     directory.close()
     ask = users.ByHandle(handle=alice.handle)
     request = Request(viewer=Viewer(role="operator"), caller="cli", deadline=time.monotonic() + 10)

@@ -9,6 +9,7 @@ import typer
 
 from tidings.cli.options import EXIT_BAD_INPUT, EXIT_USAGE, Data, Handle, Json, Problem, plainly, settings_from
 from tidings.cli.printing import console, print_drawn, print_json
+from tidings.cli.typed import as_typed
 from tidings.cli.users import plain
 from tidings.contracts import users
 
@@ -37,7 +38,13 @@ def load(
 ) -> None:
     """Load a friendship graph: people, friendships, and about ten messages each.
 
-    Running it again changes nothing; a load that was interrupted is completed.
+    Running it again changes nothing; a load that was interrupted is completed. The times are fixed: messages lie in
+    the 30 days up to 2026-11-01, and people joined in the 400 days before those.
+
+    An edge list is text in UTF-8 with a friendship a line: the whole numbers of two people, from 0 to 2147483647,
+    with blanks or tabs between. Empty lines and lines that begin with `#` or `%` are skipped. A friendship that
+    comes again, in either order, counts once. Any other line (a third column, a comma, somebody as their own
+    friend, more than 5,000 friends of one person) is named, and nothing is loaded.
 
     Example: `tidings demo load --generate 1000 --seed 7`
     """
@@ -133,7 +140,7 @@ def _summary(loaded: Loaded, graph: Graph, seconds: float, *, given: Path | None
             f"Read what {loaded.best_known.name} sees:  tidings demo timeline @{handle}{where}",
             f"Sign in as them:  tidings demo signin @{handle}{where}",
         ]
-    return "\n".join(lines)
+    return as_typed("\n".join(lines))
 
 
 async def _seen_by(

@@ -9,13 +9,15 @@ import shutil
 import stat
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 import msgspec
 import typer
 
 from tidings import everything
+from tidings.cli.doctor_events import about_events
+from tidings.cli.findings import Finding, State
 from tidings.cli.memory import Memory, memory_of
 from tidings.cli.operator import operator
 from tidings.cli.options import EXIT_NOT_RUNNING, EXIT_UNHEALTHY, Problem
@@ -23,6 +25,7 @@ from tidings.cli.presence import running_info
 from tidings.cli.printing import print_json, print_table
 from tidings.cli.public import PublicApi
 from tidings.cli.twophase import in_doubt
+from tidings.cli.typed import as_typed
 from tidings.platform.contract import Refusal
 from tidings.platform.data_directory import ROOM_NEEDED, DataDirectory, StartRefused
 from tidings.platform.http.internal import open_session
@@ -30,22 +33,11 @@ from tidings.platform.installation import Inspected, Installation
 from tidings.platform.settings import Settings
 from tidings.platform.topology import EMBEDDED, Topology
 
-State = Literal["ok", "warning", "broken"]
-
 IDLE_BUDGET = 350  # MB, what an idle `tidings up` may take
 ROOM_COMFORTABLE = 1024 * 1024 * 1024
 CLOCK_TOLERANCE = 0.2  # seconds; the freshness rule counts on it
 PATIENCE = 3.0  # seconds
 IN_DOUBT_TOLERANCE = 15.0  # seconds that a deletion may be unfinished while everything runs
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One link: how it is, and for a broken one how to mend it."""
-
-    link: str
-    state: State
-    detail: str
-    mend: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +76,7 @@ async def _report(settings: Settings, topology: Topology) -> Report:
         findings += await _public(info, settings)
         findings += await _databases(info, settings, topology)
         findings.append(await _deletions(settings))
+        findings += await about_events(info, settings)
         memory = memory_of(info["pids"])
         findings.append(_memory(memory))
     healthy = all(finding.state != "broken" for finding in findings)
@@ -101,7 +94,7 @@ def _print(report: Report) -> None:
     if to_mend:
         print()
     for one in to_mend:
-        print(f"{one.link}: {one.detail}\n  -> {one.mend}")
+        print(as_typed(f"{one.link}: {one.detail}\n  -> {one.mend}"))
     print()
     print("Healthy." if report.healthy else "Not healthy; what to do stands above.")
 
@@ -118,7 +111,7 @@ def _data(settings: Settings) -> Iterator[Finding]:
             link="data",
             state="broken",
             detail=f"{data} does not exist.",
-            mend="Start once: tidings up, or give --data.",
+            mend=f"Start once: tidings up --data {data}",
         )
         return
     try:

@@ -8,22 +8,24 @@ from typing import Annotated
 
 import typer
 
-from tidings.cli import config, demo, twophase, users
+from tidings.cli import config, demo, events, twophase, users
 from tidings.cli.options import (
-    ANY_SETTING,
     EXIT_CODES,
     EXIT_INTERRUPTED,
     Data,
+    Given,
     Json,
-    Port,
+    PlainErrors,
     Stores,
     TopologyFile,
     plainly,
     settings_from,
+    taking_settings,
     with_stores,
 )
 
 app = typer.Typer(
+    cls=PlainErrors,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,6 +39,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(twophase.app, name="twophase")
 app.add_typer(config.app, name="config")
 app.add_typer(demo.app, name="demo")
+app.add_typer(events.app, name="events")
 app.add_typer(docs, name="docs")
 
 
@@ -55,24 +58,20 @@ def tidings(
     """Self-hosted social messaging, made of services that each own their data."""
 
 
-@app.command(context_settings=ANY_SETTING)
+@app.command()
 @plainly
+@taking_settings
 def up(
-    context: typer.Context,
-    data: Data = None,
-    port: Port = None,
+    given: Given,
     apart: Annotated[bool, typer.Option("--apart", help="A process per service, the edge in front.")] = False,
-    topology: TopologyFile = None,
     store: Stores = None,
     as_json: Json = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C.
 
-    Every setting can be given as a flag, too (`tidings config show` lists them).
-
     Example: `tidings up --data ./data --port 9000 --log-level debug`
     """
-    settings = settings_from(context.args, data=data, port=port, topology=topology).settings
+    settings = settings_from(**given).settings
 
     from tidings.cli.up import run_up
     from tidings.system import chosen_topology
@@ -80,14 +79,12 @@ def up(
     run_up(settings, with_stores(chosen_topology(settings, apart=apart), store), as_json=as_json)
 
 
-@app.command(context_settings=ANY_SETTING)
+@app.command()
 @plainly
+@taking_settings
 def run(
-    context: typer.Context,
+    given: Given,
     service: Annotated[str, typer.Argument(help="A service's name, or `edge` for the public listener.")],
-    data: Data = None,
-    port: Port = None,
-    topology: TopologyFile = None,
     store: Stores = None,
 ) -> None:
     """Run one service in this process, in the foreground; for containers.
@@ -101,7 +98,7 @@ def run(
     from tidings.cli.run import run_one
     from tidings.system import chosen_topology
 
-    settings = settings_from(context.args, data=data, port=port, topology=topology).settings
+    settings = settings_from(**given).settings
     run_one(settings, with_stores(chosen_topology(settings, apart=True), store), service)
 
 

@@ -1,8 +1,9 @@
-"""How commands take settings: any setting is a flag by the one naming rule, and problems become exit codes."""
+"""How commands take settings: any setting is an option by the one naming rule, and problems become exit codes."""
 
 from __future__ import annotations
 
-import difflib
+import inspect
+import os
 import sys
 import tempfile
 import traceback
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
+from tidings.cli.typed import as_typed
 from tidings.platform.contract import Refusal, Unavailable
 from tidings.platform.data_directory import StartRefused
-from tidings.platform.settings import FLAG_NAMES, Loaded, SettingsProblem, load
+from tidings.platform.settings import KEYS, Loaded, SettingRow, Settings, SettingsProblem, flag_name, load
 from tidings.platform.topology import Topology, TopologyProblem
 
 P = ParamSpec("P")
@@ -37,7 +41,7 @@ EXIT_CODES = {
     4: "a newer Tidings wrote this data directory",
     5: "the disk is full",
     6: "the data directory cannot be written",
-    7: "PostgreSQL did not start, or could not be restarted",
+    7: "PostgreSQL or NATS did not start, or could not be restarted",
     8: "a migration failed and was rolled back",
     9: "the port is taken",
     10: "a process did not start",
@@ -51,7 +55,6 @@ EXIT_CODES = {
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder that holds everything.", show_default="your user data folder")
 ]
-Port = Annotated[int | None, typer.Option("--port", help="Port of the public listener.", show_default="8470")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 Handle = Annotated[str, typer.Argument(help="Whose account: @handle, the @ is optional.", metavar="@HANDLE")]
 TopologyFile = Annotated[
@@ -59,8 +62,7 @@ TopologyFile = Annotated[
 ]
 Stores = Annotated[list[str] | None, typer.Option("--store", help="SERVICE=URL: where that service's data is.")]
 
-# Commands with this context take every setting as a flag: --lock-timeout-ms 500
-ANY_SETTING = {"allow_extra_args": True, "ignore_unknown_options": True}
+Given = dict[str, str | None]  # settings by key, as they were given at the command line
 
 
 class Problem(Exception):
@@ -73,23 +75,17 @@ class Problem(Exception):
         self.exit_code = exit_code
 
 
-def settings_from(extra: Sequence[str] = (), **flags: Any) -> Loaded:
-    """Settings from every source. `extra` are flags that the command does not name itself."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    rest = list(extra)
-    while rest:
-        flag, _, value = rest.pop(0).partition("=")
-        key = FLAG_NAMES.get(flag)
-        if key is None:
-            near = difflib.get_close_matches(flag, FLAG_NAMES, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "`tidings config show` lists every setting."
-            raise Problem(f"There is no option {flag!r}.", hint, EXIT_USAGE)
-        if not value:
-            if not rest:
-                raise Problem(f"{flag} needs a value.", f"For example: {flag} VALUE", EXIT_USAGE)
-            value = rest.pop(0)
-        given[key] = value
-    return load(given)
+def settings_from(**flags: Any) -> Loaded:
+    """Settings from every source, with what was given at the command line (None: not given)."""
+    loaded = load(flags)
+    data = loaded.settings.data
+    if data.exists() and not data.is_dir():
+        raise Problem(
+            f"{data} is a file, and the data directory has to be a folder (from {loaded.origins['data']}).",
+            "Name a folder with --data; `tidings up` makes it if it is not there.",
+            EXIT_USAGE,
+        )
+    return loaded
 
 
 def with_stores(topology: Topology, stores: Sequence[str] | None) -> Topology:
@@ -100,6 +96,37 @@ def with_stores(topology: Topology, stores: Sequence[str] | None) -> Topology:
             raise Problem(f"--store {one} names no URL.", "For example: --store friends=postgres://...", EXIT_USAGE)
         topology = topology.with_store(service, url)
     return topology
+
+
+def taking_settings(command: Callable[..., R]) -> Callable[..., R]:
+    """Let a command take every setting as an option; they come to it together, as its first argument."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    # The folder is named in words: its place is another for each user, and a user without a home has none.
+    defaults = Loaded(Settings(data=Path("your user data folder")), dict.fromkeys(KEYS, "default")).rows()
+
+    @wraps(command)
+    def run(**options: Any) -> R:
+        given: Given = {key: options.pop(key) for key in KEYS}
+        return command(given, **options)
+
+    # What typer reads: it makes an option of each parameter.
+    run.__signature__ = inspect.Signature([*own, *map(_option, defaults)])  # type: ignore[attr-defined]
+    return run
+
+
+class PlainErrors(TyperGroup):
+    """Commands whose wrong usage is told like every other problem, and not in a box."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            status = super().main(*args, **{**options, "standalone_mode": False})
+        except TyperException as error:
+            message = error.format_message().strip()
+            if message:  # else it was the help, and is printed
+                path = getattr(getattr(error, "ctx", None), "command_path", "tidings")
+                say(message if message[-1] in ".?" else f"{message}.", f"`{path} --help` shows what it takes.")
+            sys.exit(EXIT_USAGE)
+        sys.exit(status if isinstance(status, int) else 0)
 
 
 def plainly(command: Callable[P, R]) -> Callable[P, R]:
@@ -125,6 +152,10 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(EXIT_INTERRUPTED) from interrupt
         except typer.Exit:
             raise
+        except BrokenPipeError as closed:
+            # Who reads has enough (`| head`): let the last flush of standard output go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(EXIT_FAULT) from closed
         except Exception as fault:
             say(f"This is our mistake: {type(fault).__name__}: {fault}", f"The details, to report it: {_kept()}")
             raise typer.Exit(EXIT_FAULT) from fault
@@ -134,9 +165,20 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
 
 def say(message: str, hint: str = "") -> None:
     """A problem on standard error: what happened, then what to do."""
-    sys.stderr.write(f"tidings: {message}\n")
+    sys.stderr.write(as_typed(f"tidings: {message}\n"))
     if hint:
-        sys.stderr.write(f"         {hint}\n")
+        sys.stderr.write(as_typed(f"         {hint}\n"))
+
+
+def _option(row: SettingRow) -> inspect.Parameter:
+    option = typer.Option(
+        flag_name(row.name),
+        help=row.description if row.value == "-" else f"{row.description} Default: `{row.value}`",
+        metavar="VALUE",
+        rich_help_panel="Settings (each can stand in tidings.toml and in the environment, too)",
+    )
+    annotation = Annotated[str | None, option]
+    return inspect.Parameter(row.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _kept() -> str:

@@ -70,6 +70,14 @@ def running_info(data: Path) -> dict[str, Any]:
     return info
 
 
+def running_pid(data: Path) -> int | None:
+    """Who runs on `data`, also while it is only starting; None if nobody does. Nothing is made there."""
+    if not (data / "version.json").exists():
+        return None
+    info = DataDirectory.running(data) or next(iter(_parts(data).values()), None)
+    return None if info is None else info.get("pid")
+
+
 def _parts(data: Path) -> dict[str, dict[str, Any]]:
     """What each living `tidings run` said of itself, by process."""
     if not data.exists():

@@ -66,6 +66,11 @@ async def _run(settings: Settings, topology: Topology, name: str) -> None:
                 await installation.prepare([name] if name in installation.dsns else [])
                 async with everything.hosting(launch):
                     ending.started()
+                    if launch.services and not launch.buses:
+                        sys.stderr.write(
+                            "There is no bus: events wait in their outboxes.\n"
+                            "Let [engines] nats name a NATS server, or start `tidings up` on this data.\n"
+                        )
                     where = addresses.get("public") or launch.internal
                     sys.stderr.write(f"{name} runs at {where} (stop: Ctrl-C, or kill {os.getpid()})\n")
                     await ending.raised.wait()

@@ -18,11 +18,13 @@ from tidings.cli.options import Problem
 from tidings.cli.printing import console, print_json
 from tidings.cli.public import PublicApi
 from tidings.cli.signals import signals
+from tidings.cli.typed import as_typed
 from tidings.contracts import users
 from tidings.platform import logs, tracing
 from tidings.platform.contract import Nothing
 from tidings.platform.data_directory import ExitCode
-from tidings.platform.settings import Settings
+from tidings.platform.http.listener import bind_tcp
+from tidings.platform.settings import Settings, SettingsProblem
 from tidings.platform.topology import Topology
 from tidings.system import System, running
 
@@ -75,7 +77,16 @@ class Told:
 
 def run_up(settings: Settings, topology: Topology, *, as_json: bool = False) -> None:
     """The command's body: choose the loop and run."""
+    if not settings.data.exists():
+        _refuse_taken_ports(settings)
     uvloop.run(_up(settings, topology, as_json=as_json))
+
+
+def _refuse_taken_ports(settings: Settings) -> None:
+    """Before the folder of a first start is made. In one that is there, who runs on it is the better answer."""
+    bind_tcp(settings.host, settings.port).close()
+    if settings.metrics_port >= 0:
+        bind_tcp(settings.metrics_host, settings.metrics_port, setting="--metrics-port").close()
 
 
 async def _up(settings: Settings, topology: Topology, *, as_json: bool) -> None:
@@ -178,11 +189,20 @@ def _drawn(card: Card, settings: Settings) -> str:
         ("processes", ", ".join(f"{name} {pid}" for name, pid in card.pids.items())),
         ("stop", f"Ctrl-C, or: kill {card.pid}"),
     ]
-    where = "" if settings.data == Settings().data else f" --data {settings.data}"
+    where = "" if _is_usual(settings) else f" --data {settings.data}"
     note = (
         ["", "  Open the set-up address once to make the administrator's account."]
         if card.set_up
-        else ["", f"  Invite people: tidings users invite{where}    Look around: tidings doctor{where}"]
+        else ["", f"  Invite people: tidings users invite{where}", f"  Look around:   tidings doctor{where}"]
     )
     lines = [f"  {name:<18} {value}" for name, value in rows if value]
-    return "\n".join(["", f"Tidings runs (ready in {card.seconds:.1f} s, {near}).", "", *lines, *note, "", ""])
+    drawn = ["", f"Tidings runs (ready in {card.seconds:.1f} s, {near}).", "", *lines, *map(as_typed, note), "", ""]
+    return "\n".join(drawn)
+
+
+def _is_usual(settings: Settings) -> bool:
+    """Whether the other commands find this data without being told where it is."""
+    try:
+        return settings.data == Settings().data
+    except SettingsProblem:
+        return False

@@ -21,6 +21,7 @@ from tidings.contracts.users import (
 )
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Value
+from tidings.platform.occurrence import OccurredAsk, OccurredPage
 
 MOST_FRIENDS = 5000
 
@@ -65,8 +66,9 @@ class ImportFriendships(Value, frozen=True):
 
 circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"})
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
-    "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "users"}
+    "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "notifications", "users"}
 )  # strangers are absent
+occurrences = Call("friends/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_friendships = Call("friends/import_friendships", ImportFriendships, Imported, callers={"cli"}, deadline=30.0)
 
 prepare_removal = Call("friends/prepare_removal", Removal, Vote, callers={"users"})

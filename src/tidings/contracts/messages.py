@@ -22,6 +22,7 @@ from tidings.contracts.users import (
 )
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, Invalid, NotFound, Nothing, Refusal, Route, Stale, Value
+from tidings.platform.occurrence import OccurredAsk, OccurredPage
 
 MessageId = NewType("MessageId", UUID)
 MediaId = NewType("MediaId", UUID)
@@ -176,6 +177,12 @@ class PageByAuthors(Value, frozen=True):
     read_at_ms: int
 
 
+class ByMessageIds(Value, frozen=True):
+    """Which messages."""
+
+    ids: Annotated[list[MessageId], Meta(max_length=1000)]
+
+
 class ImportedMessage(Value, frozen=True):
     """`id` is minted by the importer and carries the author's bucket."""
 
@@ -197,6 +204,10 @@ class ImportMessages(Value, frozen=True):
 
 latest_by_authors = Call("messages/latest_by_authors", LatestAsk, Latest, safe=True, callers={"timeline"})
 page_by_authors = Call("messages/page_by_authors", PageByAuthorsAsk, PageByAuthors, safe=True, callers={"timeline"})
+by_ids: Call[ByMessageIds, dict[MessageId, Message]] = Call(
+    "messages/by_ids", ByMessageIds, dict[MessageId, Message], safe=True, callers={"notifications"}
+)  # what the viewer may not see is absent
+occurrences = Call("messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_messages = Call("messages/import_messages", ImportMessages, Imported, callers={"cli"}, deadline=30.0)
 
 prepare_removal = Call("messages/prepare_removal", Removal, Vote, callers={"users"})
@@ -224,6 +235,7 @@ class ReactionChanged(Value, frozen=True):
     author_id: UserId  # of the message
     user_id: UserId  # who reacted
     version: int
+    left: int = 1  # how many reactions of theirs are on it now
 
 
 class AuthorRemoved(Value, frozen=True):

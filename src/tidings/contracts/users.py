@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Stale, Value
+from tidings.platform.occurrence import OccurredAsk, OccurredPage
 
 UserId = NewType("UserId", UUID)
 SessionId = NewType("SessionId", UUID)
@@ -270,7 +271,7 @@ cards: Call[ByIds, dict[UserId, UserCard]] = Call(
     ByIds,
     dict[UserId, UserCard],
     safe=True,
-    callers={"timeline", "messages", "friends", "cli"},
+    callers={"timeline", "messages", "friends", "cli", "notifications"},
 )
 whois = Call("users/whois", TokenDigest, SignedIn, safe=True, callers={"edge"})
 set_up_state = Call("users/set_up_state", Nothing, SetUpState, callers={"cli"})
@@ -283,6 +284,7 @@ sign_in_link = Call("users/sign_in_link", ByHandle, OneTimeLink, callers={"cli"}
 make_administrator = Call("users/make_administrator", ByHandle, Account, callers={"cli"})
 outcome = Call("users/outcome", OneTransaction, Outcome, safe=True, callers={"friends", "messages"})
 transactions = Call("users/transactions", TransactionsAsk, Transactions, safe=True, callers={"cli"})
+occurrences = Call("users/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_people = Call("users/import_people", ImportPeople, Imported, callers={"cli"}, deadline=30.0)
 
 

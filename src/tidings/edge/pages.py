@@ -1,4 +1,4 @@
-"""The few pages that the edge has itself: first set-up, one-time links, the API's documentation, problem types."""
+"""The few pages of the edge itself: set-up, one-time links, the API's entrance and documentation, problem types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route as PathRoute
 
 from tidings.contracts import users
@@ -46,6 +46,7 @@ HEADERS = {
 }
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_FORM = 16_384  # bytes
+SPENT = 410  # Gone: a link that was used, has ended, or never was, since nobody can tell which
 
 Page = Callable[[HttpRequest], Awaitable[Response]]
 
@@ -78,12 +79,18 @@ class Form(msgspec.Struct, frozen=True):
     call: Any
     ask: Any
     done: str
+    trial: dict[str, str] = {}  # fields that are always refused, but after the link has been looked at
+    spent: str = ""  # the template that is shown instead of the form when the link is spent
 
+
+# A name that nobody could see, and a password that is the handle: no account comes of either.
+NOBODY = {"handle": "nobody_at_all", "name": "\u200b", "password": "nobody_at_all"}
 
 FORMS = (
     Form(
         "/setup", "Set up Tidings", "You are the first: make the administrator's account.", "Make the account",
         "link", (HANDLE, NAME, PASSWORD), users.FirstAdministrator, users.set_up.call, users.SetUp, "set_up",
+        trial=NOBODY, spent="set_up_spent.html",
     ),
     Form(
         "/join", "Join", "Somebody invited you. Make your account.", "Make the account",
@@ -117,6 +124,7 @@ class Pages:
         forms = [PathRoute(form.path, self._form(form), methods=["GET", "POST"]) for form in FORMS]
         return [
             PathRoute("/", self._safely(self._home)),
+            PathRoute("/v1", self._safely(self._entrance)),
             PathRoute("/docs", self._safely(self._docs)),
             PathRoute("/problems/{code}", self._safely(self._problem)),
             PathRoute("/style.css", self._style),
@@ -133,6 +141,15 @@ class Pages:
 
     async def _home(self, request: HttpRequest) -> Response:
         return self._page("home.html", title="Tidings")
+
+    async def _entrance(self, request: HttpRequest) -> Response:
+        """For whoever opens the address of the API itself, as `tidings up` prints it."""
+        info = self._document["info"]
+        links = {"documentation": "/docs", "openapi": "/v1/openapi.json", "sign_in": "/v1/sessions"}
+        return JSONResponse(
+            {"name": info["title"], "version": info["version"], **links},
+            headers={"cache-control": "public, max-age=60"},
+        )
 
     async def _docs(self, request: HttpRequest) -> Response:
         by_tag: dict[str, list[dict[str, Any]]] = {}
@@ -163,6 +180,8 @@ class Pages:
             given = dict(request.query_params) if request.method in ("GET", "HEAD") else await self._given(request)
             secret = str(given.get(form.secret, ""))
             if request.method in ("GET", "HEAD"):
+                if secret and form.trial and await self._is_spent(form, secret):
+                    return self._page(form.spent, SPENT, title=form.title)
                 return self._show(form, secret, given={}, problem=None)
             fields = {form.secret: secret, **{field.name: given.get(field.name, "") for field in form.fields}}
             try:
@@ -172,6 +191,8 @@ class Pages:
                     return self._show(form, secret, fields, problem=None, errors=invalid(error), status=422)
                 served = await self._call(form.call, form.ask(body=body))
             except Refusal as refusal:
+                if form.spent and isinstance(refusal, users.LinkSpent):
+                    return self._page(form.spent, SPENT, title=form.title)
                 return self._show(form, secret, fields, problem=refusal, status=refusal.status)
             answer = msgspec.json.decode(served.body) if served.status != 204 else {}
             return self._page(
@@ -184,6 +205,23 @@ class Pages:
             )
 
         return self._safely(answer)
+
+    async def _is_spent(self, form: Form, secret: str) -> bool:
+        """Whether the service refuses the link itself; it is not used up by asking.
+
+        NOTE: no call only asks for a link's state, so the form is tried with what is never accepted.
+        """
+        try:
+            body = msgspec.convert({**form.trial, form.secret: secret}, form.body)
+        except msgspec.ValidationError:  # no link looks like that
+            return True
+        try:
+            await self._call(form.call, form.ask(body=body))
+        except users.LinkSpent:
+            return True
+        except Refusal:
+            return False
+        raise AssertionError(f"{form.path} accepted what it must refuse")
 
     async def _given(self, request: HttpRequest) -> dict[str, str]:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -6,11 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from tidings.platform import logs
-from tidings.platform.data_directory import DataDirectory, StartRefused
+from tidings.platform.data_directory import DataDirectory, ExitCode, StartRefused
+from tidings.platform.engines.nats import EmbeddedNats
 from tidings.platform.engines.postgres import EmbeddedPostgres
+from tidings.platform.events.bus import OPERATOR, TROUBLE, BusAddress, users_of
+from tidings.platform.events.bus import prepare as prepare_bus
 from tidings.platform.launch import Launch
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
@@ -24,7 +27,17 @@ __all__ = ["Inspected", "Installation"]
 log = logs.get_logger("installation")
 
 MEND_TRIES: Final = 5
+BUS_PATIENCE: Final = 20.0
+BUS_LOOK: Final = 2.0  # seconds
 STEADY: Final = 60.0  # seconds after which a death counts as the first again
+
+
+class Engine(Protocol):
+    """A server that we start, and that may die."""
+
+    async def start(self) -> None: ...
+
+    async def died(self) -> int: ...
 
 
 class Installation:
@@ -44,10 +57,16 @@ class Installation:
         self.directory = directory
         self.mode: Literal["near", "wire"] = mode
         self.engine: EmbeddedPostgres | None = None
+        self.bus: EmbeddedNats | None = None
+        self._found_bus: str | None = None
         self.dsns: dict[str, str] = {}
 
     async def start(self) -> None:
         """Start the engines and bring every database to its newest schema. Raises StartRefused."""
+        await asyncio.gather(self._start_databases(), self._start_bus())
+        await self.prepare(self.kinds)
+
+    async def _start_databases(self) -> None:
         embedded = self._embedded()
         if embedded:
             self.engine = self._engine()
@@ -55,16 +74,35 @@ class Installation:
             passwords = {name: self._password(name) for name in embedded}
             self.dsns = await self.engine.provision_all(passwords)
         self.dsns.update(self._elsewhere())
-        await self.prepare(self.kinds)
+
+    async def _start_bus(self) -> None:
+        if self.topology.bus == EMBEDDED:
+            self.bus = EmbeddedNats(
+                self.directory.path / "nats",
+                users=users_of(self.kinds, {name: self._bus_password(name) for name in (OPERATOR, *self.kinds)}),
+                program=self.settings.nats_server,
+            )
+            await self.bus.start()
+        try:
+            async with asyncio.timeout(BUS_PATIENCE):
+                await prepare_bus(self._bus_address(OPERATOR), self.kinds)
+        except TROUBLE as error:
+            raise StartRefused(
+                f"The bus at {self._bus_address(OPERATOR).url} cannot be prepared: {error!r}",
+                "Start that NATS server with JetStream and this installation's users, or leave [engines] nats out.",
+                ExitCode.ENGINE_FAILED,
+            ) from error
 
     def locate(self) -> None:
-        """Learn where every database is, without starting an engine: somebody else has."""
+        """Learn where every database and the bus are, without starting an engine: somebody else has."""
         engine = self._engine()
         self.dsns = {
             name: engine.dsn(user=f"tidings_{name}", password=self._password(name), database=name)
             for name in self._embedded()
         }
         self.dsns.update(self._elsewhere())
+        running = DataDirectory.running(self.directory.path) or {}
+        self._found_bus = running.get("addresses", {}).get("bus")
 
     async def prepare(self, services: Iterable[str]) -> None:
         """Bring the databases of these services to their newest schema. Raises StartRefused."""
@@ -76,22 +114,49 @@ class Installation:
 
     async def stop(self) -> None:
         """Stop the engines. The directory stays locked until it is closed."""
+        if self.bus is not None:
+            await self.bus.stop()
         if self.engine is not None:
             await self.engine.stop()
 
     async def mend(self, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Restart the engine whenever it dies, until cancelled. Connections come back by themselves.
+        """Restart each engine whenever it dies, until cancelled. Connections come back by themselves.
 
-        Raises StartRefused when it cannot be started any more.
+        Raises StartRefused when one cannot be started any more.
         """
-        engine = self.engine
-        if engine is None:
-            return
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if self.engine is not None:
+                    tasks.create_task(self._mend("PostgreSQL", self.engine, tell))
+                if self.bus is not None:
+                    tasks.create_task(self._mend("NATS", self.bus, tell))
+                    tasks.create_task(self._keep_bus(self.bus))
+        except* StartRefused as refused:
+            raise refused.exceptions[0] from None
+
+    async def _keep_bus(self, bus: EmbeddedNats) -> None:
+        """Make streams and consumers again that were lost with the bus's data; the outboxes hold what was in it."""
+        while True:
+            await asyncio.sleep(BUS_LOOK)
+            if bus.pid is None:
+                continue
+            if not (bus.data / "store").exists():  # removed under a running server, which would not notice
+                log.error("bus_data_gone", folder=str(bus.data))
+                await bus.stop()
+                await bus.start()
+            try:
+                async with asyncio.timeout(5):
+                    if await prepare_bus(self._bus_address(OPERATOR), self.kinds):
+                        log.warning("bus_made_again")
+            except TROUBLE as error:
+                log.warning("bus_not_looked_at", error=repr(error))
+
+    async def _mend(self, name: str, engine: Engine, tell: Callable[[str], None]) -> None:
         pause = 0.1
         while True:
             began = time.monotonic()
             status = await engine.died()
-            log.error("engine_died", engine="postgres", status=status)
+            log.error("engine_died", engine=name, status=status)
             if time.monotonic() - began > STEADY:
                 pause = 0.1
             for tries_left in range(MEND_TRIES - 1, -1, -1):
@@ -101,11 +166,11 @@ class Installation:
                     await engine.start()
                     break
                 except StartRefused as refused:
-                    log.error("engine_restart_failed", engine="postgres", reason=refused.message)
+                    log.error("engine_restart_failed", engine=name, reason=refused.message)
                     if not tries_left:
                         raise
-            log.warning("engine_restarted", engine="postgres")
-            tell(f"PostgreSQL ended (status {status}) and was restarted.")
+            log.warning("engine_restarted", engine=name)
+            tell(f"{name} ended (status {status}) and was restarted.")
 
     def ring(self, service: str) -> KeyRing:
         """The keys of one service, of the edge, or of the command line."""
@@ -131,6 +196,7 @@ class Installation:
                 },
                 dsns={name: self.dsns[name] for name in services if name in self.dsns},
                 addresses={name: where for name, where in address.items() if name not in services},
+                buses={name: self._bus_address(name) for name in services if self.bus_url},
                 internal=self._listening(process, services),
                 front=process == self.topology.edge,
                 public_fd=public_fd if process == self.topology.edge else None,
@@ -184,6 +250,19 @@ class Installation:
 
     def _password(self, service: str) -> str:
         return self.directory.secret(f"postgres-{service}")
+
+    def _bus_password(self, service: str) -> str:
+        return self.directory.secret(f"nats-{service}")
+
+    @property
+    def bus_url(self) -> str | None:
+        """Where the bus is; None while an embedded one runs nowhere."""
+        if self.topology.bus != EMBEDDED:
+            return self.topology.bus
+        return self.bus.address if self.bus is not None else self._found_bus
+
+    def _bus_address(self, user: str) -> BusAddress:
+        return BusAddress(url=self.bus_url or "", user=user, password=self._bus_password(user))
 
     def _root(self) -> bytes:
         return self.directory.secret("root").encode()

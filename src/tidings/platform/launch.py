@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from tidings.platform.events.bus import BusAddress
 from tidings.platform.settings import Settings
 from tidings.platform.trust import KeyRing
 
@@ -31,6 +32,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     public_fd: int | None = None
     metrics_fd: int | None = None
     exposed: dict[str, str] = {}
+    buses: dict[str, BusAddress] = {}
     mode: Literal["near", "wire"] = "near"
 
     def encode(self) -> bytes:

@@ -52,6 +52,22 @@ def call_made(*, caller: str, call: str, outcome: Outcome, seconds: float) -> No
     _calls.labels(caller, call, outcome if outcome in _OUTCOMES else OTHER).observe(seconds)
 
 
+def events_relayed(*, service: str, count: int) -> None:
+    """Count events that the bus acknowledged."""
+    _relayed.labels(service).inc(count)
+
+
+def outbox_waits(*, service: str, count: int, oldest: float) -> None:
+    """How many events wait for the bus, and for how many seconds the oldest has."""
+    _waiting.labels(service).set(count)
+    _oldest.labels(service).set(oldest)
+
+
+def event_handled(*, service: str, event: str, outcome: str, seconds: float) -> None:
+    """Count a reaction: `done`, `failed` (it will be tried again) or `dead` (it was set aside)."""
+    _reactions.labels(service, event, outcome).observe(seconds)
+
+
 def watch_pool(*, service: str, pool: str, state: Callable[[], PoolState]) -> Callable[[], None]:
     """Read `state` at each scrape; the answer stops that."""
     key = (service, pool)
@@ -67,7 +83,7 @@ def watch_pool(*, service: str, pool: str, state: Callable[[], PoolState]) -> Ca
 def transactions_unfinished(service: str, count: int, oldest: float) -> None:
     """How many two-phase transactions of a coordinator are unfinished, and the age of the oldest in seconds."""
     _unfinished.labels(service).set(count)
-    _oldest.labels(service).set(oldest)
+    _oldest_unfinished.labels(service).set(oldest)
 
 
 def branches_prepared(service: str, count: int) -> None:
@@ -181,7 +197,7 @@ _unfinished = _Bounded(
         registry=_registry,
     )
 )
-_oldest = _Bounded(
+_oldest_unfinished = _Bounded(
     Gauge(
         "tidings_twophase_oldest_seconds",
         "Age of the oldest unfinished two-phase transaction.",
@@ -191,6 +207,24 @@ _oldest = _Bounded(
 )
 _branches = _Bounded(
     Gauge("tidings_twophase_prepared", "Prepared branches of a participant.", ["service"], registry=_registry)
+)
+_relayed = _Bounded(
+    Counter("tidings_events_relayed", "Events that the bus acknowledged.", ["service"], registry=_registry)
+)
+_waiting = _Bounded(
+    Gauge("tidings_outbox_waiting", "Events that the bus has not acknowledged.", ["service"], registry=_registry)
+)
+_oldest = _Bounded(
+    Gauge("tidings_outbox_oldest_seconds", "Age of the oldest of them.", ["service"], registry=_registry)
+)
+_reactions = _Bounded(
+    Histogram(
+        "tidings_reaction_seconds",
+        "Time of a reaction to an event.",
+        ["service", "event", "outcome"],
+        registry=_registry,
+        buckets=_BUCKETS,
+    )
 )
 _pools = _Pools()
 _registry.register(_pools)

@@ -12,6 +12,8 @@ import aiohttp
 
 from tidings.platform import logs
 from tidings.platform.cursors import Cursors
+from tidings.platform.events.bus import BusAddress
+from tidings.platform.events.mailroom import Mailroom, open_mailroom
 from tidings.platform.http.internal import Http, open_session
 from tidings.platform.points import points_at
 from tidings.platform.service import ServiceKind, Serving
@@ -33,6 +35,7 @@ class Resources:
     settings: Settings
     dsn: str | None
     secret: bytes  # this service's own
+    mailroom: Mailroom = field(default_factory=lambda: Mailroom("nobody"))
 
     @property
     def database(self) -> str:
@@ -59,6 +62,7 @@ class Plan:
     secrets: Mapping[str, bytes]
     dsns: Mapping[str, str]
     addresses: Mapping[str, str] = field(default_factory=dict)
+    buses: Mapping[str, BusAddress] = field(default_factory=dict)
     mode: Mode = "near"
 
 
@@ -103,17 +107,25 @@ class Process:
         process = cls(plan)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(process._close)
+            rooms: dict[str, Mailroom] = {}
             for name, kind in plan.kinds.items():
+                rooms[name] = await stack.enter_async_context(open_mailroom(name, plan.dsns.get(name)))
                 resources = Resources(
                     service=name,
                     world=process.world(name),
                     settings=plan.settings,
                     dsn=plan.dsns.get(name),
                     secret=plan.secrets[name],
+                    mailroom=rooms[name],
                 )
                 holder = await stack.enter_async_context(kind.open(resources))
                 process.servings[name] = Serving(kind, holder)
                 log.info("service_started", started=name)
+            for name, serving in process.servings.items():  # reactions may call any of them
+                working = rooms[name].working(
+                    serving.kind, serving.holder, process.world(name), plan.buses.get(name), plan.settings
+                )
+                await stack.enter_async_context(working)
             yield process
 
     async def _close(self) -> None:

@@ -61,6 +61,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 _current: ContextVar[Request | None] = ContextVar("tidings_request", default=None)
+_reacting: ContextVar[UUID | None] = ContextVar("tidings_reacting", default=None)
 _writing: ContextVar[str | None] = ContextVar("tidings_writing", default=None)
 
 
@@ -80,6 +81,21 @@ def answering(request: Request) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def reacting(event_id: UUID) -> Iterator[None]:
+    """Mark that a reaction to this event runs: its write is made once, however often the event comes."""
+    token = _reacting.set(event_id)
+    try:
+        yield
+    finally:
+        _reacting.reset(token)
+
+
+def reacting_to() -> UUID | None:
+    """The event that is being reacted to here, if any."""
+    return _reacting.get()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
@@ -12,13 +12,15 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 
 from tidings.platform import tracing
-from tidings.platform.contract import Call, Contract, Reply, Route, Served, Untrusted
+from tidings.platform.contract import Call, Contract, Event, Reply, Route, Served, Untrusted
+from tidings.platform.occurrence import Occurrence
 from tidings.platform.request import Request, Viewer, answering
 
 Holder = TypeVar("Holder")
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
 Handler = Callable[[Any, Viewer, Any], Awaitable[Any]]
+Reaction = Callable[[Any, Occurrence[Any]], Awaitable[None]]
 Wanted = TypeVar("Wanted", bound=Callable[..., Awaitable[Any]])
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -32,6 +34,24 @@ def serves(promise: Call[Any, Any] | Route[Any, Any]) -> Callable[[Wanted], Want
         return handler
 
     return declare
+
+
+def reacts(*events: Event) -> Callable[[Wanted], Wanted]:
+    """Declare that the decorated `async (service, occurrence) -> None` reacts to `events`.
+
+    It may run twice for one event. What it writes, in one `store.write()`, is written once; the second time that
+    raises `AlreadyDone`, which the platform expects.
+    """
+
+    def declare(reaction: Wanted) -> Wanted:
+        vars(reaction).setdefault("__reacts__", []).extend(events)
+        return reaction
+
+    return declare
+
+
+class AlreadyDone(Exception):
+    """The effect of this event is there: the reaction that raises it has nothing left to do."""
 
 
 class Replayed(Exception):
@@ -66,6 +86,7 @@ class ServiceKind(Generic[Holder]):
     handlers: Mapping[str, Handler]
     open: Callable[[Any], AbstractAsyncContextManager[Holder]]
     migrations: Path | None  # None: owns nothing durable
+    reactions: Mapping[str, tuple[Event, Reaction]] = field(default_factory=dict)  # by the event's name
 
     @property
     def name(self) -> str:
@@ -78,6 +99,7 @@ class ServiceKind(Generic[Holder]):
         routes: ModuleType,
         open_: Callable[[Any], AbstractAsyncContextManager[Holder]],
         migrations: Path | None = None,
+        reactions: ModuleType | None = None,
     ) -> ServiceKind[Holder]:
         """Match the contract's promises with the handlers in `routes`; each is served exactly once."""
         promised = Contract.of(contract)
@@ -93,7 +115,17 @@ class ServiceKind(Generic[Holder]):
             raise TypeError(
                 f"{promised.service}: promised but not served {missing}, served but not promised {extra}"
             )
-        return cls(contract=promised, handlers=handlers, open=open_, migrations=migrations)
+        return cls(promised, handlers, open_, migrations, {} if reactions is None else _reactions(reactions))
+
+
+def _reactions(module: ModuleType) -> dict[str, tuple[Event, Reaction]]:
+    found: dict[str, tuple[Event, Reaction]] = {}
+    for reaction in vars(module).values():
+        for event in getattr(reaction, "__reacts__", ()):
+            if event.name in found and found[event.name][1] is not reaction:
+                raise TypeError(f"two reactions to {event.name}")
+            found[event.name] = (event, cast("Reaction", reaction))
+    return found
 
 
 class Serving(Generic[Holder]):

@@ -40,7 +40,13 @@ def _about(description: str, example: str, *, secret: bool = False) -> Meta:
 
 
 def _user_data() -> Path:
-    return Path(platformdirs.user_data_dir("tidings", appauthor=False))
+    try:
+        return Path(platformdirs.user_data_dir("tidings", appauthor=False))
+    except RuntimeError:  # a user without a name and without HOME, as in some containers
+        raise SettingsProblem(
+            "This user has no home folder, so there is no usual place for the data. "
+            f"Say where it is: {flag_name('data')} DIR, or {env_name('data')}."
+        ) from None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +76,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _about(
             "Folder of another PostgreSQL's programs, instead of the embedded ones.", "/usr/lib/postgresql/18/bin"
         ),
+    ] = None
+    nats_server: Annotated[
+        Path | None,
+        _about("Another NATS server's program, instead of the embedded one.", "/usr/bin/nats-server"),
     ] = None
     allowed_hosts: Annotated[
         tuple[str, ...], _about("Host names that requests may ask for.", "tidings.example,localhost")
@@ -114,6 +124,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     signup: Annotated[
         Literal["invite", "open"], _about("Who may make an account: the invited, or anyone.", "invite")
     ] = "invite"
+    event_backoff: Annotated[
+        Seconds, _about("First pause before a reaction that failed is tried again; it doubles.", "0.2")
+    ] = 0.2
+    reconcile_after: Annotated[
+        Seconds, _about("Age at which an event without its effect is asked for again.", "60")
+    ] = 60.0
+    reconcile_every: Annotated[Seconds, _about("Pause between two such comparisons.", "15")] = 15.0
     points: Annotated[
         Path | None,
         _about("Unix socket where tests watch and hold named points; unset in production.", "points.sock"),
@@ -150,6 +167,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _about("A crash point and what happens there, for tests; or a file that says so.", "cp3@friends:kill"),
     ] = None
     repeat_safe_calls: Annotated[bool, _about("Send every safe internal call twice; for tests.", "false")] = False
+    repeat_events: Annotated[bool, _about("Handle every event twice; for tests.", "false")] = False
 
 
 class SettingRow(msgspec.Struct, frozen=True):
@@ -206,7 +224,7 @@ def load(
         values[key], origins[key] = _checked(key, value, origin, here), origin
 
     for key, value in _file(values).items():
-        path = values.get("config") or values.get("data", _user_data()) / FILE_NAME
+        path = values.get("config") or _data_in(values) / FILE_NAME
         origin = f"file {path}"
         checked = _checked(key, value, origin, path.parent)
         if key not in values:
@@ -272,9 +290,13 @@ def _known(name: str, names: Mapping[str, str], kind: str) -> str:
     )
 
 
+def _data_in(values: Mapping[str, Any]) -> Path:
+    return values["data"] if "data" in values else _user_data()
+
+
 def _file(values: Mapping[str, Any]) -> dict[str, Any]:
     chosen: Path | None = values.get("config")
-    path = chosen or values.get("data", _user_data()) / FILE_NAME
+    path = chosen or _data_in(values) / FILE_NAME
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):

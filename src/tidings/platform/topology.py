@@ -3,6 +3,7 @@
 ```toml
 [engines]                                   # "embedded", or the URL of a server (no user, no database)
 postgres = "embedded"
+nats = "embedded"                           # or nats://bus-1:4222,nats://bus-2:4222 (no user, no password)
 [edge]
 process = "edge"                            # default: its own, or the only process there is
 [services.friends]
@@ -91,6 +92,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     services: dict[str, Placement]
     edge: str
+    bus: str = EMBEDDED
 
     @classmethod
     def one_process(cls, services: Collection[str], *, storeless: Collection[str] = ()) -> "Topology":
@@ -148,6 +150,7 @@ Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")]
 
 class _Engines(msgspec.Struct, frozen=True):
     postgres: str = EMBEDDED
+    nats: str = EMBEDDED
 
 
 class _Edge(msgspec.Struct, frozen=True):
@@ -204,7 +207,8 @@ def _built(
         )
     names = {spot.process for spot in placed.values()}
     front = edge.process or (names.pop() if len(names) == 1 and not apart else EDGE)
-    return _consistent(Topology(services=placed, edge=front), where)
+    bus = _bus(engines.nats, f"{where}, [engines]")
+    return _consistent(Topology(services=placed, edge=front, bus=bus), where)
 
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -303,6 +307,15 @@ def _engine(url: str, environ: Mapping[str, str], where: str) -> str:
             "each service uses its own name for both. Give a service its own `store` to say otherwise."
         )
     return url
+
+
+def _bus(url: str, where: str) -> str:
+    if url == EMBEDDED or re.fullmatch(r"nats://[\w.-]+:\d{1,5}(,nats://[\w.-]+:\d{1,5})*", url):
+        return url
+    raise TopologyProblem(
+        f"{where}: {hide_passwords(url)!r} is not the address of a NATS server. "
+        'Write "embedded", or nats://HOST:4222 without a user: each service has its own.'
+    )
 
 
 def _on_engine(engine: str, service: str) -> str:

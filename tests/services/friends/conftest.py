@@ -6,25 +6,28 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.harness.lone import lone
-from tests.services.friends.array_store import array_friends
+from tests.harness.lone import Mode, lone
 from tests.services.friends.town import Town
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.settings import Settings
-from tidings.services.friends.service import friends
 
-KINDS = {"rows": friends, "arrays": array_friends}
+KINDS = {
+    "rows": "tidings.services.friends.service:friends",
+    "arrays": "tests.services.friends.array_store:array_friends",
+}
 
 
 @pytest.fixture(scope="session", params=list(KINDS))
-async def running(request: pytest.FixtureRequest, postgres: EmbeddedPostgres) -> AsyncIterator[Town]:
+async def running(request: pytest.FixtureRequest, mode: Mode, postgres: EmbeddedPostgres) -> AsyncIterator[Town]:
     """A town on each store. Waiting writers are patient: a deadlock shows as `Busy` all the same."""
-    name = f"friends_{request.param}"
     town = Town()
     settings = Settings(lock_timeout_ms=5000, transaction_timeout_ms=6000)
     played = {"users/cards": town.cards}
-    async with lone(KINDS[request.param], postgres, played, database=name, settings=settings) as alone:
-        town.lone, town.dsn = alone, await postgres.provision(name, "a test's password")
+    database = f"friends_{request.param}"
+    async with lone(
+        KINDS[request.param], postgres, played, mode=mode, database=database, settings=settings
+    ) as alone:
+        town.lone, town.dsn = alone, alone.dsn
         yield town
 
 
@@ -32,5 +35,5 @@ async def running(request: pytest.FixtureRequest, postgres: EmbeddedPostgres) ->
 def town(running: Town) -> Town:
     """The running service, with users up and no call counted."""
     running.users_down = False
-    running.lone.link.calls.clear()
+    running.lone.calls.clear()
     return running

@@ -8,7 +8,8 @@ from itertools import combinations
 import asyncpg
 import pytest
 
-from tests.harness.lone import lone
+from tests.harness.lone import in_process, lone
+from tests.services.friends.conftest import KINDS
 from tests.services.friends.town import Town, ids, refusal, shown
 from tidings.contracts import friends as contract
 from tidings.contracts.friends import MOST_FRIENDS, ImportFriendships, NotYourself, Relation, TooManyFriends
@@ -17,7 +18,6 @@ from tidings.platform.contract import Forbidden, Unavailable
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.request import Viewer
 from tidings.platform.settings import Settings
-from tidings.services.friends.service import friends
 
 
 async def test_an_import_makes_friends_and_a_second_changes_nothing(town: Town) -> None:
@@ -111,15 +111,16 @@ async def test_five_thousand_friends_and_no_more(town: Town) -> None:
     assert len(await ada.relations(cyd, *others)) == MOST_FRIENDS
 
 
+@in_process  # a second one beside it, with time-outs of its own
 @pytest.mark.parametrize("running", ["rows"], indirect=True)
 async def test_a_batch_may_take_longer_than_an_ordinary_write(town: Town, postgres: EmbeddedPostgres) -> None:
     hasty = Town()
     settings = Settings(transaction_timeout_ms=200, lock_timeout_ms=5000)
     played = {"users/cards": hasty.cards}
-    async with lone(friends, postgres, played, database="friends_rows", settings=settings) as alone:
+    async with lone(KINDS["rows"], postgres, played, database="friends_rows", settings=settings) as alone:
         hasty.lone = alone
         cyd, dan = hasty.people(2)
-        holder = await asyncpg.connect(await postgres.provision("friends_rows", "a test's password"))
+        holder = await asyncpg.connect(alone.dsn)
         try:
             async with holder.transaction():
                 await holder.execute("insert into subject_fence (user_id) values ($1)", cyd.id)

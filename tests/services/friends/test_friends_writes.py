@@ -169,8 +169,8 @@ async def test_nothing_remote_happens_while_the_transaction_is_open(town: Town) 
     await refusal(Unavailable, ada.asks(ben))
     assert await town.versions(ada, ben) == [0, 0]
     town.users_down = False
-    town.lone.link.calls.clear()
+    town.lone.calls.clear()
     await ada.asks(ben)
-    assert town.lone.link.calls == ["users/cards"]
+    assert town.lone.calls == ["users/cards"]
     await ada.drops(ben)
-    assert town.lone.link.calls == ["users/cards"]
+    assert town.lone.calls == ["users/cards"]

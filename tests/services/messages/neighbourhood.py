@@ -16,11 +16,11 @@ from tidings.platform.clock import now_ms
 from tidings.platform.contract import NotFound, Refusal, Served, Unavailable
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Versions, Viewer
-from tidings.platform.service import ServiceKind
-from tidings.services.messages.service import messages
+from tidings.services.messages.store.postgres import open_postgres
 
 # A second store adds itself here: the suite asks each the same questions.
-KINDS: dict[str, ServiceKind[Any]] = {"postgres": messages}
+KINDS = {"postgres": "tidings.services.messages.service:messages"}
+STORES = {"postgres": open_postgres}
 
 Answer = TypeVar("Answer")
 
@@ -35,6 +35,7 @@ class Neighbourhood:
         self.down: set[str] = set()
         self.before: Callable[[], Any] | None = None  # awaited before users answers
         self.lone: Lone
+        self.store: Any  # a test's own, on the service's database: what is written past the service's actions
 
     def somebody(self) -> Person:
         return Person(UserId(uuid7(now_ms())), self)

@@ -205,10 +205,9 @@ async def test_withdrawing_leaves_no_word_behind(town: Neighbourhood) -> None:
     said = await alice.posts("canary-1")
     await alice.edits(said, text="canary-2")
     await alice.withdraws(said)
-    store = town.lone.serving.holder.store
-    assert await store.by_ids([said.id]) == {}
-    assert await store.history(said.id, limit=9) == []
-    row = (await store.latest([alice.id], bodies=5))[alice.id]
+    assert await town.store.by_ids([said.id]) == {}
+    assert await town.store.history(said.id, limit=9) == []
+    row = (await town.store.latest([alice.id], bodies=5))[alice.id]
     assert (row.heads, row.bodies, row.complete) == ([], [], True)
 
 
@@ -246,7 +245,7 @@ async def test_a_reply_that_commits_late_is_on_the_next_page(town: Neighbourhood
 
 async def _adds_reply(town: Neighbourhood, said: Message, reply_id: MessageId) -> None:
     with request_of(said.author_id):
-        async with town.lone.serving.holder.store.write() as messages:
+        async with town.store.write() as messages:
             await messages.add(a_document(reply_id, said.author_id, ancestors=[said.id]))
 
 
@@ -386,13 +385,13 @@ async def test_a_read_makes_two_calls_however_many_authors(town: Neighbourhood, 
         alice.reads_history(said),
         hides(alice.reads(MessageId(uuid7(now_ms())))),
     ):
-        town.lone.link.calls.clear()
+        town.lone.calls.clear()
         await read
-        assert sorted(town.lone.link.calls) == ["friends/relations", "users/cards"]
-    town.lone.link.calls.clear()
+        assert sorted(town.lone.calls) == ["friends/relations", "users/cards"]
+    town.lone.calls.clear()
     await alice.latest(others)
     await alice.page(others)
-    assert town.lone.link.calls == []
+    assert town.lone.calls == []
 
 
 @pytest.mark.parametrize("service", ["friends", "users"])

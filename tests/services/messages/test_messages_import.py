@@ -75,7 +75,7 @@ async def test_the_deleted_stay_deleted(town: Neighbourhood) -> None:
     await set_fence(town, alice.id, "deleted")
     one, other = imported(alice.id, PAST), imported(bob.id, PAST)
     assert await imports(town, [one, other]) == (1, 1)
-    assert await town.lone.serving.holder.store.by_ids([one.id]) == {}
+    assert await town.store.by_ids([one.id]) == {}
 
 
 async def test_ids_minted_after_an_import_are_younger(town: Neighbourhood) -> None:

@@ -33,13 +33,12 @@ async def test_a_fence_that_is_held_makes_writers_busy_and_no_reader_wait(town: 
 async def test_a_commit_held_open_is_skipped_by_no_page(town: Neighbourhood) -> None:
     alice, bob, carol = town.people(3)
     town.befriend(alice, bob, carol)
-    store = town.lone.serving.holder.store
     held, go_on = asyncio.Event(), asyncio.Event()
     late = MessageId(uuid7(now_ms(), rand_a=bucket_of(bob.id)))
 
     async def hold_open() -> None:
         with request_of(bob.id):
-            async with store.write() as messages:
+            async with town.store.write() as messages:
                 await messages.fence([bob.id])
                 await messages.add(a_document(late, bob.id))
                 held.set()

@@ -39,7 +39,7 @@ def a_document(message_id: MessageId, author: UserId, **said: Any) -> Document:
 
 
 def writers(town: Neighbourhood) -> asyncpg.Pool[asyncpg.Record]:
-    pool: asyncpg.Pool[asyncpg.Record] = town.lone.serving.holder.store._database.writers
+    pool: asyncpg.Pool[asyncpg.Record] = town.store._database.writers
     return pool
 
 

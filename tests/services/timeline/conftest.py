@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.harness.lone import Lone, lone
+from tests.harness.lone import Lone, Mode, lone
 from tests.services.timeline.neighbourhood import Neighbourhood
 from tidings.platform.engines.postgres import EmbeddedPostgres
-from tidings.services.timeline.service import timeline
 
 
 @dataclass(frozen=True)
@@ -21,11 +20,11 @@ class Alone:
 
     def among(self, neighbourhood: Neighbourhood) -> Neighbourhood:
         self.lone.neighbours.update(neighbourhood.played)
-        self.lone.link.calls.clear()
+        self.lone.calls.clear()
         return neighbourhood
 
 
 @pytest.fixture(scope="session")
-async def alone(postgres: EmbeddedPostgres) -> AsyncIterator[Alone]:
-    async with lone(timeline, postgres, {}) as running:
+async def alone(mode: Mode, postgres: EmbeddedPostgres) -> AsyncIterator[Alone]:
+    async with lone("tidings.services.timeline.service:timeline", postgres, {}, mode=mode) as running:
         yield Alone(running)

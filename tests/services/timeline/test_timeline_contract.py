@@ -28,12 +28,12 @@ async def test_three_calls_however_many_friends(alone: Alone, friends: int) -> N
 
     page = await alone.lone.route(timeline.get_timeline, timeline.TimelineAsk(limit=100), around.me)
     assert len(page.entries) == min(friends, 100)
-    assert sorted(alone.lone.link.calls) == ["friends/circle", "messages/latest_by_authors", "users/cards"]
+    assert sorted(alone.lone.calls) == ["friends/circle", "messages/latest_by_authors", "users/cards"]
 
-    alone.lone.link.calls.clear()
+    alone.lone.calls.clear()
     feed = await alone.lone.route(timeline.get_feed, timeline.FeedAsk(limit=100), around.me)
     assert len(feed.items) == min(friends, 100)
-    assert sorted(alone.lone.link.calls) == ["friends/circle", "messages/page_by_authors", "users/cards"]
+    assert sorted(alone.lone.calls) == ["friends/circle", "messages/page_by_authors", "users/cards"]
 
 
 async def test_messages_down_leaves_the_friends(alone: Alone) -> None:
@@ -111,7 +111,7 @@ async def test_a_place_is_whole_and_on_earth(alone: Alone, ask: timeline.Timelin
     with pytest.raises(Invalid) as refused:
         await alone.lone.route(timeline.get_timeline, ask, around.me)
     assert [error.pointer for error in refused.value.errors] == [field]
-    assert alone.lone.link.calls == []
+    assert alone.lone.calls == []
 
 
 async def test_a_cursor_belongs_to_its_asker_and_its_list(alone: Alone) -> None:
@@ -159,7 +159,7 @@ async def test_a_tail_that_is_full_waits_until_it_settles(alone: Alone) -> None:
 
     await reads(5)
     assert sorted(read) == sorted(posted)[:MOST_SEEN]
-    assert alone.lone.link.calls.count("messages/page_by_authors") == 4  # a full tail is not asked for again
+    assert alone.lone.calls.count("messages/page_by_authors") == 4  # a full tail is not asked for again
 
     await asyncio.sleep(SETTLED_MS / 1000 + 0.5)
     around.now_ms = now_ms()

@@ -6,26 +6,27 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.harness.lone import Mode
 from tests.services.users.people import Town, town_on
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
 
 @pytest.fixture(scope="session")
-async def shared(postgres: EmbeddedPostgres) -> AsyncIterator[Town]:
-    async with town_on(postgres, "users") as town:
+async def shared(mode: Mode, postgres: EmbeddedPostgres) -> AsyncIterator[Town]:
+    async with town_on(postgres, "users", mode) as town:
         yield town
 
 
 @pytest.fixture
 async def town(shared: Town) -> AsyncIterator[Town]:
     shared.blocks.clear()
-    shared.lone.link.calls.clear()
+    shared.lone.calls.clear()
     yield shared
     await shared.database.execute("update accounts set role = 'member'")
 
 
 @pytest.fixture(scope="session")
-async def closed(postgres: EmbeddedPostgres) -> AsyncIterator[Town]:
+async def closed(mode: Mode, postgres: EmbeddedPostgres) -> AsyncIterator[Town]:
     """By invite only."""
-    async with town_on(postgres, "users_closed", signup="invite") as town:
+    async with town_on(postgres, "users_closed", mode, signup="invite") as town:
         yield town

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from tests.harness.lone import Lone, lone
+from tests.harness.lone import Lone, Mode, lone
 from tidings.contracts import friends, messages, users
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Nothing
@@ -18,8 +18,8 @@ from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.request import Viewer
 from tidings.platform.settings import Settings
 from tidings.services.users.codes import digest
-from tidings.services.users.service import users as kind
 
+KIND = "tidings.services.users.service:users"
 PASSWORD = "tulip forge ninety-three"
 CHEAP: dict[str, Any] = {"argon2_memory_kib": 8, "argon2_time": 1}
 
@@ -128,11 +128,16 @@ NOTHING = Nothing()
 
 
 @asynccontextmanager
-async def town_on(postgres: EmbeddedPostgres, database: str, *, signup: Any = "open") -> AsyncIterator[Town]:
-    """A service on a database of its own, and a connection of its own role to look into it."""
+async def town_on(
+    postgres: EmbeddedPostgres, database: str, mode: Mode, *, signup: Any = "open"
+) -> AsyncIterator[Town]:
+    """A service, and a connection of its own role to look into its database.
+
+    Each mode has a database of its own: a handle is taken once.
+    """
     settings = Settings(signup=signup, **CHEAP)
-    async with lone(kind, postgres, {}, database=database, settings=settings) as service:
-        connection = await asyncpg.connect(await postgres.provision(database, "a test's password"))
+    async with lone(KIND, postgres, {}, mode=mode, database=f"{database}_{mode}", settings=settings) as service:
+        connection = await asyncpg.connect(service.dsn)
         try:
             town = Town(service, connection)
             service.neighbours[friends.relations.name] = town.relations

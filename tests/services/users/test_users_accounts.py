@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
+from tests.harness.lone import Mode
 from tests.services.users.people import NOTHING, PASSWORD, Town, town_on
 from tidings.contracts import users
 from tidings.platform.contract import Invalid, KeyReused, NotFound, Stale, Unauthenticated
@@ -215,7 +216,7 @@ async def test_cards_are_of_the_living(town: Town) -> None:
     assert cards == {
         anna.id: users.UserCard(id=anna.id, handle="anna9", name="Anna9", avatar=f"/v1/avatars/{anna.id}")
     }
-    assert town.lone.link.calls == []
+    assert town.lone.calls == []
 
 
 async def test_any_id_has_a_picture(town: Town) -> None:
@@ -223,8 +224,8 @@ async def test_any_id_has_a_picture(town: Town) -> None:
     assert await town.lone.route(users.get_avatar, users.OneUser(user_id=anyone), Viewer()) == picture(anyone)
 
 
-async def test_set_up_happens_once(postgres: EmbeddedPostgres) -> None:
-    async with town_on(postgres, "users_set_up", signup="invite") as town:
+async def test_set_up_happens_once(mode: Mode, postgres: EmbeddedPostgres) -> None:
+    async with town_on(postgres, "users_set_up", mode, signup="invite") as town:
 
         async def set_up(link: users.OneTimeLink | None, handle: str) -> users.Profile:
             assert link is not None

@@ -81,11 +81,11 @@ async def test_bulk_omits_unknown_and_forbidden_alike(town: Town) -> None:  # ro
     town.blocks.add(frozenset({seeker.id, blocked.id}))
     await root.suspends(suspended)
     await deleted.leaves()
-    town.lone.link.calls.clear()
+    town.lone.calls.clear()
     ids = [suspended.id, shown.id, uuid7(2), blocked.id, deleted.id, seeker.id, shown.id]
     page = await seeker.does(users.find_users, ids=ids)
     assert [one.id for one in page.users] == [shown.id, seeker.id]
-    assert town.lone.link.calls == ["friends/relations"]
+    assert town.lone.calls == ["friends/relations"]
     assert [one.id for one in (await root.does(users.find_users, ids=ids)).users] == [
         suspended.id, shown.id, blocked.id, seeker.id,
     ]  # fmt: skip

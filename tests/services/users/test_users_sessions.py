@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.harness.lone import in_process
 from tests.services.users.people import NOTHING, PASSWORD, Person, Town
 from tidings.contracts import users
+from tidings.platform.clock import now_ms
 from tidings.platform.contract import Forbidden, Invalid, NotFound, Unauthenticated
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Viewer
@@ -31,14 +33,37 @@ async def is_out(town: Town, token: users.NewToken) -> bool:
     return False
 
 
-async def test_every_failed_sign_in_looks_the_same(town: Town) -> None:  # row 10
-    anna, ben, root = await town.joins("in_anna"), await town.joins("in_ben"), await town.joins("in_root")
+async def fails_to_sign_in(town: Town, mark: str) -> list[users.SignInFailed]:
+    """In every way: a wrong password, nobody's handle, a suspended account, one without a password, no handle."""
+    anna, ben, root = [await town.joins(f"{mark}_{name}") for name in ("anna", "ben", "root")]
     await town.makes_administrator(root)
     await root.suspends(ben)
-    imported = users.ImportedPerson(id=users.UserId(uuid7(1)), handle="in_demo", name="D", bio="", created_ms=1)
+    demo = f"{mark}_demo"
+    imported = users.ImportedPerson(id=users.UserId(uuid7(now_ms())), handle=demo, name="D", bio="", created_ms=1)
     await town.lone.call(users.import_people, users.ImportPeople(people=[imported]))
+    refusals = []
+    for handle, password in (
+        (anna.handle, "wrong"),
+        ("nobody_at_all", "wrong"),
+        (ben.handle, PASSWORD),
+        (demo, ""),
+        ("In Valid!", "x"),
+    ):
+        with pytest.raises(users.SignInFailed) as refusal:
+            await town.signs_in(handle, password)
+        refusals.append(refusal.value)
+    return refusals
+
+
+async def test_every_failed_sign_in_looks_the_same(town: Town) -> None:  # row 10
+    refusals = await fails_to_sign_in(town, "in")
+    assert len({(refused.status, refused.detail, refused.errors) for refused in refusals}) == 1
+
+
+@in_process  # the service's own passwords are watched
+async def test_every_failed_sign_in_pays_for_a_hash(town: Town) -> None:  # row 10
     verified: list[str] = []
-    passwords: Any = town.lone.serving.holder.passwords
+    passwords: Any = town.lone.holder.passwords
     fits = passwords._fits
 
     def watched(kept: str, given: str) -> bool:
@@ -46,22 +71,11 @@ async def test_every_failed_sign_in_looks_the_same(town: Town) -> None:  # row 1
         return bool(fits(kept, given))
 
     passwords._fits = watched
-    refusals = []
     try:
-        for handle, password in (
-            (anna.handle, "wrong"),
-            ("nobody_at_all", "wrong"),
-            (ben.handle, PASSWORD),
-            ("in_demo", ""),
-            ("In Valid!", "x"),
-        ):
-            with pytest.raises(users.SignInFailed) as refusal:
-                await town.signs_in(handle, password)
-            refusals.append((refusal.value.status, refusal.value.detail, refusal.value.errors))
+        await fails_to_sign_in(town, "pay")
     finally:
         del passwords._fits
-    assert len(set(refusals)) == 1
-    assert len(verified) == 5  # each one paid for a hash
+    assert len(verified) == 5
     assert len({kept.rpartition("$")[0].rpartition("$")[0] for kept in verified}) == 1  # of the same cost
 
 
@@ -204,6 +218,7 @@ class Interrupted:
         return getattr(self.real, name)
 
 
+@in_process  # the service's own passwords are interrupted
 @pytest.mark.parametrize("ends", ["deleted", "suspended", "reset"])
 async def test_an_account_that_ends_during_a_sign_in(town: Town, ends: str) -> None:
     anna, root = await town.joins(f"mid_{ends}"), await town.joins(f"mid_root_{ends}")
@@ -219,7 +234,7 @@ async def test_an_account_that_ends_during_a_sign_in(town: Town, ends: str) -> N
         else:
             await resets(town, link)
 
-    holder = town.lone.serving.holder
+    holder = town.lone.holder
     real = holder.passwords
     holder.passwords = Interrupted(real, end)
     try:
@@ -244,17 +259,15 @@ async def test_a_fence_that_is_not_live_lets_nobody_in(town: Town) -> None:
 
 async def test_hashes_again_when_the_cost_has_changed(town: Town) -> None:
     anna = await town.joins("re_anna")
-    holder = town.lone.serving.holder
-    cheap, holder.passwords = holder.passwords, Passwords(memory_kib=16, time=2, threads=1)
-    try:
-        await anna.signs_in()
-        kept = await town.database.fetchval("select password_hash from accounts where id = $1", anna.id)
-        assert "$m=16,t=2,p=1$" in kept
-        await anna.signs_in()
-        assert kept == await town.database.fetchval("select password_hash from accounts where id = $1", anna.id)
-    finally:
-        holder.passwords.close()
-        holder.passwords = cheap
+    dearer = Passwords(memory_kib=16, time=2, threads=1)
+    before = await dearer.hash(PASSWORD)
+    dearer.close()
+    await town.database.execute("update accounts set password_hash = $2 where id = $1", anna.id, before)
+    await anna.signs_in()
+    kept = await town.database.fetchval("select password_hash from accounts where id = $1", anna.id)
+    assert "$m=8,t=1,p=1$" in kept
+    await anna.signs_in()
+    assert kept == await town.database.fetchval("select password_hash from accounts where id = $1", anna.id)
 
 
 async def test_suspension_shuts_every_door(town: Town) -> None:
@@ -284,6 +297,7 @@ async def test_suspension_shuts_every_door(town: Town) -> None:
         await root.does(users.suspend_user, user_id=uuid7(1))
 
 
+@in_process  # where its log is caught
 async def test_a_member_on_an_administrators_route(town: Town) -> None:  # row 9
     anna, ben = await town.joins("au_anna"), await town.joins("au_ben")
     with capture_logs() as entries:
@@ -296,6 +310,7 @@ async def test_a_member_on_an_administrators_route(town: Town) -> None:  # row 9
     assert await town.cards(ben.id) != {}
 
 
+@in_process  # where its log is caught
 async def test_what_an_administrator_does_is_written_down(town: Town) -> None:
     anna, root = await town.joins("ad_anna"), await town.joins("ad_root")
     with capture_logs() as entries:
@@ -352,6 +367,7 @@ async def test_unknown_tokens_open_nothing(town: Town) -> None:  # row 17
             await town.whois(tried)
 
 
+@in_process  # where its log is caught
 async def test_nothing_secret_is_stored_or_logged(town: Town, caplog: pytest.LogCaptureFixture) -> None:  # row 39
     caplog.set_level("DEBUG")
     with capture_logs() as logged:

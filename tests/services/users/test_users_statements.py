@@ -47,10 +47,13 @@ async def a_life(town: Town) -> None:
 
 
 async def test_every_statement_is_indexed(postgres: EmbeddedPostgres) -> None:
-    """The service's own prepared statements, planned without knowledge of the values."""
-    async with town_on(postgres, "users_statements", signup="invite") as town:
+    """The service's own prepared statements, planned without knowledge of the values.
+
+    Its connections know which they are, so it runs in this process.
+    """
+    async with town_on(postgres, "users_statements", "wire", signup="invite") as town:
         await a_life(town)
-        store = town.lone.serving.holder.store
+        store = town.lone.holder.store
         pools = (store._database.readers, store._database.writers, store.log._sessions._pool)
         statements: set[str] = set()
         for pool in pools:

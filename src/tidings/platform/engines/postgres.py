@@ -24,6 +24,7 @@ import asyncpg
 import psutil
 
 from tidings.platform.data_directory import SOCKET_PATH_LIMIT, ExitCode, StartRefused, disk_full, sync_folder
+from tidings.platform.engines.child import end, end_stranger, exited, last_lines, processes_in
 from tidings.platform.engines.unprivileged import (
     NOBODY_UID,
     Program,
@@ -32,9 +33,11 @@ from tidings.platform.engines.unprivileged import (
     ends_with_us,
     engine_uid,
     give,
+    refuse_nameless,
 )
 
 SUPERUSER = "postgres"
+NAMES = ("postgres", "initdb")  # of its processes
 PORT = 5432  # of the socket's name only: nothing listens on TCP
 
 # Memory counts: the whole product idles in 350 MB. `io_method=sync` and no logical replication workers (nothing is
@@ -112,6 +115,8 @@ class EmbeddedPostgres:
         """Return when the server answers; make its data at the first time. Raises StartRefused, with its log."""
         if self.pid is not None:
             return
+        if not (self.data / "PG_VERSION").exists():
+            refuse_nameless(None if self._uid is None else NOBODY_UID)
         bin_dir = self._usable_bin_dir()
         self._prepare_folders()
         if not (self.data / "PG_VERSION").exists():
@@ -131,7 +136,7 @@ class EmbeddedPostgres:
         process, self._process = self._process, None
         self._up.clear()
         if process is not None:
-            await _end(process, patience)
+            await end(process, signal.SIGINT, patience, signal.SIGQUIT)
             if process.returncode != 0:
                 await self._end_processes(signal.SIGQUIT, patience=2.0)
         self._program.close()
@@ -146,7 +151,7 @@ class EmbeddedPostgres:
             await self._up.wait()
             process = self._process
             if process is not None:
-                status = await _exited(process)
+                status = await exited(process)
                 if process is self._process:
                     self._up.clear()
                     return status
@@ -274,14 +279,14 @@ class EmbeddedPostgres:
                 death_signal=signal.SIGKILL,
             )
             try:
-                status = await _exited(initdb)
+                status = await exited(initdb)
             except BaseException:
                 initdb.kill()
                 initdb.wait()
                 raise
             if status != 0:
                 output.seek(0)
-                raise self._refused(_last_lines(output.read()))
+                raise self._refused(last_lines(output.read()))
         give(making, self._uid)
         making.rename(self.data)
         sync_folder(self.data.parent)
@@ -319,7 +324,7 @@ class EmbeddedPostgres:
         await self.stop()
         with self.log.open("rb") as file:
             file.seek(logged)
-            return _last_lines(file.read()) or f"it wrote nothing to {self.log}"
+            return last_lines(file.read()) or f"it wrote nothing to {self.log}"
 
     def _postmaster(self, bin_dir: Path, log: int) -> subprocess.Popen[bytes]:
         # As root: the folders may lie below a 0700 home, which ENGINE_UID cannot pass by path. A link of
@@ -393,14 +398,14 @@ class EmbeddedPostgres:
         pid = self._pid_in_folder()
         if pid is None or not psutil.pid_exists(pid):
             return
-        found = _processes_in(self.data)
+        found = processes_in(self.data, NAMES)
         if not found:
             # The number was given to a stranger, which PostgreSQL would take for its other self.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
             return
         for process in found:
             if process.pid == pid:
-                await _end_stranger(process)
+                await end_stranger(process, signal.SIGINT, STOP_PATIENCE, signal.SIGQUIT)
         await self._end_processes(signal.SIGQUIT, patience=2.0)
 
     def _pid_in_folder(self) -> int | None:
@@ -412,7 +417,7 @@ class EmbeddedPostgres:
     async def _end_processes(self, how: signal.Signals, *, patience: float, folder: Path | None = None) -> None:
         """End what still works in the folder although its postmaster has gone."""
         give_up_at = time.monotonic() + patience
-        while found := _processes_in(folder or self.data):
+        while found := processes_in(folder or self.data, NAMES):
             late = time.monotonic() > give_up_at
             for process in found:
                 with contextlib.suppress(psutil.Error):
@@ -443,62 +448,6 @@ def _list_item(folder: str) -> str:
 
 def _passes(failure: str) -> bool:
     return "pre-existing shared memory block" in failure or 'lock file "postmaster.pid"' in failure
-
-
-def _last_lines(log: bytes, count: int = 8) -> str:
-    return "\n".join(log.decode(errors="replace").strip().splitlines()[-count:])
-
-
-def _processes_in(folder: Path) -> list[psutil.Process]:
-    """PostgreSQL's processes of a data folder: each has it as its working directory."""
-    wanted, found = os.fspath(folder.resolve()), []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.cwd() == wanted and process.name() in {"postgres", "initdb"}:
-                found.append(process)
-    return found
-
-
-async def _exited(process: subprocess.Popen[bytes]) -> int:
-    """Its exit status, without a thread: Linux tells by a descriptor (pidfd_open(2)), elsewhere we look."""
-    with contextlib.suppress(AttributeError, OSError):
-        if process.poll() is None:
-            await _readable(os.pidfd_open(process.pid))
-    while process.poll() is None:
-        await asyncio.sleep(0.02)
-    return process.wait()
-
-
-async def _readable(fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(fd)
-        os.close(fd)
-
-
-async def _end(process: subprocess.Popen[bytes], patience: float) -> None:
-    for how, seconds in ((signal.SIGINT, patience), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
-        if process.poll() is None:
-            process.send_signal(how)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(_exited(process), seconds)
-
-
-async def _end_stranger(process: psutil.Process) -> None:
-    for how, seconds in ((signal.SIGINT, STOP_PATIENCE), (signal.SIGQUIT, 5.0)):
-        give_up_at = time.monotonic() + seconds
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(how)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            if time.monotonic() > give_up_at:
-                break
-            await asyncio.sleep(0.01)
-        else:
-            return
 
 
 async def _roles(admin: asyncpg.Connection[asyncpg.Record], passwords: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -37,6 +38,23 @@ def engine_uid() -> int | None:
             ExitCode.ENGINE_FAILED,
         )
     return ENGINE_UID
+
+
+def refuse_nameless(uid: int | None) -> None:
+    """Refuse a user who has a number and no name, as containers give: initdb runs for none such (getpwuid(3)).
+
+    The server itself asks for no name, so that a data folder that was made elsewhere starts.
+    """
+    own, name = (os.geteuid(), "tidings") if uid is None else (uid, "nobody")
+    try:
+        pwd.getpwuid(own)
+    except KeyError:
+        raise StartRefused(
+            f"PostgreSQL makes no databases for a user without a name: uid {own} has no entry in /etc/passwd.",
+            f"Give it one (as root: useradd -u {own} {name}){', start as root' if uid is None else ''}, or keep "
+            "the data on a PostgreSQL server of your own: --store SERVICE=postgres://... for each service.",
+            ExitCode.ENGINE_FAILED,
+        ) from None
 
 
 def credentials(uid: int | None) -> dict[str, Any]:
@@ -84,7 +102,7 @@ class Program:
     """An installed program that `uid` can run: in place, or else a copy that is kept until `close`."""
 
     def __init__(self, installed: Path, parts: tuple[Path, ...], probe: str, copy_in: Path) -> None:
-        """`parts` are the folders below `installed` that it needs, `probe` the file to run, relative to it."""
+        """`parts` are the folders and files below `installed` that it needs; `probe` is the one to run."""
         self._installed = installed
         self._parts = parts
         self._probe = probe
@@ -135,7 +153,11 @@ class Program:
         making = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
             for part in self._parts:
-                shutil.copytree(self._installed / part, making / part, symlinks=True)
+                if (self._installed / part).is_dir():
+                    shutil.copytree(self._installed / part, making / part, symlinks=True)
+                else:
+                    (making / part).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(self._installed / part, making / part)
             for folder, _, names in os.walk(making):
                 Path(folder).chmod(0o755)
                 for name in names:

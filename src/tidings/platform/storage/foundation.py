@@ -86,3 +86,56 @@ create table twophase_branch (
 TWOPHASE_BRANCH_BY_AGE = "create index twophase_branch_by_age on twophase_branch (created_at)"
 
 TWOPHASE_PARTICIPANT = (TWOPHASE_BRANCH, TWOPHASE_BRANCH_BY_AGE)
+RELAY_LEASE = """
+create table relay_lease (
+    name text primary key,
+    holder uuid not null,
+    until timestamptz not null
+)
+"""
+
+OUTBOX_PUBLISHED = "create index outbox_published on outbox (published_at, id) where published_at is not null"
+
+RELAYED = (RELAY_LEASE, OUTBOX_PUBLISHED)  # for those who announce
+
+INBOX = """
+create table inbox (
+    event_id uuid primary key,
+    done_at timestamptz not null default clock_timestamp()
+)
+"""
+
+INBOX_BY_AGE = "create index inbox_by_age on inbox (done_at)"
+
+REACTION_FAILURES = """
+create table reaction_failures (
+    event_id uuid primary key,
+    attempts int not null,
+    error text not null,
+    failed_at timestamptz not null default clock_timestamp()
+)
+"""
+
+DEAD_LETTERS = """
+create table dead_letters (
+    event_id uuid primary key,
+    producer text not null,
+    event text not null,
+    subject uuid not null,
+    version bigint not null,
+    body jsonb not null,
+    trace text,
+    error text not null,
+    attempts int not null,
+    dead_at timestamptz not null default clock_timestamp()
+)
+"""
+
+RECONCILED = """
+create table reconciled (
+    producer text primary key,
+    after text not null
+)
+"""
+
+REACTING = (INBOX, INBOX_BY_AGE, REACTION_FAILURES, DEAD_LETTERS, RECONCILED)  # for those who react

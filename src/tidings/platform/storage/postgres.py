@@ -27,9 +27,10 @@ from tidings.platform.contract import (
     Value,
 )
 from tidings.platform.ids import uuid7
-from tidings.platform.request import Idempotency, current, writing
-from tidings.platform.service import Replayed, served
+from tidings.platform.request import Idempotency, current, reacting_to, writing
+from tidings.platform.service import AlreadyDone, Replayed, served
 from tidings.platform.settings import Settings
+from tidings.platform.storage.outbox import announced
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 log = logs.get_logger("storage")
@@ -45,6 +46,8 @@ READ_TIMEOUT_MS: Final = 8000  # less than a route's deadline, so that the refus
 
 EXCLUSIVELY: Final = "SELECT state, version, last_ms FROM subject_fence WHERE user_id = $1 FOR NO KEY UPDATE"
 SHARED: Final = "SELECT state, version, last_ms FROM subject_fence WHERE user_id = $1 FOR SHARE"
+
+TAKE_EVENT: Final = "INSERT INTO inbox (event_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true"
 
 LOST = (
     OSError,
@@ -140,9 +143,20 @@ class Write:
             )
         )
 
+    @property
+    def announced(self) -> bool:
+        """Whether anything happened that others will hear of."""
+        return bool(self._announced)
+
     def answers(self, route: Route[Any, Any], reply: Any) -> None:
         """Keep the answer under the request's Idempotency-Key, if it has one."""
         self._answer = served(route, reply)
+
+    async def _once(self) -> None:
+        """In a reaction: take the event, or find that its effect is there."""
+        event = reacting_to()
+        if event is not None and not await self.connection.fetchval(TAKE_EVENT, event):
+            raise AlreadyDone(str(event))
 
     async def _claim(self) -> None:
         """Take the Idempotency-Key, or give back what was answered under it."""
@@ -226,7 +240,7 @@ class Database:
             dsn,
             min_size=1,
             max_size=readers,
-            init=_types,
+            init=json_as_text,
             server_settings={
                 **common,
                 "default_transaction_read_only": "on",
@@ -237,7 +251,7 @@ class Database:
             dsn,
             min_size=1,
             max_size=writers,
-            init=_types,
+            init=json_as_text,
             server_settings={
                 **common,
                 "lock_timeout": str(lock_timeout_ms),
@@ -326,11 +340,14 @@ class Database:
                                     "SET LOCAL transaction_timeout = 0;"
                                     f" SET LOCAL transaction_timeout = {int(timeout_ms)}"
                                 )
+                            await write._once()
                             await write._claim()
                             yield write
                             await write._finish()
                     finally:
                         write._die()
+            if write.announced:
+                announced(self.service)
         except CONTENDED as error:
             raise Busy(
                 "Another change is under way there. Try again.", retry_after=1, service=self.service
@@ -389,7 +406,7 @@ def _pool_state(pool: asyncpg.Pool) -> metrics.PoolState:
     return metrics.PoolState(open=size, busy=size - idle, most=pool.get_max_size())
 
 
-async def _types(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def json_as_text(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """JSON stays text here: it is decoded where its shape is known, or spliced as it is."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=str, format="text")

@@ -12,6 +12,7 @@ import asyncpg
 from tidings.platform import logs
 from tidings.platform.contract import Busy, Unavailable
 from tidings.platform.settings import Settings
+from tidings.platform.storage.outbox import announced
 from tidings.platform.storage.postgres import CONTENDED, LOST, Connection, Handle, handled
 
 log = logs.get_logger("twophase")
@@ -84,3 +85,5 @@ class Sessions:
             handled(connection, handle, service=self.service) as write,
         ):
             yield write
+        if write.announced:
+            announced(self.service)

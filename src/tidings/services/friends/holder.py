@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidings.platform.cursors import Cursors
+from tidings.platform.events.mailroom import Mailroom
 from tidings.platform.twophase.participant import Participant
 from tidings.platform.world import World
 from tidings.services.friends.store.port import FriendsStore
@@ -17,6 +18,7 @@ class Friends:
     world: World
     store: FriendsStore
     cursors: Cursors
+    mailroom: Mailroom
     removal: Participant  # of a deleted account's part here
 
     async def ready(self) -> None:

@@ -6,6 +6,7 @@ from tidings.contracts import friends
 from tidings.contracts.friends import Circle, Friendship, People, Relation
 from tidings.contracts.users import Branch, Branches, ByIds, Imported, Removal, TransactionsAsk, UserId, Vote
 from tidings.platform.contract import Nothing, Reply
+from tidings.platform.occurrence import OccurredAsk, OccurredPage
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.friends import actions, rules, views
@@ -27,6 +28,11 @@ async def relations(svc: Friends, viewer: Viewer, ask: ByIds) -> dict[UserId, Re
     if viewer.user_id is None:  # a stranger to all
         return {}
     return await svc.store.relations(_me(viewer), ask.ids)
+
+
+@serves(friends.occurrences)
+async def occurrences(svc: Friends, viewer: Viewer, ask: OccurredAsk) -> OccurredPage:
+    return await svc.mailroom.occurrences(ask)
 
 
 @serves(friends.import_friendships)

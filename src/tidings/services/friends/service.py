@@ -41,7 +41,13 @@ async def open_friends(resources: Resources, open_store: OpenStore = open_postgr
         removal = store.participant(actions.remove_person, failpoints_of(settings, resources.service))
         sweep = OrphanSweep(removal, outcome, service=resources.service, after=settings.twophase_orphan_after)
         async with repeating(sweep.look, every=settings.twophase_recover_every, name="orphans of friends"):
-            yield Friends(world=resources.world, store=store, cursors=resources.cursors(), removal=removal)
+            yield Friends(
+                world=resources.world,
+                store=store,
+                cursors=resources.cursors(),
+                mailroom=resources.mailroom,
+                removal=removal,
+            )
 
 
 friends = ServiceKind.of(contract, routes, open_friends, Path(__file__).parent / "migrations")

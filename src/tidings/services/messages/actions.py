@@ -136,7 +136,7 @@ async def react(svc: Messages, viewer: Viewer, seen: Seen, ask: contract.OneReac
         if len(left) >= MOST_REACTIONS:
             raise contract.TooManyReactions(f"You left {MOST_REACTIONS} reactions there; take one back first.")
         await messages.add_reaction(ask.message_id, Reacted(reactor, ask.emoji, now_ms()))
-        await _announce_reaction(messages, contract.reacted, reactor, seen)
+        await _announce_reaction(messages, contract.reacted, reactor, seen, left=len(left) + 1)
 
 
 async def unreact(svc: Messages, viewer: Viewer, seen: Seen, ask: contract.OneReaction) -> None:
@@ -145,10 +145,11 @@ async def unreact(svc: Messages, viewer: Viewer, seen: Seen, ask: contract.OneRe
     async with svc.store.write() as messages:
         await _fence(messages, reactor, seen.document.author_id)
         await _held(messages, seen)
-        if ask.emoji not in await messages.reactions_by(reactor, ask.message_id):
+        left = await messages.reactions_by(reactor, ask.message_id)
+        if ask.emoji not in left:
             return
         await messages.remove_reaction(ask.message_id, reactor, ask.emoji)
-        await _announce_reaction(messages, contract.unreacted, reactor, seen)
+        await _announce_reaction(messages, contract.unreacted, reactor, seen, left=len(left) - 1)
 
 
 async def import_messages(svc: Messages, viewer: Viewer, ask: contract.ImportMessages) -> Imported:
@@ -319,10 +320,16 @@ def _author_in(chain: Iterable[Document], message_id: MessageId) -> UserId | Non
     return next((one.author_id for one in chain if one.id == message_id), None)
 
 
-async def _announce_reaction(messages: MessageWrite, event: Event, reactor: UserId, seen: Seen) -> None:
+async def _announce_reaction(
+    messages: MessageWrite, event: Event, reactor: UserId, seen: Seen, *, left: int
+) -> None:
     """The version is the reactor's: the author's fence is only shared, and a version never rises under that."""
     version = (await messages.raise_versions({reactor: 1}))[reactor]
     body = ReactionChanged(
-        message_id=seen.document.id, author_id=seen.document.author_id, user_id=reactor, version=version
+        message_id=seen.document.id,
+        author_id=seen.document.author_id,
+        user_id=reactor,
+        version=version,
+        left=left,
     )
     messages.announce(event, subject=reactor, version=version, body=body)

@@ -122,13 +122,18 @@ def latest_row(author: UserId, newest: Sequence[Document]) -> LatestRow:
     )
 
 
+def seen(document: Document, people: People) -> Message:
+    """The public value as the viewer sees it."""
+    return message(document, with_place=rules.shows_place(people.stands(document.author_id)))
+
+
 def shown(document: Document, people: People, counts: Counts | None) -> contract.Shown:
     """A message beside its author's card, the commonest reactions first."""
     counted = counts or Counts()
     commonest = sorted(counted.reactions.items(), key=lambda pair: (-pair[1], pair[0]))
     return contract.Shown(
         author=people.cards[document.author_id],
-        message=message(document, with_place=rules.shows_place(people.stands(document.author_id))),
+        message=seen(document, people),
         reactions=[
             contract.ReactionCount(emoji=emoji, count=count, mine=emoji in counted.mine)
             for emoji, count in commonest

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tidings.contracts import messages as contract
+from tidings.contracts.messages import MessageId
 from tidings.contracts.users import Branch, Branches, Imported, Removal, TransactionsAsk, Vote
 from tidings.platform.contract import Nothing, Reply
+from tidings.platform.occurrence import OccurredAsk, OccurredPage
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.messages import actions, rules
@@ -23,6 +25,16 @@ async def latest_by_authors(svc: Messages, viewer: Viewer, ask: contract.LatestA
 @serves(contract.page_by_authors)
 async def page_by_authors(svc: Messages, viewer: Viewer, ask: contract.PageByAuthorsAsk) -> contract.PageByAuthors:
     return await by_authors.page_by_authors(svc, viewer, ask)
+
+
+@serves(contract.by_ids)
+async def by_ids(svc: Messages, viewer: Viewer, ask: contract.ByMessageIds) -> dict[MessageId, contract.Message]:
+    return await public.by_ids(svc, viewer, ask.ids)
+
+
+@serves(contract.occurrences)
+async def occurrences(svc: Messages, viewer: Viewer, ask: OccurredAsk) -> OccurredPage:
+    return await svc.mailroom.occurrences(ask)
 
 
 @serves(contract.import_messages)

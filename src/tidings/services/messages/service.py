@@ -41,7 +41,13 @@ async def open_messages(resources: Resources, open_store: OpenStore = open_postg
     async with open_store(resources.database, settings) as store:
         removal = store.participant(actions.remove_author, failpoints_of(settings, resources.service))
         sweep = OrphanSweep(removal, outcome, service=resources.service, after=settings.twophase_orphan_after)
-        svc = Messages(world=resources.world, store=store, cursors=resources.cursors(), removal=removal)
+        svc = Messages(
+            world=resources.world,
+            store=store,
+            cursors=resources.cursors(),
+            mailroom=resources.mailroom,
+            removal=removal,
+        )
         async with (
             repeating(sweep.look, every=settings.twophase_recover_every, name="orphans of messages"),
             erasing(svc, every=settings.erase_every),

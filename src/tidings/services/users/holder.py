@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidings.platform.cursors import Cursors
+from tidings.platform.events.mailroom import Mailroom
 from tidings.platform.settings import Settings
 from tidings.platform.twophase.coordinator import Coordinator
 from tidings.platform.twophase.failpoints import Failpoints
@@ -21,6 +22,7 @@ class Users:
     world: World
     store: UsersStore
     cursors: Cursors
+    mailroom: Mailroom
     passwords: Passwords
     codes: Codes
     settings: Settings

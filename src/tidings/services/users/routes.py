@@ -7,6 +7,7 @@ from typing import Any
 from tidings.contracts import users
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Forbidden, Nothing, Reply
+from tidings.platform.occurrence import OccurredAsk, OccurredPage
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.users import avatar, views
@@ -34,6 +35,11 @@ async def whois(svc: Users, viewer: Viewer, ask: users.TokenDigest) -> users.Sig
 @serves(users.outcome)
 async def outcome(svc: Users, viewer: Viewer, ask: users.OneTransaction) -> users.Outcome:
     return await views.outcome(svc.store, ask.gid)
+
+
+@serves(users.occurrences)
+async def occurrences(svc: Users, viewer: Viewer, ask: OccurredAsk) -> OccurredPage:
+    return await svc.mailroom.occurrences(ask)
 
 
 # The operator at the command line.

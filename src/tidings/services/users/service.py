@@ -49,6 +49,7 @@ async def open_users(resources: Resources, open_store: OpenStore = open_postgres
                         world=resources.world,
                         store=store,
                         cursors=resources.cursors(),
+                        mailroom=resources.mailroom,
                         passwords=passwords,
                         codes=Codes(resources.secret),
                         settings=settings,

@@ -129,6 +129,12 @@ async def find_messages(svc: Messages, viewer: Viewer, ask: contract.FindMessage
     return await _by_ids(svc, viewer, rules.distinct(ask.ids or ()))
 
 
+async def by_ids(svc: Messages, viewer: Viewer, ids: Sequence[MessageId]) -> dict[MessageId, contract.Message]:
+    """Those that the viewer sees, for another service."""
+    thread = await _thread(svc, viewer, rules.distinct(ids))
+    return {one: present.seen(thread.documents[one], thread.people) for one in ids if thread.sees(one)}
+
+
 async def _by_ids(svc: Messages, viewer: Viewer, ids: list[MessageId]) -> Reply[contract.Messages]:
     thread = await _thread(svc, viewer, ids)
     visible = [message_id for message_id in ids if thread.sees(message_id)]

@@ -4,8 +4,8 @@ from alembic import op
 
 from tidings.platform.storage.foundation import TWOPHASE_COORDINATOR
 
-# NOTE: code of 0001 would delete accounts here without telling anybody.
-revision, down_revision, compatible_down_to = "0002", "0001", "0002"
+# NOTE: code of 0002 would delete accounts here without telling anybody.
+revision, down_revision, compatible_down_to = "0003", "0002", "0003"
 
 
 def upgrade() -> None:

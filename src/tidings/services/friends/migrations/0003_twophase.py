@@ -4,7 +4,7 @@ from alembic import op
 
 from tidings.platform.storage.foundation import TWOPHASE_PARTICIPANT
 
-revision, down_revision, compatible_down_to = "0002", "0001", "0001"
+revision, down_revision, compatible_down_to = "0003", "0002", "0001"
 
 MUTES_BY_MUTED = "create index mutes_by_muted on mutes (muted_id, muter_id)"
 

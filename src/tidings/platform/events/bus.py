@@ -1,0 +1,254 @@
+"""The bus: NATS JetStream. One stream a producer, one durable consumer for each service that reacts to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import nats
+import nats.errors
+import nats.js
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+
+from tidings.platform import logs
+from tidings.platform.occurrence import Occurred
+from tidings.platform.service import ServiceKind
+
+log = logs.get_logger("bus")
+
+OPERATOR: Final = "tidings"  # makes streams and consumers; services only use them
+ACK_WAIT: Final = 5.0  # seconds
+KEPT: Final = 7 * 86_400.0  # seconds
+MOST_BYTES: Final = 512 * 1024 * 1024  # of one stream: what does not fit waits in its outbox
+DUPLICATES: Final = 120.0  # seconds within which the bus itself drops a second copy
+
+# What a client meets when the bus is away, full, or has lost its data.
+TROUBLE = (OSError, TimeoutError, nats.errors.Error, nats.js.errors.Error)
+
+
+class BusAddress(msgspec.Struct, frozen=True):
+    """Where the bus is, and as whom one service comes."""
+
+    url: str
+    user: str
+    password: str
+
+    def __repr__(self) -> str:  # the default would carry the password into logs
+        return f"BusAddress(url={self.url!r}, user={self.user!r})"
+
+
+class Bus:
+    """One service's connection. It comes back by itself."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._stream = client.jetstream(timeout=ACK_WAIT)
+
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected
+
+    async def publish(self, one: Occurred) -> None:
+        """Return when the bus has it on its disk. Under the same id it is taken once. One of TROUBLE otherwise."""
+        await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
+
+    async def pull(self, producer: str, consumer: str) -> Deliveries:
+        """What a durable consumer gets of a producer's stream."""
+        return Deliveries(await self._stream.pull_subscribe_bind(durable=consumer, stream=producer))
+
+
+class Deliveries:
+    """Messages of one durable consumer, in batches."""
+
+    def __init__(self, subscription: nats.js.JetStreamContext.PullSubscription) -> None:
+        self._subscription = subscription
+
+    async def next(self, most: int, patience: float) -> list[Delivery]:
+        """Up to `most`; none if `patience` seconds pass without one."""
+        try:
+            return [Delivery(message) for message in await self._subscription.fetch(most, timeout=patience)]
+        except (TimeoutError, nats.errors.TimeoutError):
+            return []
+
+    async def close(self) -> None:
+        with contextlib.suppress(*TROUBLE):
+            await self._subscription.unsubscribe()
+
+
+class Delivery:
+    """One message, until it is acknowledged or given back."""
+
+    def __init__(self, message: Msg) -> None:
+        self._message = message
+
+    @property
+    def content(self) -> bytes:
+        return self._message.data
+
+    @property
+    def times(self) -> int:
+        """How often it was delivered by now, this time included."""
+        return self._message.metadata.num_delivered or 1
+
+    async def done(self) -> None:
+        """Acknowledge, and wait until the bus knows."""
+        await self._message.ack_sync(timeout=ACK_WAIT)
+
+    async def again(self, after: float) -> None:
+        """Have it delivered again in that many seconds."""
+        await self._message.nak(delay=after)
+
+
+@asynccontextmanager
+async def connected(address: BusAddress, name: str) -> AsyncIterator[Bus]:
+    """A connection within the block; where there is no bus yet, it waits for one."""
+    client = await _connect(address, name)
+    try:
+        yield Bus(client)
+    finally:
+        with contextlib.suppress(*TROUBLE):
+            async with asyncio.timeout(2):
+                await client.close()
+
+
+async def _connect(address: BusAddress, name: str) -> Client:
+    async def noticed(error: Exception) -> None:
+        log.debug("bus_trouble", service=name, error=repr(error))
+
+    pause = 0.05
+    while True:
+        try:
+            return await nats.connect(
+                address.url,
+                user=address.user,
+                password=address.password,
+                name=f"tidings-{name}",
+                inbox_prefix=f"_INBOX.{address.user}",
+                error_cb=noticed,
+                connect_timeout=2,
+                reconnect_time_wait=0.2,
+                max_reconnect_attempts=-1,
+                ping_interval=5,
+            )
+        except TROUBLE as error:
+            log.warning("bus_away", service=name, error=repr(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+
+# What the operator makes: users, streams and consumers, from the contracts and reactions alone.
+
+
+def consumers_of(kinds: Mapping[str, ServiceKind[Any]]) -> dict[tuple[str, str], list[str]]:
+    """`(producer, consumer)` and the names of the events between them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for kind in kinds.values():
+        for event, _ in kind.reactions.values():
+            found.setdefault((event.service, kind.name), []).append(event.name)
+    return found
+
+
+def producers_of(kinds: Mapping[str, ServiceKind[Any]]) -> list[str]:
+    """Services that announce events: each has a stream."""
+    return [kind.name for kind in kinds.values() if kind.contract.events and kind.migrations is not None]
+
+
+def users_of(kinds: Mapping[str, ServiceKind[Any]], passwords: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """NATS users: each publishes its own events only, and consumes only what its reactions name."""
+    consumed = consumers_of(kinds)
+    users: list[Mapping[str, Any]] = [
+        {"user": OPERATOR, "password": passwords[OPERATOR], "permissions": {"publish": [">"], "subscribe": [">"]}}
+    ]
+    for kind in kinds.values():
+        publish = [f"{kind.name}.>"] if kind.contract.events else []
+        for producer, consumer in consumed:
+            if consumer == kind.name:
+                publish.append(f"$JS.API.CONSUMER.MSG.NEXT.{producer}.{consumer}")
+                publish.append(f"$JS.ACK.{producer}.{consumer}.>")
+        users.append(
+            {
+                "user": kind.name,
+                "password": passwords[kind.name],
+                "permissions": {
+                    "publish": {"allow": publish} if publish else {"deny": [">"]},
+                    "subscribe": [f"_INBOX.{kind.name}.>"],
+                },
+            }
+        )
+    return users
+
+
+async def prepare(address: BusAddress, kinds: Mapping[str, ServiceKind[Any]]) -> bool:
+    """Make the streams and consumers that are not there; True if any was missing. One of TROUBLE if it can't."""
+    made = False
+    async with connected(address, "operator") as bus:
+        manager = bus._stream
+        present = set(await _names_of_streams(manager))
+        for producer in producers_of(kinds):
+            if producer not in present:
+                made = True
+                await manager.add_stream(_stream(producer))
+        for (producer, consumer), events in consumers_of(kinds).items():
+            try:
+                found = await manager.consumer_info(producer, consumer)
+                if sorted(found.config.filter_subjects or []) == sorted(events):
+                    continue
+            except nats.js.errors.NotFoundError:
+                made = True
+            await manager.add_consumer(producer, _consumer(consumer, events))
+    return made
+
+
+async def _names_of_streams(manager: Any) -> Sequence[str]:
+    return [found.config.name for found in await manager.streams_info()]
+
+
+def _stream(producer: str) -> StreamConfig:
+    return StreamConfig(
+        name=producer,
+        subjects=[f"{producer}.>"],
+        retention=RetentionPolicy.INTEREST,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_age=KEPT,
+        max_bytes=MOST_BYTES,
+        duplicate_window=DUPLICATES,
+        num_replicas=1,
+    )
+
+
+def _consumer(consumer: str, events: list[str]) -> ConsumerConfig:
+    return ConsumerConfig(
+        durable_name=consumer,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT,
+        max_deliver=-1,
+        max_ack_pending=1000,
+        filter_subjects=sorted(events),
+    )
+
+
+def event_id(content: bytes) -> UUID:
+    """The id alone, of a message whose rest may be broken."""
+    return msgspec.json.decode(content, type=_OnlyId).id
+
+
+class _OnlyId(msgspec.Struct):
+    id: UUID

@@ -1,0 +1,162 @@
+"""A service's mailroom: it carries the outbox to the bus, feeds the reactions, and keeps what was set aside."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from tidings.platform import logs
+from tidings.platform.contract import Busy, Call, NotFound, Nothing, Unavailable
+from tidings.platform.events.bus import BusAddress, connected
+from tidings.platform.events.consumer import Consumer
+from tidings.platform.events.relay import Relay
+from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
+from tidings.platform.service import ServiceKind
+from tidings.platform.settings import Settings
+from tidings.platform.storage.events import AWAY, EventStore, open_events
+from tidings.platform.topology import CLI
+from tidings.platform.world import World
+
+log = logs.get_logger("mailroom")
+
+FORGET_EVERY: Final = 3600.0
+
+
+class Mailroom:
+    """What a service's routes ask about events. Without a database it has none, and says so."""
+
+    def __init__(self, service: str, store: EventStore | None = None) -> None:
+        self.service = service
+        self._store = store
+        self._consumers: dict[str, Consumer] = {}
+
+    async def occurrences(self, ask: OccurredAsk) -> OccurredPage:
+        """A page of what this service published, for a consumer that looks whether it missed one."""
+        try:
+            return await self._kept().outbox.page(ask)
+        except AWAY as error:
+            raise self._away() from error
+
+    async def letters(self) -> DeadLetters:
+        """The events that this service set aside."""
+        try:
+            return DeadLetters(letters=await self._kept().inbox.letters())
+        except AWAY as error:
+            raise self._away() from error
+
+    async def replay(self, event_id: UUID) -> Replay:
+        """Try one of them again. Raises `NotFound`."""
+        try:
+            letters = await self._kept().inbox.letters(event_id)
+            for letter in letters:
+                consumer = self._consumers.get(letter.producer)
+                if consumer is not None:
+                    return await consumer.replay(letter.occurred)
+        except AWAY as error:
+            raise self._away() from error
+        raise NotFound(f"{self.service} has set no such event aside.")
+
+    def _kept(self) -> EventStore:
+        if self._store is None:
+            raise Unavailable(f"{self.service} keeps no events here.", service=self.service)
+        return self._store
+
+    def _away(self) -> Unavailable:
+        return Unavailable(
+            f"{self.service} cannot reach its database. Try again.", service=self.service, retry_after=1
+        )
+
+    @asynccontextmanager
+    async def working(
+        self, kind: ServiceKind[Any], holder: Any, world: World, address: BusAddress | None, settings: Settings
+    ) -> AsyncIterator[None]:
+        """Relay and react while the block lasts."""
+        store = self._store
+        if store is None or not (kind.contract.events or kind.reactions):
+            yield
+            return
+        self._consumers = {
+            producer: Consumer(
+                kind.name,
+                producer,
+                holder,
+                kind.reactions,
+                store.inbox,
+                backoff=settings.event_backoff,
+                repeat=settings.repeat_events,
+            )
+            for producer in sorted({event.service for event, _ in kind.reactions.values()})
+        }
+        async with AsyncExitStack() as stack:
+            if address is not None:
+                stack.push_async_callback(_end, asyncio.create_task(self._on_the_bus(kind, store, address)))
+            for consumer in self._consumers.values():
+                reconciling = self._reconciling(consumer, world, settings)
+                stack.push_async_callback(_end, asyncio.create_task(reconciling))
+            if self._consumers:
+                stack.push_async_callback(_end, asyncio.create_task(self._forgetting(store)))
+            yield
+
+    async def _on_the_bus(self, kind: ServiceKind[Any], store: EventStore, address: BusAddress) -> None:
+        async with connected(address, kind.name) as bus, asyncio.TaskGroup() as tasks:
+            if kind.contract.events:
+                tasks.create_task(Relay(kind.name, store.outbox, bus).run(), name=f"relay of {kind.name}")
+            for consumer in self._consumers.values():
+                tasks.create_task(consumer.run(bus), name=f"{kind.name} hears {consumer.producer}")
+
+    async def _reconciling(self, consumer: Consumer, world: World, settings: Settings) -> None:
+        """Compare with the producer's own record every now and then: the bus may have lost what it had."""
+        call = occurrences_of(consumer.producer, consumer.service)
+        while True:
+            await asyncio.sleep(settings.reconcile_every * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+            try:
+                made = await consumer.reconcile(world, call, older_than=settings.reconcile_after)
+            except (Unavailable, Busy, *AWAY) as error:
+                log.info("not_reconciled", service=self.service, producer=consumer.producer, error=repr(error))
+                continue
+            if made:
+                log.warning("reconciled", service=self.service, producer=consumer.producer, effects=made)
+
+    async def _forgetting(self, store: EventStore) -> None:
+        while True:
+            await asyncio.sleep(FORGET_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - replicas take turns
+            try:
+                await store.inbox.forget()
+            except AWAY as error:  # the next round does it
+                log.info("inbox_not_forgotten", service=self.service, error=repr(error))
+
+
+@asynccontextmanager
+async def open_mailroom(service: str, dsn: str | None) -> AsyncIterator[Mailroom]:
+    """The mailroom of a service; it works once the service is there."""
+    if dsn is None:
+        yield Mailroom(service)
+        return
+    async with open_events(dsn, service) as store:
+        yield Mailroom(service, store)
+
+
+def occurrences_of(producer: str, consumer: str) -> Call[OccurredAsk, OccurredPage]:
+    """The call that every producer's contract lists for those who react to it."""
+    return Call(f"{producer}/occurrences", OccurredAsk, OccurredPage, safe=True, callers={consumer})
+
+
+def letters_of(service: str) -> Call[Nothing, DeadLetters]:
+    """The call by which the operator sees what a service set aside."""
+    return Call(f"{service}/dead_letters", Nothing, DeadLetters, safe=True, callers={CLI})
+
+
+def replay_of(service: str) -> Call[EventId, Replay]:
+    """The call by which the operator has it try again."""
+    return Call(f"{service}/replay_event", EventId, Replay, callers={CLI})
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    for outcome in await asyncio.gather(task, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            log.error("mailroom_task_failed", error=repr(outcome))

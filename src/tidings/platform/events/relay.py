@@ -1,0 +1,105 @@
+"""The relay: carries what a service's outbox holds to the bus, and marks it once the bus has it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from uuid import UUID, uuid4
+
+from tidings.platform import logs, metrics
+from tidings.platform.events.bus import TROUBLE, Bus
+from tidings.platform.occurrence import Occurred
+from tidings.platform.storage.events import AWAY
+from tidings.platform.storage.outbox import Outbox, on_announced
+
+log = logs.get_logger("relay")
+
+BATCH = 256
+BUSY_PAUSE = 0.02  # seconds
+IDLE_PAUSE = 0.25
+LEASE = 3.0
+FORGET_EVERY = 900.0
+
+
+class Relay:
+    """One service's. Of several processes that host it, the one that holds the lease publishes."""
+
+    def __init__(self, service: str, outbox: Outbox, bus: Bus) -> None:
+        self.service = service
+        self._outbox = outbox
+        self._bus = bus
+        self._holder: UUID = uuid4()
+        self._leased_until = 0.0
+        self._woken = asyncio.Event()
+        self._forget_at = time.monotonic() + FORGET_EVERY
+
+    async def run(self) -> None:
+        """Until cancelled. Where the database or the bus is away, it waits and goes on."""
+        unwatch = on_announced(self.service, self._woken.set)
+        pause = BUSY_PAUSE
+        try:
+            while True:
+                self._woken.clear()
+                try:
+                    carried = await self.round()
+                    pause = BUSY_PAUSE if carried else min(pause * 1.5, IDLE_PAUSE)
+                except (*AWAY, *TROUBLE) as error:
+                    log.warning("relay_waits", service=self.service, error=repr(error))
+                    await self._measure()
+                    await asyncio.sleep(IDLE_PAUSE)
+                    continue
+                if carried < BATCH:
+                    await self._rest(pause)
+        finally:
+            unwatch()
+
+    async def stop(self) -> None:
+        """Give the lease back, so that the next one need not wait for its end."""
+        try:
+            async with asyncio.timeout(1):
+                await self._outbox.release(self._holder)
+        except (*AWAY, TimeoutError) as error:
+            log.debug("lease_not_released", service=self.service, error=repr(error))
+
+    async def round(self) -> int:
+        """Publish the oldest that wait; how many."""
+        now = time.monotonic()
+        if now > self._leased_until - LEASE / 2:
+            if not await self._outbox.lease(self._holder, LEASE):
+                return 0
+            self._leased_until = now + LEASE
+        waiting = await self._outbox.unpublished(BATCH)
+        if waiting:
+            await self._publish(waiting)
+        if len(waiting) < BATCH:
+            metrics.outbox_waits(service=self.service, count=0, oldest=0.0)
+        else:
+            await self._measure()
+        if now > self._forget_at:
+            self._forget_at = now + FORGET_EVERY
+            await self._outbox.forget()
+        return len(waiting)
+
+    async def _publish(self, waiting: list[Occurred]) -> None:
+        """All at once; what the bus took is marked even if it did not take the rest."""
+        outcomes = await asyncio.gather(*(self._bus.publish(one) for one in waiting), return_exceptions=True)
+        taken = [one.id for one, outcome in zip(waiting, outcomes, strict=True) if outcome is None]
+        if taken:
+            await self._outbox.published(taken)
+            metrics.events_relayed(service=self.service, count=len(taken))
+        refused = [outcome for outcome in outcomes if outcome is not None]
+        if refused:
+            raise refused[0]
+
+    async def _measure(self) -> None:
+        with contextlib.suppress(*AWAY):  # then the last figures stand
+            count, oldest = await self._outbox.backlog()
+            metrics.outbox_waits(service=self.service, count=count, oldest=oldest)
+
+    async def _rest(self, pause: float) -> None:
+        try:
+            async with asyncio.timeout(pause):
+                await self._woken.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,38 @@
+"""A service's outbox and inbox, on a pool of their own: events never wait for people, nor people for events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from tidings.platform.storage.inbox import Inbox
+from tidings.platform.storage.outbox import Outbox
+from tidings.platform.storage.postgres import LOST, json_as_text
+
+AWAY = (*LOST, asyncpg.PostgresError)  # whatever keeps us from the database for now
+
+
+@dataclass(frozen=True, slots=True)
+class EventStore:
+    outbox: Outbox
+    inbox: Inbox
+
+
+@asynccontextmanager
+async def open_events(dsn: str, service: str) -> AsyncIterator[EventStore]:
+    """Connect when it is needed."""
+    pool = await asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=2,
+        init=json_as_text,
+        command_timeout=10,
+        server_settings={"application_name": f"tidings-{service}-events", "timezone": "UTC", "jit": "off"},
+    )
+    try:
+        yield EventStore(Outbox(pool), Inbox(pool))
+    finally:
+        pool.terminate()

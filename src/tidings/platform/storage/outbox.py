@@ -1,0 +1,125 @@
+"""The outbox at rest: what happened and was not yet told, the lease of the one who tells it, and what was told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from tidings.platform.occurrence import Occurred, OccurredAsk, OccurredPage
+
+KEPT: Final = timedelta(days=7)
+BEGINNING: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
+
+LEASE: Final = """
+insert into relay_lease (name, holder, until) values ('relay', $1, clock_timestamp() + $2::interval)
+on conflict (name) do update set holder = excluded.holder, until = excluded.until
+ where relay_lease.holder = $1 or relay_lease.until < clock_timestamp()
+returning true
+"""
+RELEASE: Final = "delete from relay_lease where name = 'relay' and holder = $1"
+# A plain read of all that was committed: nothing here may be passed over because somebody else holds its row, and
+# no id is a bound, since sequences and clocks commit out of order.
+UNPUBLISHED: Final = """
+select id, event, subject, version, body, trace from outbox where published_at is null order by created_at limit $1
+"""
+MARK: Final = (
+    "update outbox set published_at = clock_timestamp() where id = any($1::uuid[]) and published_at is null"
+)
+BACKLOG: Final = """
+select count(*) as waiting, coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float as oldest
+  from outbox where published_at is null
+"""
+FORGET: Final = """
+delete from outbox where ctid = any(array(
+    select ctid from outbox where published_at < clock_timestamp() - $1::interval limit 1000)) returning true
+"""
+PUBLISHED_AFTER: Final = """
+select id, event, subject, version, body, trace, published_at from outbox
+ where event = any($1::text[]) and (published_at, id) > ($2::timestamptz, $3::uuid)
+   and published_at < clock_timestamp() - $4::interval
+ order by published_at, id limit $5
+"""
+
+_listeners: dict[str, set[Callable[[], None]]] = {}
+
+
+def on_announced(service: str, wake: Callable[[], None]) -> Callable[[], None]:
+    """Call `wake` after each commit in this process with which the service announced something; how to end that."""
+    _listeners.setdefault(service, set()).add(wake)
+
+    def stop() -> None:
+        _listeners[service].discard(wake)
+
+    return stop
+
+
+def announced(service: str) -> None:
+    """A commit has left rows in this service's outbox."""
+    for wake in _listeners.get(service, ()):
+        wake()
+
+
+class Outbox:
+    """What a relay needs of one service's database."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def lease(self, holder: UUID, seconds: float) -> bool:
+        """Become or stay the one who publishes; False while somebody else is."""
+        return bool(await self._pool.fetchval(LEASE, holder, timedelta(seconds=seconds)))
+
+    async def release(self, holder: UUID) -> None:
+        await self._pool.execute(RELEASE, holder)
+
+    async def unpublished(self, limit: int) -> list[Occurred]:
+        """The oldest that the bus has not acknowledged."""
+        return [occurred(row) for row in await self._pool.fetch(UNPUBLISHED, limit)]
+
+    async def published(self, ids: Sequence[UUID]) -> None:
+        """The bus has acknowledged these."""
+        await self._pool.execute(MARK, list(ids))
+
+    async def page(self, ask: OccurredAsk) -> OccurredPage:
+        """What was published, in that order, after a place in it."""
+        place, event_id = parse_place(ask.after)
+        aged = timedelta(seconds=ask.older_than)
+        rows = await self._pool.fetch(PUBLISHED_AFTER, ask.events, place, event_id, aged, ask.limit)
+        after = place_of(rows[-1]["published_at"], rows[-1]["id"]) if rows else ask.after
+        return OccurredPage(occurred=[occurred(row) for row in rows], after=after)
+
+    async def backlog(self) -> tuple[int, float]:
+        """How many wait, and how old the oldest is in seconds."""
+        row = await self._pool.fetchrow(BACKLOG)
+        return (0, 0.0) if row is None else (row["waiting"], row["oldest"])
+
+    async def forget(self) -> None:
+        """Remove what was published so long ago that nobody asks for it."""
+        while await self._pool.fetch(FORGET, KEPT):
+            pass
+
+
+def occurred(row: asyncpg.Record) -> Occurred:
+    return Occurred(
+        id=row["id"],
+        event=row["event"],
+        subject=row["subject"],
+        version=row["version"],
+        body=msgspec.Raw(row["body"].encode()),
+        trace=row["trace"],
+    )
+
+
+def place_of(published_at: datetime, event_id: UUID) -> str:
+    """A place in the order of publication, for `OccurredAsk.after`."""
+    return f"{published_at.isoformat()} {event_id}"
+
+
+def parse_place(place: str) -> tuple[datetime, UUID]:
+    when, _, event_id = place.partition(" ")
+    return (datetime.fromisoformat(when), UUID(event_id)) if place else BEGINNING

@@ -1,0 +1,109 @@
+"""Notifications at rest: one row for each person, kind, actor and target."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from tidings.contracts.messages import MessageId
+from tidings.contracts.users import UserId
+from tidings.platform.clock import now_ms
+from tidings.platform.settings import Settings
+from tidings.platform.storage.postgres import Database, Write, rows_of
+from tidings.services.notifications.shapes import Effect
+from tidings.services.notifications.store.port import NotificationStore, Place, Row
+
+# A row that no longer stands stays: it is what makes a late, older event change nothing.
+_PUT: Final = """
+insert into notifications (user_id, kind, actor_id, target, group_id, version, stands, at_ms)
+select * from unnest(
+    $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bool[], $8::bigint[])
+on conflict (user_id, kind, actor_id, target) do update
+   set stands = excluded.stands, version = excluded.version, group_id = excluded.group_id,
+       at_ms = case when notifications.stands then notifications.at_ms else excluded.at_ms end
+ where notifications.version < excluded.version
+"""
+_ADVANCE: Final = """
+insert into message_versions (message_id, version) values ($1, $2)
+on conflict (message_id) do update set version = excluded.version where message_versions.version < excluded.version
+returning true
+"""
+_DROP: Final = """
+delete from notifications
+ where target = $1 and ($3 or (kind = 'mention' and user_id <> all($2::uuid[])))
+"""
+_MARK: Final = """
+insert into read_marks (user_id, read_ms) values ($1, $2)
+on conflict (user_id) do update set read_ms = greatest(read_marks.read_ms, excluded.read_ms)
+returning read_ms
+"""
+_PAGE: Final = """
+select kind, group_id, max(at_ms) as at_ms,
+       array_agg(actor_id order by at_ms desc, actor_id) as actors,
+       array_agg(target order by at_ms desc, actor_id) as targets
+  from notifications
+ where user_id = $1 and stands and at_ms <= $2
+ group by kind, group_id
+having (max(at_ms), kind, group_id) < ($3, $4, $5)
+ order by max(at_ms) desc, kind desc, group_id desc limit $6
+"""
+_FIRST: Final = Place(2**62, 2**62, "~", UUID(int=2**128 - 1))
+
+
+class PostgresWrite(Write):
+    """One transaction on notifications."""
+
+    async def put(self, effects: Collection[Effect]) -> None:
+        if effects:
+            now = now_ms()
+            rows = [(*msgspec.structs.astuple(effect), now) for effect in effects]
+            await self.connection.execute(_PUT, *rows_of(rows))
+
+    async def advance_message(self, message_id: MessageId, version: int) -> bool:
+        return bool(await self.connection.fetchval(_ADVANCE, message_id, version))
+
+    async def drop_about(self, message_id: MessageId, *, keep_mentions: Collection[UserId], all_: bool) -> None:
+        await self.connection.execute(_DROP, message_id, list(keep_mentions), all_)
+
+    async def mark_read(self, user_id: UserId, read_ms: int) -> int:
+        return int(await self.connection.fetchval(_MARK, user_id, read_ms))
+
+    async def remove_person(self, person: UserId) -> None:
+        await self.connection.execute("update subject_fence set state = 'deleted' where user_id = $1", person)
+        await self.connection.execute("delete from notifications where user_id = $1 or actor_id = $1", person)
+        await self.connection.execute("delete from read_marks where user_id = $1", person)
+
+
+class PostgresNotifications:
+    """The store on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ready(self) -> None:
+        await self._database.ready()
+
+    async def page(self, user_id: UserId, *, below: Place | None, now_ms: int, limit: int) -> list[Row]:
+        place = below or _FIRST
+        rows = await self._database.fetch(
+            _PAGE, user_id, min(place.as_of_ms, now_ms), place.at_ms, place.kind, place.group_id, limit
+        )
+        return [Row(row["kind"], row["group_id"], row["at_ms"], row["actors"], row["targets"]) for row in rows]
+
+    async def read_ms(self, user_id: UserId) -> int | None:
+        rows = await self._database.fetch("select read_ms from read_marks where user_id = $1", user_id)
+        return rows[0]["read_ms"] if rows else None
+
+    def write(self) -> AbstractAsyncContextManager[PostgresWrite]:
+        return self._database.write(PostgresWrite)
+
+
+@asynccontextmanager
+async def open_postgres(dsn: str, settings: Settings) -> AsyncIterator[NotificationStore]:
+    """The store while the block lasts."""
+    async with Database.serving("notifications", dsn, settings) as database:
+        yield PostgresNotifications(database)
