@@ -94,6 +94,7 @@ async def _seed(town: Neighbourhood) -> None:
     await alice.edits(said, text="x")
     await alice.reacts(said)
     async with writers(town).acquire() as connection:  # so many that walking a table would be dear
+        await connection.execute("SET transaction_timeout = 0")  # no person waits for it
         for copy in (
             "INSERT INTO reply SELECT bucket, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), document"
             " FROM reply, generate_series(1, 200)",
