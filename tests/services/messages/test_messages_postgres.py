@@ -97,9 +97,9 @@ async def _seed(town: Neighbourhood) -> None:
         await connection.execute("SET transaction_timeout = 0")  # no person waits for it
         for copy in (
             "INSERT INTO reply SELECT bucket, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), document"
-            " FROM reply, generate_series(1, 200)",
+            " FROM (SELECT * FROM reply LIMIT 30) r, generate_series(1, 200)",
             "INSERT INTO history SELECT n % 4096, gen_random_uuid(), version, document"
-            " FROM history, generate_series(1, 5000) n",
+            " FROM (SELECT * FROM history LIMIT 1) h, generate_series(1, 5000) n",
             "INSERT INTO reaction SELECT n % 4096, gen_random_uuid(), gen_random_uuid(), emoji, n"
             " FROM (SELECT * FROM reaction LIMIT 1) r, generate_series(1, 5000) n",
             "INSERT INTO tally SELECT n % 4096, gen_random_uuid(), 'e', 1 FROM generate_series(1, 5000) n",
