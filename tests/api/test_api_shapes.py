@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import io
 import json
@@ -249,13 +250,24 @@ async def test_times_are_rfc_3339_in_utc_with_milliseconds(tidings: Whole) -> No
 WANTED = {"/v1/users": {"q": "a"}, "/v1/messages": {"author": str(NOBODY)}}
 
 
+async def _deletion(tidings: Whole) -> str:
+    """One that took its time, and is over."""
+    leaving = await tidings.joins("Leaving")
+    async with tidings.points.holds("before messages/prepare_removal", viewer=leaving.id):
+        address: str = (await leaving.delete("/v1/users/me")).headers["location"]
+    async with asyncio.timeout(10):
+        while (await tidings.client.ask("GET", address)).body["state"] == "deciding":
+            await asyncio.sleep(0.05)
+    return address.rpartition("/")[2]
+
+
 async def _gets(tidings: Whole) -> list[tuple[Person, str, str]]:
     """Every GET of the document and the edge, as requests that succeed."""
     alice = await tidings.joins("Alice")
     bob = await tidings.joins("Bob")
     await alice.befriends(bob)
     message = await alice.posts("hello")
-    given = {"message_id": message["id"], "user_id": bob.id}
+    given = {"message_id": message["id"], "user_id": bob.id, "gid": await _deletion(tidings)}
     asked = [
         (alice, filled(path, **given) + "".join(f"?{name}={value}" for name, value in WANTED.get(path, {}).items()))
         for path in GETS

@@ -19,11 +19,14 @@ from tidings import everything
 from tidings.cli.doctor_events import about_events
 from tidings.cli.findings import Finding, State
 from tidings.cli.memory import Memory, memory_of
+from tidings.cli.operator import operator
 from tidings.cli.options import EXIT_NOT_RUNNING, EXIT_UNHEALTHY, Problem
 from tidings.cli.presence import running_info
 from tidings.cli.printing import print_json, print_table
 from tidings.cli.public import PublicApi
+from tidings.cli.twophase import in_doubt
 from tidings.cli.typed import as_typed
+from tidings.platform.contract import Refusal
 from tidings.platform.data_directory import ROOM_NEEDED, DataDirectory, StartRefused
 from tidings.platform.http.internal import open_session
 from tidings.platform.installation import Inspected, Installation
@@ -34,6 +37,7 @@ IDLE_BUDGET = 350  # MB, what an idle `tidings up` may take
 ROOM_COMFORTABLE = 1024 * 1024 * 1024
 CLOCK_TOLERANCE = 0.2  # seconds; the freshness rule counts on it
 PATIENCE = 3.0  # seconds
+IN_DOUBT_TOLERANCE = 15.0  # seconds that a deletion may be unfinished while everything runs
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +75,7 @@ async def _report(settings: Settings, topology: Topology) -> Report:
         findings += await _services(info, settings)
         findings += await _public(info, settings)
         findings += await _databases(info, settings, topology)
+        findings.append(await _deletions(settings))
         findings += await about_events(info, settings)
         memory = memory_of(info["pids"])
         findings.append(_memory(memory))
@@ -292,6 +297,29 @@ def _clock(offs: list[float]) -> list[Finding]:
         mend = "Synchronise the clocks of all machines (chrony, systemd-timesyncd): 200 ms apart is the most."
         return [Finding(link="clock", state="broken", detail=detail, mend=mend)]
     return [Finding(link="clock", state="ok", detail=detail)]
+
+
+async def _deletions(settings: Settings) -> Finding:
+    """Two-phase transactions that are not over. Each should be within seconds of its start."""
+    link = "deletions"
+    try:
+        async with asyncio.timeout(PATIENCE), operator(settings) as reached:
+            found = await in_doubt(reached)
+    except (Refusal, Problem, StartRefused, OSError, TimeoutError) as problem:
+        why = getattr(problem, "detail", "") or str(problem) or "no answer in time"
+        return Finding(link=link, state="warning", detail=f"not known: {why}", mend="See the service users above.")
+    count = max(len(found.transactions), len({part.gid for part in found.branches}))
+    if not count:
+        return Finding(link=link, state="ok", detail="none in doubt")
+    detail = f"{count} in doubt, the oldest for {found.oldest:.0f} s"
+    if found.oldest <= IN_DOUBT_TOLERANCE:
+        return Finding(link=link, state="ok", detail=detail)
+    mend = (
+        "`tidings twophase list` names them. They hold locks, and end by themselves once users and every service"
+        " that it names run and reach their databases; if they do, look for `damaged` in the logs."
+        " Do not end a branch by hand."
+    )
+    return Finding(link=link, state="broken", detail=detail, mend=mend)
 
 
 def _memory(memory: Memory) -> Finding:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tidings.cli import config, demo, events, users
+from tidings.cli import config, demo, events, twophase, users
 from tidings.cli.options import (
     EXIT_CODES,
     EXIT_INTERRUPTED,
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 docs = typer.Typer(no_args_is_help=True, help="Documents made from the code.")
 app.add_typer(users.app, name="users")
+app.add_typer(twophase.app, name="twophase")
 app.add_typer(config.app, name="config")
 app.add_typer(demo.app, name="demo")
 app.add_typer(events.app, name="events")

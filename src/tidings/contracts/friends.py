@@ -6,7 +6,19 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from tidings.contracts.users import ByIds, Cursor, Imported, Limit, UserCard, UserId
+from tidings.contracts.users import (
+    Branch,
+    Branches,
+    ByIds,
+    Cursor,
+    Imported,
+    Limit,
+    Removal,
+    TransactionsAsk,
+    UserCard,
+    UserId,
+    Vote,
+)
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Value
 from tidings.platform.occurrence import OccurredAsk, OccurredPage
@@ -59,6 +71,11 @@ relations: Call[ByIds, dict[UserId, Relation]] = Call(
 occurrences = Call("friends/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_friendships = Call("friends/import_friendships", ImportFriendships, Imported, callers={"cli"}, deadline=30.0)
 
+prepare_removal = Call("friends/prepare_removal", Removal, Vote, callers={"users"})
+commit_removal = Call("friends/commit_removal", Removal, Branch, callers={"users"})
+abort_removal = Call("friends/abort_removal", Removal, Branch, callers={"users"})
+branches = Call("friends/branches", TransactionsAsk, Branches, safe=True, callers={"cli"})
+
 
 # Events. `version` is that of `user_id`'s own graph, taken under its fence.
 
@@ -72,6 +89,14 @@ class GraphChanged(Value, frozen=True):
     version: int
 
 
+class PersonRemoved(Value, frozen=True):
+    """Somebody is gone, and all that stood between them and others. `friend_ids` were their friends."""
+
+    user_id: UserId
+    version: int
+    friend_ids: list[UserId]
+
+
 requested = Event("friends.requested", GraphChanged)
 request_withdrawn = Event("friends.request_withdrawn", GraphChanged)
 befriended = Event("friends.befriended", GraphChanged)
@@ -80,6 +105,7 @@ blocked = Event("friends.blocked", GraphChanged)
 unblocked = Event("friends.unblocked", GraphChanged)
 muted = Event("friends.muted", GraphChanged)
 unmuted = Event("friends.unmuted", GraphChanged)
+person_removed = Event("friends.person_removed", PersonRemoved)
 
 
 # Public routes.

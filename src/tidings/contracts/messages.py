@@ -8,7 +8,18 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tidings.contracts.users import Cursor, Imported, Limit, UserCard, UserId
+from tidings.contracts.users import (
+    Branch,
+    Branches,
+    Cursor,
+    Imported,
+    Limit,
+    Removal,
+    TransactionsAsk,
+    UserCard,
+    UserId,
+    Vote,
+)
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, Invalid, NotFound, Nothing, Refusal, Route, Stale, Value
 from tidings.platform.occurrence import OccurredAsk, OccurredPage
@@ -199,6 +210,11 @@ by_ids: Call[ByMessageIds, dict[MessageId, Message]] = Call(
 occurrences = Call("messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_messages = Call("messages/import_messages", ImportMessages, Imported, callers={"cli"}, deadline=30.0)
 
+prepare_removal = Call("messages/prepare_removal", Removal, Vote, callers={"users"})
+commit_removal = Call("messages/commit_removal", Removal, Branch, callers={"users"})
+abort_removal = Call("messages/abort_removal", Removal, Branch, callers={"users"})
+branches = Call("messages/branches", TransactionsAsk, Branches, safe=True, callers={"cli"})
+
 
 # Events. `version` is that of the author's own messages, taken under the author's fence.
 
@@ -222,11 +238,19 @@ class ReactionChanged(Value, frozen=True):
     left: int = 1  # how many reactions of theirs are on it now
 
 
+class AuthorRemoved(Value, frozen=True):
+    """Somebody is gone: nothing of theirs is shown any more, and it is erased soon."""
+
+    author_id: UserId
+    version: int
+
+
 posted = Event("messages.posted", MessageChanged)
 edited = Event("messages.edited", MessageChanged)
 withdrawn = Event("messages.withdrawn", MessageChanged)
 reacted = Event("messages.reacted", ReactionChanged)
 unreacted = Event("messages.unreacted", ReactionChanged)
+author_removed = Event("messages.author_removed", AuthorRemoved)
 
 
 # Public routes.

@@ -56,6 +56,10 @@ class SignInFailed(Refusal, code="sign_in_failed", status=401, title="Handle and
     """The same for an unknown handle, a wrong password and a suspended account."""
 
 
+class DeletionAborted(Refusal, code="deletion_aborted", status=503, title="Not deleted"):
+    """A part of the server could not promise to take part, so nothing at all was deleted. Try again."""
+
+
 class LastAdministrator(Refusal, code="last_administrator", status=409, title="The last administrator"):
     """A server keeps at least one administrator who is not suspended."""
 
@@ -184,6 +188,78 @@ class Suspend(Value, frozen=True):
     suspended: bool
 
 
+Gid = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)", description="as the status address has it")]
+TransactionOutcome = Literal["COMMIT", "ABORT"]
+BranchState = Literal["prepared", "committed", "aborted", "absent"]
+
+
+class Removal(Value, frozen=True):
+    """The deletion of an account, as its participants are told of it."""
+
+    gid: Gid
+    user_id: UserId
+
+
+class Vote(Value, frozen=True):
+    """`yes` is a promise that outlives any crash."""
+
+    yes: bool
+
+
+class Branch(Value, frozen=True):
+    """What a participant's part of a deletion is by now."""
+
+    state: BranchState
+
+
+class OneTransaction(Value, frozen=True):
+    gid: Gid
+
+
+class Outcome(Value, frozen=True):
+    """What was decided. Who is not `known` was never decided, and is aborted."""
+
+    known: bool
+    outcome: TransactionOutcome | None
+
+
+class TransactionsAsk(Value, frozen=True):
+    """One transaction, ended ones too; without `gid`, all that are unfinished."""
+
+    gid: Gid | None = None
+
+
+class Transaction(Value, frozen=True):
+    """A deletion in the coordinator's log."""
+
+    gid: Gid
+    user_id: UserId
+    participants: list[str]
+    outcome: TransactionOutcome | None
+    begun_at: Instant
+    deadline: Instant
+    finished_at: Instant | None
+    age: float  # seconds
+
+
+class Transactions(Value, frozen=True):
+    transactions: list[Transaction]
+
+
+class HeldBranch(Value, frozen=True):
+    """A part of a deletion at one participant. `age` is that of a prepared one, in seconds."""
+
+    gid: Gid
+    state: BranchState
+    age: float | None = None
+
+
+class Branches(Value, frozen=True):
+    """The branch that was asked for; without `gid`, all that are prepared."""
+
+    branches: list[HeldBranch]
+
+
 class SetUpState(Value, frozen=True):
     """`link` is set while the server has no administrator."""
 
@@ -206,6 +282,8 @@ suspend = Call("users/suspend", Suspend, Account, callers={"cli"})
 reset_link = Call("users/reset_link", ByHandle, OneTimeLink, callers={"cli"})
 sign_in_link = Call("users/sign_in_link", ByHandle, OneTimeLink, callers={"cli"})
 make_administrator = Call("users/make_administrator", ByHandle, Account, callers={"cli"})
+outcome = Call("users/outcome", OneTransaction, Outcome, safe=True, callers={"friends", "messages"})
+transactions = Call("users/transactions", TransactionsAsk, Transactions, safe=True, callers={"cli"})
 occurrences = Call("users/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 import_people = Call("users/import_people", ImportPeople, Imported, callers={"cli"}, deadline=30.0)
 
@@ -256,6 +334,18 @@ class FindUsers(Value, frozen=True):
 
 class OneUser(Value, frozen=True):
     user_id: UserId
+
+
+class OneDeletion(Value, frozen=True):
+    """The address comes with the 202 of the deletion. It needs no sign-in, since the account's has ended."""
+
+    gid: Gid
+
+
+class Deletion(Value, frozen=True):
+    """`deleted` and `aborted` are final; an aborted deletion changed nothing."""
+
+    state: Literal["deciding", "deleted", "aborted"]
 
 
 class NewProfile(Value, frozen=True):
@@ -436,10 +526,21 @@ delete_user = Route(
     "/v1/users/{user_id}",
     OneUser,
     Nothing,
-    "Delete one's account",
+    "Delete one's account with all that belongs to it, or nothing of it",
     status=204,
-    refusals=(NotFound, LastAdministrator),
+    accepted=Deletion,
+    refusals=(NotFound, LastAdministrator, DeletionAborted),
     me=True,
+)
+get_deletion = Route(
+    "users/get_deletion",
+    "GET",
+    "/v1/deletions/{gid}",
+    OneDeletion,
+    Deletion,
+    "How a deletion goes",
+    who="anyone",
+    refusals=(NotFound,),
 )
 change_password = Route(
     "users/change_password",

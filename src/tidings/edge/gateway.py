@@ -197,7 +197,8 @@ def respond(route: Route[Any, Any], served: Served, if_none_match: str | None) -
         return Response(status_code=204, headers={"cache-control": "private, no-store", **headers})
     if route.content_type != "application/json":
         body = b64decode(msgspec.json.decode(body, type=str))
-    private = route.who != "anyone" or route.method != "GET"
+    # What anyone may read of the state of things changes at any moment; pictures do not.
+    private = route.who != "anyone" or route.method != "GET" or route.content_type == "application/json"
     headers["cache-control"] = "private, no-store" if private else "public, max-age=86400"
     if route.method == "GET" or served.version is not None:
         headers["etag"] = entity_tag(body, served.version)

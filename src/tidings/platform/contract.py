@@ -186,6 +186,7 @@ class Route(Generic[Ask, Answer]):
     conditional: bool = False  # takes If-Match
     me: bool = False
     content_type: str = "application/json"
+    accepted: type[Any] | None = None  # the body of a 202, when the work goes on; Location says where to ask
     call: Call[Ask, Served] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -80,6 +80,17 @@ def watch_pool(*, service: str, pool: str, state: Callable[[], PoolState]) -> Ca
     return stop
 
 
+def transactions_unfinished(service: str, count: int, oldest: float) -> None:
+    """How many two-phase transactions of a coordinator are unfinished, and the age of the oldest in seconds."""
+    _unfinished.labels(service).set(count)
+    _oldest_unfinished.labels(service).set(oldest)
+
+
+def branches_prepared(service: str, count: int) -> None:
+    """How many branches of a participant hold their locks until they are told the outcome."""
+    _branches.labels(service).set(count)
+
+
 def render() -> bytes:
     return generate_latest(_registry)
 
@@ -177,6 +188,25 @@ _calls = _Bounded(
         registry=_registry,
         buckets=_BUCKETS,
     )
+)
+_unfinished = _Bounded(
+    Gauge(
+        "tidings_twophase_unfinished",
+        "Two-phase transactions that not everybody has acknowledged.",
+        ["service"],
+        registry=_registry,
+    )
+)
+_oldest_unfinished = _Bounded(
+    Gauge(
+        "tidings_twophase_oldest_seconds",
+        "Age of the oldest unfinished two-phase transaction.",
+        ["service"],
+        registry=_registry,
+    )
+)
+_branches = _Bounded(
+    Gauge("tidings_twophase_prepared", "Prepared branches of a participant.", ["service"], registry=_registry)
 )
 _relayed = _Bounded(
     Counter("tidings_events_relayed", "Events that the bus acknowledged.", ["service"], registry=_registry)

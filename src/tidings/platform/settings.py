@@ -135,6 +135,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Path | None,
         _about("Unix socket where tests watch and hold named points; unset in production.", "points.sock"),
     ] = None
+    twophase_deadline: Annotated[
+        Seconds, _about("Seconds in which the deletion of an account is decided, or given up.", "3")
+    ] = 3.0
+    twophase_answer_after: Annotated[
+        Seconds, _about("Seconds after which DELETE answers 202 with a status address.", "1")
+    ] = 1.0
+    twophase_recover_every: Annotated[
+        Seconds, _about("Seconds between looks at deletions that somebody left unfinished.", "1")
+    ] = 1.0
+    twophase_lease: Annotated[
+        Seconds, _about("Seconds for which one instance has an unfinished deletion to itself.", "3")
+    ] = 3.0
+    twophase_orphan_after: Annotated[
+        Seconds, _about("Seconds after which a participant asks what became of its prepared branch.", "5")
+    ] = 5.0
+    twophase_lock_timeout_ms: Annotated[
+        Count, _about("Milliseconds that the deletion of an account waits for a row.", "1000")
+    ] = 1000
+    twophase_idle_timeout_ms: Annotated[
+        Count, _about("Milliseconds after which the database ends a two-phase session that stalls.", "2000")
+    ] = 2000
+    twophase_kept_days: Annotated[
+        int, Meta(ge=1, le=365), _about("Days for which ended deletions stay in the logs of the databases.", "7")
+    ] = 7
+    erase_every: Annotated[
+        Seconds, _about("Seconds between looks for deleted accounts whose contents are not erased yet.", "5")
+    ] = 5.0
+    failpoint: Annotated[
+        str | None,
+        _about("A crash point and what happens there, for tests; or a file that says so.", "cp3@friends:kill"),
+    ] = None
     repeat_safe_calls: Annotated[bool, _about("Send every safe internal call twice; for tests.", "false")] = False
     repeat_events: Annotated[bool, _about("Handle every event twice; for tests.", "false")] = False
 
@@ -368,7 +399,21 @@ def _bind_address(text: str) -> None:
         raise ValueError("an address or host name to bind")
 
 
+FAILPOINT = re.compile(
+    r"(?P<point>cp\d{1,2}[a-z]?)(?:@(?P<service>[a-z]+))?"
+    r":(?P<action>kill|stop|delay|drop_request|drop_reply|dup)(?:=(?P<seconds>\d+(?:\.\d+)?))?"
+)
+
+
+def _failpoint(text: str) -> None:
+    if not text.startswith("/") and not FAILPOINT.fullmatch(text):
+        raise ValueError(
+            "cpN[@service]:action (kill, stop, delay[=seconds], drop_request, drop_reply, dup), or a file's path"
+        )
+
+
 _CHECKS = {
+    "failpoint": _failpoint,
     "trusted_proxies": _network,
     "cors_origins": _origin,
     "public_url": _address,

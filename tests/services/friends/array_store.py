@@ -16,9 +16,13 @@ from tidings.contracts.users import UserId
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
 from tidings.platform.storage.postgres import Database, Write
+from tidings.platform.twophase.failpoints import Failpoints
+from tidings.platform.twophase.participant import Participant
+from tidings.platform.twophase.postgres_participant import PostgresParticipant
+from tidings.platform.twophase.sessions import Sessions
 from tidings.services.friends import routes
 from tidings.services.friends.service import open_friends
-from tidings.services.friends.store.port import Entry, FriendsStore, Listing, Standing
+from tidings.services.friends.store.port import Entry, FriendsStore, Listing, Remove, Standing
 
 LISTS: Final = ("friends", "outgoing", "incoming", "blocks", "blocked_by", "mutes")
 COLUMNS: Final = [column for name in LISTS for column in (name, f"{name}_since")]
@@ -115,6 +119,17 @@ class ArrayWrite(Write):
     async def drop_mute(self, muter: UserId, muted: UserId) -> None:
         await self._drop((muter, "mutes", muted))
 
+    async def remove_person(self, user_id: UserId) -> list[UserId]:
+        mine = (await self._shelves({user_id}))[user_id]
+        muters = await self.connection.fetch("select user_id from people where $1 = any (mutes)", user_id)
+        others = {other for listed in mine.values() for other in listed} | {row[0] for row in muters}
+        shelves = await self._shelves(others)
+        for shelf in shelves.values():
+            for listed in shelf.values():
+                listed.pop(user_id, None)
+        await self._save({**shelves, user_id: empty()})
+        return sorted(mine["friends"])
+
     async def _add(self, since_ms: int, *places: tuple[UserId, str, UserId]) -> None:
         shelves = await self._shelves({owner for owner, _, _ in places})
         for owner, name, other in places:
@@ -145,8 +160,9 @@ class ArrayWrite(Write):
 class ArrayFriends:
     """The graph as people's arrays."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sessions: Sessions) -> None:
         self._database = database
+        self._sessions = sessions
 
     async def ready(self) -> None:
         await self._database.ready()
@@ -181,6 +197,9 @@ class ArrayFriends:
     def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[ArrayWrite]:
         return self._database.write(ArrayWrite, timeout_ms=timeout_ms)
 
+    def participant(self, remove: Remove, failpoints: Failpoints) -> Participant:
+        return PostgresParticipant(self._sessions, ArrayWrite, remove, failpoints)
+
     async def _shelf(self, user_id: UserId) -> Shelf:
         rows = await self._database.fetch(READ, [user_id])
         return shelf_of(rows[0]) if rows else empty()
@@ -189,8 +208,11 @@ class ArrayFriends:
 @asynccontextmanager
 async def open_arrays(dsn: str, settings: Settings) -> AsyncIterator[FriendsStore]:
     """Connect; disconnect when the block ends."""
-    async with Database.serving("friends", dsn, settings) as database:
-        yield ArrayFriends(database)
+    async with (
+        Database.serving("friends", dsn, settings) as database,
+        Sessions.open("friends", dsn, settings) as sessions,
+    ):
+        yield ArrayFriends(database, sessions)
 
 
 array_friends = ServiceKind.of(

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from tests.harness.lone import Lone, Mode, lone
-from tidings.contracts import friends, users
+from tidings.contracts import friends, messages, users
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Nothing
 from tidings.platform.engines.postgres import EmbeddedPostgres
@@ -69,6 +69,17 @@ class Town:
         """Played: who is blocked is whom the test put there."""
         pairs = {other: frozenset({viewer.known, other}) for other in ask.ids}
         return {other: friends.Relation(blocked=True) for other, pair in pairs.items() if pair in self.blocks}
+
+    # Played: the participants of a deletion, who promise all that is asked.
+
+    async def promises(self, viewer: Viewer, ask: users.Removal) -> users.Vote:
+        return users.Vote(yes=True)
+
+    async def commits(self, viewer: Viewer, ask: users.Removal) -> users.Branch:
+        return users.Branch(state="committed")
+
+    async def aborts(self, viewer: Viewer, ask: users.Removal) -> users.Branch:
+        return users.Branch(state="aborted")
 
 
 @dataclass
@@ -130,6 +141,10 @@ async def town_on(
         try:
             town = Town(service, connection)
             service.neighbours[friends.relations.name] = town.relations
+            for one in (friends, messages):
+                service.neighbours[one.prepare_removal.name] = town.promises
+                service.neighbours[one.commit_removal.name] = town.commits
+                service.neighbours[one.abort_removal.name] = town.aborts
             yield town
         finally:
             await connection.close()

@@ -53,9 +53,10 @@ async def test_every_statement_is_indexed(postgres: EmbeddedPostgres) -> None:
     """
     async with town_on(postgres, "users_statements", "wire", signup="invite") as town:
         await a_life(town)
-        database = town.lone.holder.store._database
+        store = town.lone.holder.store
+        pools = (store._database.readers, store._database.writers, store.log._sessions._pool)
         statements: set[str] = set()
-        for pool in (database.readers, database.writers):
+        for pool in pools:
             for connection in await asyncio.gather(*(pool.acquire() for _ in range(pool.get_size()))):
                 rows = await connection.fetch("select statement from pg_prepared_statements where not from_sql")
                 statements |= {row[0] for row in rows if not any(mark in row[0] for mark in DRIVERS)}

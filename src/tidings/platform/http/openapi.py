@@ -72,6 +72,8 @@ def _types(routes: list[Route[Any, Any]]) -> list[Any]:
         types += [hint for name, hint in hints.items() if name == "body"]
         if route.status != 204 and route.answer not in (bytes, Nothing):
             types.append(route.answer)
+        if route.accepted is not None:
+            types.append(route.accepted)
     return list(dict.fromkeys(types))
 
 
@@ -179,6 +181,12 @@ def _responses(route: Route[Any, Any]) -> dict[str, Any]:
         schema = {"type": "string", "format": "binary"} if route.answer is bytes else _schema(route.answer)
         answer["content"] = {route.content_type: {"schema": schema}}
     responses: dict[str, Any] = {str(route.status): answer}
+    if route.accepted is not None:
+        responses["202"] = {
+            "description": "Not done yet; Location says where to ask",
+            "headers": {"Location": {"schema": {"type": "string"}}},
+            "content": {route.content_type: {"schema": _schema(route.accepted)}},
+        }
     if route.method == "GET":
         responses["304"] = {"description": "You have it already"}
     for refusal in _refusals(route):

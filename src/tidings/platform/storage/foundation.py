@@ -1,4 +1,6 @@
-"""The tables that every service has: fences, outbox, idempotency. Its migration 0001 executes them one by one.
+"""The tables that services have alike: fences, outbox, idempotency; the two-phase log, and branches of it.
+
+A service's migration 0001 executes those that all have, one by one.
 
 ```python
 def upgrade() -> None:
@@ -49,6 +51,41 @@ IDEMPOTENCY_BY_AGE = "create index idempotency_by_age on idempotency (created_at
 
 FOUNDATION = (SUBJECT_FENCE, OUTBOX, OUTBOX_UNPUBLISHED, IDEMPOTENCY, IDEMPOTENCY_BY_AGE)
 
+# The coordinator's: its database alone has it. Rows are unfinished until every participant has acknowledged.
+TWOPHASE_LOG = """
+create table twophase_log (
+    gid text primary key,
+    subject uuid not null,
+    participants text[] not null,
+    outcome text check (outcome in ('COMMIT', 'ABORT')),
+    begun_at timestamptz not null default clock_timestamp(),
+    deadline timestamptz not null,
+    decided_at timestamptz,
+    leased_until timestamptz not null default '-infinity',
+    finished_at timestamptz
+)
+"""
+
+TWOPHASE_LOG_UNFINISHED = (
+    "create unique index twophase_log_unfinished on twophase_log (subject) where finished_at is null"
+)
+TWOPHASE_LOG_BY_AGE = "create index twophase_log_by_age on twophase_log (finished_at)"
+
+TWOPHASE_COORDINATOR = (TWOPHASE_LOG, TWOPHASE_LOG_UNFINISHED, TWOPHASE_LOG_BY_AGE)
+
+# A participant's: inserted by the branch itself, so that it shows when the branch commits, or by who aborts it.
+TWOPHASE_BRANCH = """
+create table twophase_branch (
+    gid text primary key,
+    state text not null check (state in ('committed', 'aborted')),
+    subject uuid,
+    created_at timestamptz not null default clock_timestamp()
+)
+"""
+
+TWOPHASE_BRANCH_BY_AGE = "create index twophase_branch_by_age on twophase_branch (created_at)"
+
+TWOPHASE_PARTICIPANT = (TWOPHASE_BRANCH, TWOPHASE_BRANCH_BY_AGE)
 RELAY_LEASE = """
 create table relay_lease (
     name text primary key,

@@ -378,6 +378,18 @@ class Database:
         )
 
 
+@asynccontextmanager
+async def handled(connection: Connection, handle: type[Handle], *, service: str) -> AsyncIterator[Handle]:
+    """A handle on a transaction that the caller began and will end; its outbox rows are written with the block."""
+    with writing(service):
+        write = handle(connection, None)
+        try:
+            yield write
+            await write._finish()
+        finally:
+            write._die()
+
+
 def rows_of(values: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
     """Rows as the columns that `unnest` takes."""
     return tuple(list(column) for column in zip(*values, strict=True))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from uuid import UUID
 
 from tidings.contracts import friends as contract
 from tidings.contracts import users
-from tidings.contracts.friends import Friendship, GraphChanged, ImportedFriendship
+from tidings.contracts.friends import Friendship, GraphChanged, ImportedFriendship, PersonRemoved
 from tidings.contracts.users import ByIds, Imported, UserId
 from tidings.platform.clock import now_ms, rfc3339
 from tidings.platform.contract import Event, NotFound
@@ -123,6 +124,17 @@ async def import_friendships(store: FriendsStore, batch: Sequence[ImportedFriend
         rules.check_held(await graph.counts(people))
         await _announce_all(graph, added)
     return Imported(added=len(added), present=present)
+
+
+async def remove_person(graph: FriendsWrite, person: UUID, version: int) -> None:
+    """What a deletion changes here: nothing stands between them and anybody any more.
+
+    Only the person's own fence is held: their friends' versions rise by the event, after the commit.
+    """
+    user_id = UserId(person)
+    friends = await graph.remove_person(user_id)
+    body = PersonRemoved(user_id=user_id, version=version, friend_ids=friends)
+    graph.announce(contract.person_removed, subject=user_id, version=version, body=body)
 
 
 async def _check_person(world: World, me: UserId, other: UserId) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tidings.platform.cursors import Cursors
 from tidings.platform.events.mailroom import Mailroom
+from tidings.platform.twophase.participant import Participant
 from tidings.platform.world import World
 from tidings.services.friends.store.port import FriendsStore
 
@@ -18,6 +19,7 @@ class Friends:
     store: FriendsStore
     cursors: Cursors
     mailroom: Mailroom
+    removal: Participant  # of a deleted account's part here
 
     async def ready(self) -> None:
         """`Unavailable` unless its own store answers."""

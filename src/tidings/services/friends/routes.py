@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidings.contracts import friends
 from tidings.contracts.friends import Circle, Friendship, People, Relation
-from tidings.contracts.users import ByIds, Imported, UserId
+from tidings.contracts.users import Branch, Branches, ByIds, Imported, Removal, TransactionsAsk, UserId, Vote
 from tidings.platform.contract import Nothing, Reply
 from tidings.platform.occurrence import OccurredAsk, OccurredPage
 from tidings.platform.request import Viewer
@@ -39,6 +39,30 @@ async def occurrences(svc: Friends, viewer: Viewer, ask: OccurredAsk) -> Occurre
 async def import_friendships(svc: Friends, viewer: Viewer, ask: friends.ImportFriendships) -> Imported:
     rules.check_operator(viewer)
     return await actions.import_friendships(svc.store, ask.friendships)
+
+
+# A deleted account's part here.
+
+
+@serves(friends.prepare_removal)
+async def prepare_removal(svc: Friends, viewer: Viewer, ask: Removal) -> Vote:
+    return Vote(yes=await svc.removal.prepare(ask.gid, ask.user_id))
+
+
+@serves(friends.commit_removal)
+async def commit_removal(svc: Friends, viewer: Viewer, ask: Removal) -> Branch:
+    return Branch(state=await svc.removal.commit(ask.gid, ask.user_id))
+
+
+@serves(friends.abort_removal)
+async def abort_removal(svc: Friends, viewer: Viewer, ask: Removal) -> Branch:
+    return Branch(state=await svc.removal.abort(ask.gid, ask.user_id))
+
+
+@serves(friends.branches)
+async def branches(svc: Friends, viewer: Viewer, ask: TransactionsAsk) -> Branches:
+    rules.check_operator(viewer)
+    return await views.branches(svc.removal, ask.gid)
 
 
 # Friends and requests.

@@ -55,7 +55,7 @@ def check_held(friends: Mapping[UserId, int]) -> None:
 def check_operator(viewer: Viewer) -> None:
     """Raises `Forbidden` unless an operator or an administrator asks."""
     if viewer.role not in ("operator", "administrator"):
-        raise Forbidden("Only an operator imports friendships.")
+        raise Forbidden("Only an operator may do this.")
 
 
 def after_asking(state: State | None) -> State:

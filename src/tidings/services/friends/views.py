@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 from urllib.parse import urlencode
 
 from tidings.contracts import users
 from tidings.contracts.friends import Friendship, FriendsOf, PageAsk, People, Person, RequestsAsk
-from tidings.contracts.users import ByIds, UserCard, UserId
+from tidings.contracts.users import Branches, ByIds, HeldBranch, UserCard, UserId
 from tidings.platform.clock import rfc3339
 from tidings.platform.compose import Composite, Need, Parts
 from tidings.platform.contract import NotFound, Reply
 from tidings.platform.cursors import Cursors
 from tidings.platform.request import Viewer
+from tidings.platform.twophase.participant import Participant
 from tidings.platform.world import World
 from tidings.services.friends import rules
 from tidings.services.friends.store.port import NEWEST, Entry, FriendsStore, Listing
@@ -65,6 +67,19 @@ async def get_friend(store: FriendsStore, world: World, me: UserId, other: UserI
     if standing.state is None or other not in await world.call(users.cards, ByIds(ids=[other])):
         raise NotFound(rules.NOBODY)
     return Friendship(user_id=other, state=standing.state, since=rfc3339(standing.since_ms))
+
+
+async def branches(removal: Participant, gid: str | None) -> Branches:
+    """For the operator: what is prepared here, or what became of one branch."""
+    if gid is not None:
+        return Branches(branches=[HeldBranch(gid=gid, state=await removal.branch(gid))])
+    now = datetime.now(UTC)
+    return Branches(
+        branches=[
+            HeldBranch(gid=one.gid, state="prepared", age=round((now - one.prepared_at).total_seconds(), 3))
+            for one in await removal.prepared()
+        ]
+    )
 
 
 async def _own(listing: Listing, svc: Holder, viewer: Viewer, ask: PageAsk) -> Page:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from tidings.platform.cursors import Cursors
 from tidings.platform.events.mailroom import Mailroom
+from tidings.platform.twophase.participant import Participant
 from tidings.platform.world import World
 from tidings.services.messages.store.port import MessageStore
 
@@ -18,6 +20,8 @@ class Messages:
     store: MessageStore
     cursors: Cursors
     mailroom: Mailroom
+    removal: Participant  # of a deleted account's part here
+    erase_soon: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ready(self) -> None:
         """`Unavailable` unless its own store answers."""

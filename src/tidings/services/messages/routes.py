@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tidings.contracts import messages as contract
 from tidings.contracts.messages import MessageId
-from tidings.contracts.users import Imported
+from tidings.contracts.users import Branch, Branches, Imported, Removal, TransactionsAsk, Vote
 from tidings.platform.contract import Nothing, Reply
 from tidings.platform.occurrence import OccurredAsk, OccurredPage
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
-from tidings.services.messages import actions
+from tidings.services.messages import actions, rules
 from tidings.services.messages.holder import Messages
+from tidings.services.messages.views import branches as branches_
 from tidings.services.messages.views import by_authors, public
 
 NOTHING = Nothing()
@@ -39,6 +40,32 @@ async def occurrences(svc: Messages, viewer: Viewer, ask: OccurredAsk) -> Occurr
 @serves(contract.import_messages)
 async def import_messages(svc: Messages, viewer: Viewer, ask: contract.ImportMessages) -> Imported:
     return await actions.import_messages(svc, viewer, ask)
+
+
+# A deleted account's part here.
+
+
+@serves(contract.prepare_removal)
+async def prepare_removal(svc: Messages, viewer: Viewer, ask: Removal) -> Vote:
+    return Vote(yes=await svc.removal.prepare(ask.gid, ask.user_id))
+
+
+@serves(contract.commit_removal)
+async def commit_removal(svc: Messages, viewer: Viewer, ask: Removal) -> Branch:
+    state = await svc.removal.commit(ask.gid, ask.user_id)
+    svc.erase_soon.set()
+    return Branch(state=state)
+
+
+@serves(contract.abort_removal)
+async def abort_removal(svc: Messages, viewer: Viewer, ask: Removal) -> Branch:
+    return Branch(state=await svc.removal.abort(ask.gid, ask.user_id))
+
+
+@serves(contract.branches)
+async def branches(svc: Messages, viewer: Viewer, ask: TransactionsAsk) -> Branches:
+    rules.check_operator(viewer)
+    return await branches_.branches(svc.removal, ask.gid)
 
 
 @serves(contract.find_messages)

@@ -25,7 +25,9 @@ from tidings.contracts.messages import (
     Rules,
 )
 from tidings.contracts.users import UserId
+from tidings.platform.contract import Forbidden
 from tidings.platform.ids import bucket_in, first_of, ms_of
+from tidings.platform.request import Viewer
 
 Standing = Literal["own", "friend", "other", "hidden"]  # of the viewer to an author
 Span = tuple[float, float]
@@ -61,6 +63,12 @@ class Headed(Protocol):
     def has_media(self) -> bool: ...
     @property
     def place(self) -> Span | None: ...
+
+
+def check_operator(viewer: Viewer) -> None:
+    """Raises `Forbidden` unless an operator or an administrator asks."""
+    if viewer.role not in {"operator", "administrator"}:
+        raise Forbidden("Only an operator may do this.")
 
 
 # Visibility.

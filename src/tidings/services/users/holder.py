@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from tidings.platform.cursors import Cursors
 from tidings.platform.events.mailroom import Mailroom
 from tidings.platform.settings import Settings
+from tidings.platform.twophase.coordinator import Coordinator
+from tidings.platform.twophase.failpoints import Failpoints
 from tidings.platform.world import World
 from tidings.services.users.codes import Codes
 from tidings.services.users.passwords import Passwords
@@ -24,6 +26,8 @@ class Users:
     passwords: Passwords
     codes: Codes
     settings: Settings
+    coordinator: Coordinator
+    failpoints: Failpoints
 
     async def ready(self) -> None:
         """`Unavailable` unless its own store answers."""

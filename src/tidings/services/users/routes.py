@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tidings.contracts import users
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Forbidden, Nothing, Reply
@@ -10,7 +12,7 @@ from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.users import avatar, views
 from tidings.services.users.actions import accounts as accounts_
-from tidings.services.users.actions import invites, operators, sessions
+from tidings.services.users.actions import deletion, invites, operators, sessions
 from tidings.services.users.actions.writing import audited, for_administrators
 from tidings.services.users.holder import Users
 
@@ -27,12 +29,26 @@ async def whois(svc: Users, viewer: Viewer, ask: users.TokenDigest) -> users.Sig
     return await views.whois(svc.store, ask.digest)
 
 
+# Deletions, as their participants ask after them.
+
+
+@serves(users.outcome)
+async def outcome(svc: Users, viewer: Viewer, ask: users.OneTransaction) -> users.Outcome:
+    return await views.outcome(svc.store, ask.gid)
+
+
 @serves(users.occurrences)
 async def occurrences(svc: Users, viewer: Viewer, ask: OccurredAsk) -> OccurredPage:
     return await svc.mailroom.occurrences(ask)
 
 
 # The operator at the command line.
+
+
+@serves(users.transactions)
+async def transactions(svc: Users, viewer: Viewer, ask: users.TransactionsAsk) -> users.Transactions:
+    _check_operator(viewer)
+    return await views.transactions(svc.store, ask.gid)
 
 
 @serves(users.set_up_state)
@@ -131,9 +147,22 @@ async def patch_user(svc: Users, viewer: Viewer, ask: users.PatchProfile) -> Rep
 
 
 @serves(users.delete_user)
-async def delete_user(svc: Users, viewer: Viewer, ask: users.OneUser) -> Nothing:
-    await accounts_.delete(svc.store, svc.codes, viewer, ask.user_id)
-    return NOTHING
+async def delete_user(svc: Users, viewer: Viewer, ask: users.OneUser) -> Reply[Any]:
+    return await deletion.delete(
+        svc.store,
+        svc.coordinator,
+        svc.codes,
+        svc.failpoints,
+        viewer,
+        ask.user_id,
+        deadline=svc.settings.twophase_deadline,
+        answer_after=svc.settings.twophase_answer_after,
+    )
+
+
+@serves(users.get_deletion)
+async def get_deletion(svc: Users, viewer: Viewer, ask: users.OneDeletion) -> users.Deletion:
+    return await views.deletion(svc.store, ask.gid)
 
 
 @serves(users.get_preferences)

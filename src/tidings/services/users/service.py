@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from tidings.contracts import users as contract
 from tidings.platform.process import Resources
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
+from tidings.platform.twophase.coordinator import Coordinator
+from tidings.platform.twophase.failpoints import failpoints_of
+from tidings.platform.twophase.recovery import Recovery, repeating
 from tidings.services.users import routes
+from tidings.services.users.actions import deletion
 from tidings.services.users.codes import Codes
 from tidings.services.users.holder import Users
 from tidings.services.users.passwords import Passwords
@@ -29,15 +34,30 @@ async def open_users(resources: Resources, open_store: OpenStore = open_postgres
     )
     try:
         async with open_store(resources.database, settings) as store:
-            yield Users(
-                world=resources.world,
-                store=store,
-                cursors=resources.cursors(),
-                mailroom=resources.mailroom,
-                passwords=passwords,
-                codes=Codes(resources.secret),
-                settings=settings,
+            failpoints = failpoints_of(settings, resources.service)
+            coordinator = Coordinator(
+                store.log,
+                deletion.participants(resources.world),
+                deadline=settings.twophase_deadline,
+                erase=partial(deletion.erase_answers, store),
+                failpoints=failpoints,
             )
+            recovery = Recovery(coordinator, service=resources.service)
+            async with repeating(recovery.look, every=settings.twophase_recover_every, name="recovery"):
+                try:
+                    yield Users(
+                        world=resources.world,
+                        store=store,
+                        cursors=resources.cursors(),
+                        mailroom=resources.mailroom,
+                        passwords=passwords,
+                        codes=Codes(resources.secret),
+                        settings=settings,
+                        coordinator=coordinator,
+                        failpoints=failpoints,
+                    )
+                finally:
+                    await coordinator.close()
     finally:
         passwords.close()
 

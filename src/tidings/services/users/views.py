@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -13,14 +15,20 @@ from tidings.contracts.users import (
     Account,
     Accounts,
     ByIds,
+    Deletion,
     FindUsers,
+    Gid,
     Invite,
     Invites,
+    Outcome,
     Preferences,
     Profile,
     Session,
     Sessions,
     SignedIn,
+    Transaction,
+    TransactionOutcome,
+    Transactions,
     UserCard,
     UserId,
     Users,
@@ -119,6 +127,49 @@ async def accounts(store: UsersStore, after: str, limit: int) -> Accounts:
     """For the operator."""
     rows = await store.after_handle(after, max(1, min(limit, 1000)))
     return Accounts(accounts=[as_account(row) for row in rows], total=await store.count())
+
+
+async def outcome(store: UsersStore, gid: Gid) -> Outcome:
+    """What was decided; a transaction that is not known never was."""
+    row = await store.log.read(gid)
+    return Outcome(known=row is not None, outcome=None if row is None else row.outcome)
+
+
+async def deletion(store: UsersStore, gid: Gid) -> Deletion:
+    """`NotFound` for what was not begun, or is long over."""
+    row = await store.log.read(gid)
+    if row is None:
+        raise NotFound("There is no such deletion, or it is long over.")
+    return Deletion(state=deletion_state(row.outcome))
+
+
+async def transactions(store: UsersStore, gid: Gid | None) -> Transactions:
+    """For the operator: the unfinished, or the one that is asked for."""
+    found = await store.log.unfinished() if gid is None else [await store.log.read(gid)]
+    now = datetime.now(UTC)
+    return Transactions(
+        transactions=[
+            Transaction(
+                gid=row.gid,
+                user_id=UserId(row.subject),
+                participants=list(row.participants),
+                outcome=row.outcome,
+                begun_at=instant(row.begun_at),
+                deadline=instant(row.deadline),
+                finished_at=instant(row.finished_at) if row.finished_at else None,
+                age=round((now - row.begun_at).total_seconds(), 3),
+            )
+            for row in found
+            if row is not None
+        ]
+    )
+
+
+def deletion_state(outcome: TransactionOutcome | None) -> Literal["deciding", "deleted", "aborted"]:
+    """In the words of the status address. From the decision on, nobody is shown who was deleted."""
+    if outcome is None:
+        return "deciding"
+    return "deleted" if outcome == "COMMIT" else "aborted"
 
 
 def as_card(account: AccountRow) -> UserCard:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal, Protocol
 from uuid import UUID
@@ -13,6 +13,8 @@ from tidings.contracts.friends import Circle, ImportedFriendship, Relation
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Event, Value
 from tidings.platform.storage.postgres import Fence
+from tidings.platform.twophase.failpoints import Failpoints
+from tidings.platform.twophase.participant import Participant
 
 Listing = Literal["friends", "incoming", "outgoing", "blocks", "mutes"]
 
@@ -84,6 +86,13 @@ class FriendsWrite(Protocol):
 
     async def drop_mute(self, muter: UserId, muted: UserId) -> None: ...
 
+    async def remove_person(self, user_id: UserId) -> list[UserId]:
+        """Drop every friendship, request, block and mute of theirs, in key order. Who their friends were."""
+        ...
+
+
+Remove = Callable[[FriendsWrite, UUID, int], Awaitable[None]]  # whom, and their new version
+
 
 class FriendsStore(Protocol):
     """The reads, and the way to a write. Each read sees one moment."""
@@ -109,3 +118,7 @@ class FriendsStore(Protocol):
         ...
 
     def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[FriendsWrite]: ...
+
+    def participant(self, remove: Remove, failpoints: Failpoints) -> Participant:
+        """The store's part in the deletion of an account."""
+        ...

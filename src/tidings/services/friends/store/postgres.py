@@ -12,7 +12,11 @@ from tidings.contracts.friends import Circle, ImportedFriendship, Relation
 from tidings.contracts.users import UserId
 from tidings.platform.settings import Settings
 from tidings.platform.storage.postgres import Database, Write, rows_of
-from tidings.services.friends.store.port import Entry, FriendsStore, Listing, Standing
+from tidings.platform.twophase.failpoints import Failpoints
+from tidings.platform.twophase.participant import Participant
+from tidings.platform.twophase.postgres_participant import PostgresParticipant
+from tidings.platform.twophase.sessions import Sessions
+from tidings.services.friends.store.port import Entry, FriendsStore, Listing, Remove, Standing
 
 State = Literal["friends", "requested", "asked"]
 
@@ -113,10 +117,40 @@ _DROP_BLOCK: Final = "delete from blocks where blocker_id = $1 and blocked_id = 
 _ADD_MUTE: Final = "insert into mutes (muter_id, muted_id, since_ms) values ($1, $2, $3)"
 _DROP_MUTE: Final = "delete from mutes where muter_id = $1 and muted_id = $2"
 
+# In key order: two people who leave at the same time never wait for each other.
+_REMOVE_FRIENDSHIPS: Final = """
+    with friend as (select friend_id from friendships where user_id = $1),
+    gone as (
+        select f.user_id, f.friend_id
+        from (
+            select $1::uuid, friend_id from friend union all select friend_id, $1::uuid from friend
+        ) as pair (a, b)
+        join friendships f on f.user_id = a and f.friend_id = b
+        order by f.user_id, f.friend_id for update of f
+    )
+    delete from friendships f using gone where f.user_id = gone.user_id and f.friend_id = gone.friend_id
+    returning f.user_id, f.friend_id
+"""
+
+
+def _remove(table: str, one: str, other: str) -> str:
+    return (
+        f"with gone as (select {one}, {other} from {table} where {one} = $1 or {other} = $1"  # noqa: S608 three names
+        f" order by {one}, {other} for update)"
+        f" delete from {table} t using gone where t.{one} = gone.{one} and t.{other} = gone.{other}"
+    )
+
+
+_REMOVE: Final = (
+    _remove("friend_requests", "asker_id", "asked_id"),
+    _remove("blocks", "blocker_id", "blocked_id"),
+    _remove("mutes", "muter_id", "muted_id"),
+)
+
 STATEMENTS: Final = (
     *(_CIRCLE, _RELATIONS, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS, _FRIENDS_AMONG),
     *(_RAISE_VERSIONS, _ADD_FRIENDSHIPS, _ANSWER_REQUESTS, _END_FRIENDSHIP, _ADD_REQUEST, _DROP_REQUEST),
-    *(_ADD_BLOCK, _DROP_BLOCK, _ADD_MUTE, _DROP_MUTE),
+    *(_ADD_BLOCK, _DROP_BLOCK, _ADD_MUTE, _DROP_MUTE, _REMOVE_FRIENDSHIPS, *_REMOVE),
 )
 
 
@@ -170,6 +204,12 @@ class PostgresWrite(Write):
     async def drop_mute(self, muter: UserId, muted: UserId) -> None:
         await self.connection.execute(_DROP_MUTE, muter, muted)
 
+    async def remove_person(self, user_id: UserId) -> list[UserId]:
+        rows = await self.connection.fetch(_REMOVE_FRIENDSHIPS, user_id)
+        for statement in _REMOVE:
+            await self.connection.execute(statement, user_id)
+        return sorted(row[1] for row in rows if row[0] == user_id)
+
     async def _both_ways(self, statement: str, me: UserId, other: UserId) -> None:
         low, high = sorted((me, other))
         await self.connection.executemany(statement, [(low, high), (high, low)])
@@ -178,8 +218,9 @@ class PostgresWrite(Write):
 class PostgresFriends:
     """The graph in a PostgreSQL database of its own."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sessions: Sessions) -> None:
         self._database = database
+        self._sessions = sessions
 
     async def ready(self) -> None:
         await self._database.ready()
@@ -208,6 +249,9 @@ class PostgresFriends:
     def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[PostgresWrite]:
         return self._database.write(PostgresWrite, timeout_ms=timeout_ms)
 
+    def participant(self, remove: Remove, failpoints: Failpoints) -> Participant:
+        return PostgresParticipant(self._sessions, PostgresWrite, remove, failpoints)
+
 
 def _standing(rows: Iterable[Record]) -> Standing:
     since: dict[str, int] = {row[0]: row[1] for row in rows}
@@ -225,5 +269,8 @@ def _standing(rows: Iterable[Record]) -> Standing:
 @asynccontextmanager
 async def open_postgres(dsn: str, settings: Settings) -> AsyncIterator[FriendsStore]:
     """Connect; disconnect when the block ends."""
-    async with Database.serving("friends", dsn, settings) as database:
-        yield PostgresFriends(database)
+    async with (
+        Database.serving("friends", dsn, settings) as database,
+        Sessions.open("friends", dsn, settings) as sessions,
+    ):
+        yield PostgresFriends(database, sessions)

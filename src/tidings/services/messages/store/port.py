@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
+from uuid import UUID
 
 import msgspec
 
@@ -12,6 +13,8 @@ from tidings.contracts.messages import Audience, Media, MessageId, Place
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Event, Route, Value
 from tidings.platform.ids import ms_of
+from tidings.platform.twophase.failpoints import Failpoints
+from tidings.platform.twophase.participant import Participant
 
 Standing = Literal["own", "friend", "other", "hidden"]
 Span = tuple[float, float]
@@ -234,6 +237,9 @@ class MessageWrite(Protocol):
     async def remove_reaction(self, message_id: MessageId, user_id: UserId, emoji: str) -> None: ...
 
 
+Remove = Callable[[MessageWrite, UUID, int], Awaitable[None]]  # whom, and their new version
+
+
 class MessageStore(MessageReads, Protocol):
     """Reads, and the only way to a write."""
 
@@ -243,6 +249,21 @@ class MessageStore(MessageReads, Protocol):
 
     async def recall(self) -> None:
         """Answer a retry under a known Idempotency-Key as the first time, by raising `Replayed`."""
+        ...
+
+    def participant(self, remove: Remove, failpoints: Failpoints) -> Participant:
+        """The store's part in the deletion of an account."""
+        ...
+
+    async def unerased(self) -> list[UserId]:
+        """Deleted people of whom something may be left."""
+        ...
+
+    async def erase_some(self, author: UserId, *, answers: Sequence[str], limit: int) -> bool:
+        """Erase up to so many messages, replies and reactions of a deleted person; at last the rest of them.
+
+        `answers` are the scopes of their Idempotency-Keys. False when nothing is left.
+        """
         ...
 
     async def ready(self) -> None:

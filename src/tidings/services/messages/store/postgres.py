@@ -16,6 +16,10 @@ from tidings.contracts.users import UserId
 from tidings.platform.ids import bucket_in, bucket_of
 from tidings.platform.settings import Settings
 from tidings.platform.storage.postgres import Database, Write, rows_of
+from tidings.platform.twophase.failpoints import Failpoints
+from tidings.platform.twophase.participant import Participant
+from tidings.platform.twophase.postgres_participant import PostgresParticipant
+from tidings.platform.twophase.sessions import Sessions
 from tidings.services.messages.store.port import (
     Counts,
     Document,
@@ -24,10 +28,12 @@ from tidings.services.messages.store.port import (
     LatestRow,
     Probe,
     Reacted,
+    Remove,
     Sieve,
     Standing,
 )
 
+AT_ONCE: Final = 1000  # people whose contents are to be erased
 REPLIES: Final = ""  # the tally that counts replies has no emoji
 
 BY_IDS = """
@@ -237,6 +243,51 @@ ON CONFLICT (bucket, message_id, emoji) DO UPDATE SET count = tally.count + 1
 # Never makes a row: the message may be withdrawn by now, and its tallies with it.
 COUNT_DOWN = "UPDATE tally SET count = count - 1 WHERE bucket = $1 AND message_id = $2 AND emoji = $3"
 
+UNERASED = "SELECT user_id FROM subject_fence WHERE state = 'deleted' AND erased_at IS NULL LIMIT $1"
+
+ERASE_MESSAGES = """
+DELETE FROM message WHERE bucket = $1 AND author_id = $2 AND id = ANY(ARRAY(
+    SELECT id FROM message WHERE bucket = $1 AND author_id = $2 ORDER BY id LIMIT $3))
+RETURNING bucket, id
+"""
+
+# Of one author in all buckets: erasure alone reads so.
+ERASE_REPLIES = """
+DELETE FROM reply WHERE ctid = ANY(ARRAY(SELECT ctid FROM reply WHERE author_id = $1 LIMIT $2))
+RETURNING bucket, id, parent_id
+"""
+
+ERASE_REACTIONS = """
+DELETE FROM reaction WHERE ctid = ANY(ARRAY(SELECT ctid FROM reaction WHERE user_id = $1 LIMIT $2))
+RETURNING bucket, message_id, emoji
+"""
+
+ERASE_HISTORY = """
+DELETE FROM history t USING unnest($1::smallint[], $2::uuid[]) AS gone(bucket, id)
+WHERE t.bucket = gone.bucket AND t.message_id = gone.id
+"""
+
+ERASE_REACTIONS_TO = """
+DELETE FROM reaction t USING unnest($1::smallint[], $2::uuid[]) AS gone(bucket, id)
+WHERE t.bucket = gone.bucket AND t.message_id = gone.id
+"""
+
+ERASE_TALLIES = """
+DELETE FROM tally t USING unnest($1::smallint[], $2::uuid[]) AS gone(bucket, id)
+WHERE t.bucket = gone.bucket AND t.message_id = gone.id
+"""
+
+COUNT_DOWN_MANY = """
+UPDATE tally t SET count = t.count - gone.times
+FROM (SELECT bucket, id, emoji, count(*) AS times FROM unnest($1::smallint[], $2::uuid[], $3::text[])
+      AS gone(bucket, id, emoji) GROUP BY bucket, id, emoji) gone
+WHERE t.bucket = gone.bucket AND t.message_id = gone.id AND t.emoji = gone.emoji
+"""
+
+ERASE_LATEST = "DELETE FROM latest WHERE bucket = $1 AND author_id = $2"
+ERASE_ANSWERS = "DELETE FROM idempotency WHERE scope = ANY($1::text[])"
+MARK_ERASED = "UPDATE subject_fence SET erased_at = clock_timestamp() WHERE user_id = $1 AND state = 'deleted'"
+
 _document = msgspec.json.Decoder(Document).decode
 _earlier = msgspec.json.Decoder(Earlier).decode
 _heads = msgspec.json.Decoder(list[Head]).decode
@@ -359,6 +410,26 @@ class PostgresWrite(Write):
         await self.connection.execute(REMOVE_REACTION, bucket_in(message_id), message_id, user_id, emoji)
         await self._count(COUNT_DOWN, message_id, emoji)
 
+    async def erase(self, author: UserId, answers: Sequence[str], limit: int) -> bool:
+        """As `MessageStore.erase_some`. A tally falls only by rows that this very statement removed."""
+        bucket = bucket_of(author)
+        messages = await self.connection.fetch(ERASE_MESSAGES, bucket, author, limit)
+        replies = await self.connection.fetch(ERASE_REPLIES, author, limit)
+        reactions = await self.connection.fetch(ERASE_REACTIONS, author, limit)
+        fewer = [(row[0], row[2], REPLIES) for row in replies] + [tuple(row) for row in reactions]
+        if fewer:
+            await self.connection.execute(COUNT_DOWN_MANY, *rows_of(fewer))
+        gone = [(row[0], row[1]) for row in (*messages, *replies)]
+        if gone:
+            for statement in (ERASE_HISTORY, ERASE_REACTIONS_TO, ERASE_TALLIES):
+                await self.connection.execute(statement, *rows_of(gone))
+        if limit in (len(messages), len(replies), len(reactions)):
+            return True
+        await self.connection.execute(ERASE_LATEST, bucket, author)
+        await self.connection.execute(ERASE_ANSWERS, list(answers))
+        await self.connection.execute(MARK_ERASED, author)
+        return False
+
     async def _count(self, query: str, message_id: MessageId, emoji: str) -> None:
         await self.connection.execute(query, bucket_in(message_id), message_id, emoji)
 
@@ -366,8 +437,9 @@ class PostgresWrite(Write):
 class PostgresStore:
     """`MessageStore`, on a database of its own."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sessions: Sessions) -> None:
         self._database = database
+        self._sessions = sessions
 
     @asynccontextmanager
     async def write(self, *, timeout_ms: int | None = None) -> AsyncIterator[PostgresWrite]:
@@ -379,6 +451,16 @@ class PostgresStore:
 
     async def recall(self) -> None:
         await self._database.recall()
+
+    def participant(self, remove: Remove, failpoints: Failpoints) -> Participant:
+        return PostgresParticipant(self._sessions, PostgresWrite, remove, failpoints)
+
+    async def unerased(self) -> list[UserId]:
+        return [row[0] for row in await self._database.fetch(UNERASED, AT_ONCE)]
+
+    async def erase_some(self, author: UserId, *, answers: Sequence[str], limit: int) -> bool:
+        async with self._sessions.write(PostgresWrite) as write:
+            return await write.erase(author, answers, limit)
 
     async def by_ids(self, ids: Iterable[MessageId]) -> dict[MessageId, Document]:
         buckets, distinct = _by_bucket(ids)
@@ -479,5 +561,8 @@ class PostgresStore:
 @asynccontextmanager
 async def open_postgres(dsn: str, settings: Settings) -> AsyncIterator[PostgresStore]:
     """The store on the service's own database."""
-    async with Database.serving("messages", dsn, settings) as database:
-        yield PostgresStore(database)
+    async with (
+        Database.serving("messages", dsn, settings) as database,
+        Sessions.open("messages", dsn, settings) as sessions,
+    ):
+        yield PostgresStore(database, sessions)

@@ -1,4 +1,4 @@
-"""Accounts: sign up, set up, change a profile, delete."""
+"""Accounts: sign up, set up, change a profile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from tidings.contracts.users import (
     ProfilePatch,
     UserId,
     changed,
-    removed,
 )
 from tidings.contracts.users import (
     sign_up as sign_up_route,
@@ -28,11 +27,9 @@ from tidings.platform.request import Viewer, current
 from tidings.services.users import codes as codes_
 from tidings.services.users.actions.writing import (
     audit,
-    audited,
     check_password,
     checked_name,
     enrol,
-    fenced,
     fenced_own,
     happened,
     new_account,
@@ -40,7 +37,7 @@ from tidings.services.users.actions.writing import (
 )
 from tidings.services.users.codes import Codes
 from tidings.services.users.passwords import Passwords
-from tidings.services.users.rules import HANDLE_RESERVED, at, search_entries
+from tidings.services.users.rules import at, search_entries
 from tidings.services.users.store.port import AccountRow, PreferencesRow, UsersStore, UsersWrite
 from tidings.services.users.views import as_profile
 
@@ -126,26 +123,6 @@ async def replace_preferences(store: UsersStore, viewer: Viewer, new: Preference
         version = (await write.bump([user_id]))[user_id]
         await write.replace_preferences(user_id, PreferencesRow(version, msgspec.json.encode(new).decode()))
     return Reply(new, version=version)
-
-
-async def delete(store: UsersStore, codes: Codes, viewer: Viewer, user_id: UserId) -> None:
-    """Leave a tombstone. One's own account; an administrator deletes others' too.
-
-    Raises `NotFound` for what is not there and for what a member may not delete, `LastAdministrator`.
-    """
-    if viewer.user_id != user_id and viewer.role != "administrator":
-        audit.warning("refused", action="delete", actor=str(viewer.user_id), subject=str(user_id))
-        raise no_such_person()
-    async with store.write() as write:
-        account = await fenced(write, user_id)
-        if account is None:
-            raise no_such_person()
-        await check_another_administrator(write, account)
-        version = await happened(write, removed, user_id)
-        until = at(now_ms()) + HANDLE_RESERVED
-        await write.erase(user_id, version, reserve=codes.handle(account.handle), until=until)
-    if viewer.user_id != user_id:
-        audited(viewer, "deleted", user_id)
 
 
 async def check_another_administrator(write: UsersWrite, account: AccountRow) -> None:

@@ -18,7 +18,7 @@ from tidings.contracts.users import (
 )
 from tidings.platform import logs
 from tidings.platform.clock import now_ms
-from tidings.platform.contract import Event, FieldError, Invalid, NotFound, Unauthenticated
+from tidings.platform.contract import Busy, Event, FieldError, Invalid, NotFound, Unauthenticated
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Viewer
 from tidings.services.users.codes import Codes
@@ -31,10 +31,16 @@ audit = logs.get_logger("audit")
 
 
 async def fenced(write: UsersWrite, user_id: UserId) -> AccountRow | None:
-    """Take the person's fence, and read their account under it. None if it is gone."""
+    """Take the person's fence, and read their account under it. None if it is gone.
+
+    `Busy` while it is undecided whether the account is deleted: an answer now could be wrong a moment later.
+    """
     fences = await write.fence([user_id])
     if fences[user_id].state != "live":
         return None
+    deletion = await write.unfinished_deletion(user_id)
+    if deletion is not None and deletion.outcome is None:
+        raise Busy("This account is being deleted. Try again in a moment.", retry_after=1, service="users")
     return (await write.by_ids([user_id])).get(user_id)
 
 

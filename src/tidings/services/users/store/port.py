@@ -13,6 +13,8 @@ import msgspec
 from tidings.contracts.users import Role, SessionId, UserId
 from tidings.platform.contract import Event, Route, Value
 from tidings.platform.storage.postgres import Fence
+from tidings.platform.twophase.coordinator import Log
+from tidings.platform.twophase.transaction import Transaction
 
 Purpose = Literal["set_up", "reset", "sign_in"]
 
@@ -123,6 +125,20 @@ class UsersWrite(Protocol):
         """Leave the tombstone alone, and its handle's digest until it is free again."""
         ...
 
+    async def unfinished_deletion(self, user_id: UserId) -> Transaction | None:
+        """The deletion of this account that is under way; its fence is held."""
+        ...
+
+    async def begin_deletion(
+        self, gid: str, user_id: UserId, participants: Sequence[str], *, seconds: float
+    ) -> None:
+        """It is decided within so many seconds, or aborted."""
+        ...
+
+    async def decide_deletion(self, gid: str) -> bool:
+        """Decide to commit with this transaction. False: too late, or aborted already; then change nothing."""
+        ...
+
     async def hold_administrators(self) -> set[UserId]:
         """Lock the administrators who are not suspended; fences come before."""
         ...
@@ -167,7 +183,20 @@ class UsersStore(Protocol):
 
     async def ready(self) -> None: ...
 
+    @property
+    def log(self) -> Log:
+        """Of deletions."""
+        ...
+
     def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[UsersWrite]: ...
+
+    def coordinating(self) -> AbstractAsyncContextManager[UsersWrite]:
+        """A write for a step of a deletion, which waits behind no other writers for a connection."""
+        ...
+
+    async def erase_answers(self, user_id: UserId, *, own: str, naming: str) -> None:
+        """Forget answers kept under Idempotency-Keys: all of the scope `own`, and those of `naming` with the id."""
+        ...
 
     async def by_ids(self, ids: Sequence[UserId]) -> Mapping[UserId, AccountRow]:
         """Live accounts, the suspended too."""

@@ -11,6 +11,9 @@ from uuid import UUID
 from tidings.contracts.users import Role, SessionId, UserId
 from tidings.platform.settings import Settings
 from tidings.platform.storage.postgres import Database, Write, rows_of
+from tidings.platform.twophase import postgres_log
+from tidings.platform.twophase.postgres_log import PostgresLog
+from tidings.platform.twophase.transaction import Transaction
 from tidings.services.users.store.port import (
     AccountRow,
     Found,
@@ -70,6 +73,10 @@ RESERVE = """
     INSERT INTO reserved_handles (digest, until) VALUES ($1, $2)
     ON CONFLICT (digest) DO UPDATE SET until = excluded.until
 """
+ERASE_ANSWERS = """
+    DELETE FROM idempotency
+    WHERE scope = $1 OR scope = $2 AND position(convert_to($3, 'UTF8') in reply) > 0
+"""
 TAKE_INVITE = """
     UPDATE invites SET used = true WHERE digest = $1 AND NOT used AND expires_at > now()
       AND (maker_id IS NULL OR (SELECT a.state = 'live' AND NOT a.suspended FROM accounts a WHERE a.id = maker_id))
@@ -80,6 +87,17 @@ SET_UP_LOCK = 0x7365_7475_7000_0001  # one number; advisory locks belong to one 
 
 class PostgresUsersWrite(Write):
     """An open transaction on users."""
+
+    async def unfinished_deletion(self, user_id: UserId) -> Transaction | None:
+        return await postgres_log.unfinished_of(self.connection, user_id)
+
+    async def begin_deletion(
+        self, gid: str, user_id: UserId, participants: Sequence[str], *, seconds: float
+    ) -> None:
+        await postgres_log.begin(self.connection, gid, user_id, participants, seconds=seconds)
+
+    async def decide_deletion(self, gid: str) -> bool:
+        return await postgres_log.decide(self.connection, gid)
 
     async def by_ids(self, ids: Sequence[UserId]) -> dict[UserId, AccountRow]:
         return _by_id(await self.connection.fetch(BY_IDS, ids))
@@ -236,14 +254,22 @@ class PostgresUsersWrite(Write):
 class PostgresUsers:
     """The store of a running service."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, log: PostgresLog) -> None:
         self._database = database
+        self.log = log
 
     async def ready(self) -> None:
         await self._database.ready()
 
     def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[PostgresUsersWrite]:
         return self._database.write(PostgresUsersWrite, timeout_ms=timeout_ms)
+
+    def coordinating(self) -> AbstractAsyncContextManager[PostgresUsersWrite]:
+        return self.log.write(PostgresUsersWrite)
+
+    async def erase_answers(self, user_id: UserId, *, own: str, naming: str) -> None:
+        async with self.log.write(PostgresUsersWrite) as write:
+            await write.connection.execute(ERASE_ANSWERS, own, naming, str(user_id))
 
     async def by_ids(self, ids: Sequence[UserId]) -> dict[UserId, AccountRow]:
         return _by_id(await self._database.fetch(BY_IDS, ids))
@@ -298,8 +324,11 @@ class PostgresUsers:
 @asynccontextmanager
 async def open_postgres(dsn: str, settings: Settings) -> AsyncIterator[PostgresUsers]:
     """Connect, and disconnect when the block ends."""
-    async with Database.serving("users", dsn, settings) as database:
-        yield PostgresUsers(database)
+    async with (
+        Database.serving("users", dsn, settings) as database,
+        PostgresLog.open("users", dsn, settings) as log,
+    ):
+        yield PostgresUsers(database, log)
 
 
 def _by_id(rows: Sequence[Any]) -> dict[UserId, AccountRow]:

@@ -1,0 +1,166 @@
+"""What must be true once everything runs again: the judge of every run that broke something in a deletion."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+PARTICIPANTS = ("friends", "messages")
+
+# Where a person's rows are, in each database that has them. The array store keeps the graph otherwise.
+EDGES = (
+    ("friendships", "user_id = $1 or friend_id = $1"),
+    ("friend_requests", "asker_id = $1 or asked_id = $1"),
+    ("blocks", "blocker_id = $1 or blocked_id = $1"),
+    ("mutes", "muter_id = $1 or muted_id = $1"),
+)
+CONTENTS = (
+    ("message", "author_id = $1"),
+    ("reply", "author_id = $1"),
+    ("latest", "author_id = $1"),
+    ("reaction", "user_id = $1"),
+)
+ACCOUNT = (
+    ("accounts", "id = $1"),
+    ("sessions", "user_id = $1"),
+    ("links", "user_id = $1"),
+    ("invites", "maker_id = $1"),
+    ("preferences", "user_id = $1"),
+    ("search_entries", "user_id = $1"),
+)
+ROWS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "users": (*ACCOUNT, ("subject_fence", "user_id = $1")),
+    "friends": (*EDGES, ("subject_fence", "user_id = $1")),
+    "messages": (*CONTENTS, ("subject_fence", "user_id = $1")),
+}
+
+Snapshot = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Databases:
+    """A connection to each, by its service's own role."""
+
+    by_service: Mapping[str, asyncpg.Connection[asyncpg.Record]]
+
+    @classmethod
+    async def open(cls, dsns: Mapping[str, str]) -> Databases:
+        return cls({name: await asyncpg.connect(dsns[name]) for name in ("users", *PARTICIPANTS)})
+
+    async def close(self) -> None:
+        for connection in self.by_service.values():
+            await connection.close()
+
+    async def value(self, service: str, sql: str, *values: Any) -> Any:
+        return await self.by_service[service].fetchval(sql, *values)
+
+
+async def snapshot(databases: Databases, subject: UUID) -> Snapshot:
+    """Every row of theirs, byte for byte."""
+    found: Snapshot = {}
+    for service, tables in ROWS.items():
+        for table, of_theirs in tables:
+            rows = await databases.by_service[service].fetch(
+                f"select t::text from {table} t where {of_theirs} order by 1", subject
+            )
+            found[f"{service}.{table}"] = [row[0] for row in rows]
+    return found
+
+
+async def healed(databases: Databases, *, within: float = 15.0) -> float:
+    """Wait until nothing is unfinished or in doubt; fails after `within` seconds. How long it took."""
+    began = time.monotonic()
+    while True:
+        left = await _left(databases)
+        if not left:
+            return time.monotonic() - began
+        assert time.monotonic() - began < within, left
+        await asyncio.sleep(0.05)
+
+
+async def _left(databases: Databases) -> list[str]:
+    open_rows = await databases.by_service["users"].fetch(
+        "select gid, outcome from twophase_log where finished_at is null"
+    )
+    # A view of the whole server: services that share one see each other's here.
+    in_doubt = {
+        row[0]
+        for one in databases.by_service.values()
+        for row in await one.fetch("select gid from pg_prepared_xacts")
+    }
+    return [f"unfinished {row[0]} {row[1]}" for row in open_rows] + [f"prepared {gid}" for gid in sorted(in_doubt)]
+
+
+async def judge(
+    databases: Databases,
+    subject: UUID,
+    *,
+    before: Snapshot,
+    acknowledged: bool | None = None,
+    within: float = 15.0,
+) -> str:
+    """Judge one deletion after healing: `deleted`, `aborted`, or `untouched` when there was none. Fails on damage.
+
+    `before` is the snapshot of when nothing had begun; `acknowledged` is what the client was told, if it was:
+    True for 204 or a status of `deleted`, False for a refusal or a status of `aborted`.
+    """
+    await healed(databases, within=within)
+    log = await databases.by_service["users"].fetch(
+        "select gid, outcome from twophase_log where subject = $1 order by begun_at", subject
+    )
+    committed = [row["gid"] for row in log if row["outcome"] == "COMMIT"]
+    aborted = [row["gid"] for row in log if row["outcome"] == "ABORT"]
+    assert len(committed) <= 1, "decided twice"
+    assert len(committed) + len(aborted) == len(log), "finished without an outcome"
+
+    state = await databases.value("users", "select state from accounts where id = $1", subject)
+    assert (state == "deleted") == bool(committed), f"the account is {state}, the log says {log}"
+    for service in PARTICIPANTS:
+        for gid in (*committed, *aborted):
+            branch = await databases.value(service, "select state from twophase_branch where gid = $1", gid)
+            wanted = "committed" if gid in committed else "aborted"
+            assert branch == wanted, f"{service} has {branch} for {gid}, wanted {wanted}"
+        fence = await databases.value(service, "select state from subject_fence where user_id = $1", subject)
+        assert (fence == "deleted") == bool(committed), f"{service}'s fence is {fence}"
+
+    removed = await databases.value(
+        "users", "select count(*) from outbox where event = 'users.removed' and subject = $1", subject
+    )
+    assert removed == len(committed), f"{removed} events of the removal"
+    if not committed:
+        assert await snapshot(databases, subject) == before, "an aborted deletion changed something"
+        assert acknowledged is not True, "an acknowledged deletion is lost"
+        return "aborted" if aborted else "untouched"
+    assert acknowledged is not False, "a deletion that was called aborted has happened"
+    await _nothing_left(databases, subject)
+    return "deleted"
+
+
+async def _nothing_left(databases: Databases, subject: UUID) -> None:
+    after = await snapshot(databases, subject)
+    kept = {"users.accounts", *(f"{service}.subject_fence" for service in ROWS)}
+    edges = {
+        name: rows for name, rows in after.items() if rows and name.startswith("friends.") and name not in kept
+    }
+    assert edges == {}, edges
+    account = {name for name, rows in after.items() if rows and name.startswith("users.") and name not in kept}
+    assert account == set(), account
+
+
+async def erased(databases: Databases, subject: UUID, *, within: float = 20.0) -> None:
+    """Wait until the contents of somebody deleted are gone from the database; fails after `within` seconds."""
+    until = time.monotonic() + within
+    while True:
+        after = await snapshot(databases, subject)
+        left = {name: len(rows) for name, rows in after.items() if rows and name.startswith("messages.")}
+        done = await databases.value("messages", "select erased_at from subject_fence where user_id = $1", subject)
+        if left == {"messages.subject_fence": 1} and done is not None:
+            return
+        assert time.monotonic() < until, left
+        await asyncio.sleep(0.05)
