@@ -145,3 +145,5 @@ async def test_a_bad_place_and_a_stranger_are_refused(tidings: Whole) -> None:
     assert (answer.status, answer.body["errors"][0]["pointer"]) == (422, "?last_event_id")
     answer = await alice.post("/v1/stream")
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+    head = await tidings.client.ask("HEAD", "/v1/stream", token=alice.token)
+    assert (head.status, head.headers["content-type"].partition(";")[0], head.raw) == (200, "text/event-stream", b"")

@@ -145,9 +145,7 @@ class Gateway:
         )
         return respond(route, served, request.headers.get("if-none-match"))
 
-    async def _stream(
-        self, request: HttpRequest, route: Route[Any, Any], ask: Any, viewer: Viewer
-    ) -> StreamingResponse:
+    async def _stream(self, request: HttpRequest, route: Route[Any, Any], ask: Any, viewer: Viewer) -> Response:
         """Ask again and again, as long as the client listens and is signed in; each answer is an event."""
 
         async def listen(last: str | None) -> bytes:
@@ -162,6 +160,8 @@ class Gateway:
         given = request.headers.get("last-event-id") or ask.last_event_id
         stream = EventStream(listen, still_signed_in, await listen(given), given)
         headers = {"cache-control": "private, no-store", "x-accel-buffering": "no"}
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type=EVENT_STREAM)
         return StreamingResponse(stream.events(), headers=headers, media_type=EVENT_STREAM)
 
     async def _viewer(self, request: HttpRequest, deadline: float) -> Viewer:
