@@ -54,12 +54,12 @@ class Neighbours:
         self.calls: list[str] = []
 
     def servings(self, service: str) -> dict[str, Serving[Any]]:
-        """Every service that `service` may call, by its contract."""
+        """Every other service that `service` may call, by its contract."""
         theirs = (Contract.of(import_module(name)) for name in _contracts())
         return {
             one.service: Serving(self._kind(one), None)
             for one in theirs
-            if any(service in call.callers for call in one.calls)
+            if one.service != service and any(service in call.callers for call in one.calls)
         }
 
     def _kind(self, contract: Contract) -> ServiceKind[None]:

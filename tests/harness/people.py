@@ -100,7 +100,9 @@ class Client:
         if json is not None:
             more["json"] = json
         async with self.session.request(method, self.base + path, headers=sent, **more) as response:
-            return Answer(response.status, response.headers, await response.read(), trace)
+            endless = response.content_type == "text/event-stream" and method != "HEAD"
+            raw = await (response.content.readline() if endless else response.read())
+            return Answer(response.status, response.headers, raw, trace)
 
     async def joins(self, name: str = "Ada") -> Person:
         """A fresh person, signed up and signed in."""

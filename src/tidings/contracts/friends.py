@@ -21,7 +21,7 @@ from tidings.contracts.users import (
 )
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Value
-from tidings.platform.occurrence import OccurredAsk, OccurredPage
+from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
 
 MOST_FRIENDS = 5000
 
@@ -68,7 +68,11 @@ circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"}
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
     "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "notifications", "users"}
 )  # strangers are absent
-occurrences = Call("friends/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
+occurrences = Call(
+    "friends/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"friends", "notifications"}
+)
+dead_letters = Call("friends/dead_letters", Nothing, DeadLetters, safe=True, callers={"cli"})
+replay_event = Call("friends/replay_event", EventId, Replay, callers={"cli"})
 import_friendships = Call("friends/import_friendships", ImportFriendships, Imported, callers={"cli"}, deadline=30.0)
 
 prepare_removal = Call("friends/prepare_removal", Removal, Vote, callers={"users"})

@@ -20,7 +20,7 @@ from tidings.platform.twophase.failpoints import Failpoints
 from tidings.platform.twophase.participant import Participant
 from tidings.platform.twophase.postgres_participant import PostgresParticipant
 from tidings.platform.twophase.sessions import Sessions
-from tidings.services.friends import routes
+from tidings.services.friends import reactions, routes
 from tidings.services.friends.service import open_friends
 from tidings.services.friends.store.port import Entry, FriendsStore, Listing, Remove, Standing
 
@@ -216,5 +216,9 @@ async def open_arrays(dsn: str, settings: Settings) -> AsyncIterator[FriendsStor
 
 
 array_friends = ServiceKind.of(
-    contract, routes, partial(open_friends, open_store=open_arrays), Path(__file__).parent / "array_migrations"
+    contract,
+    routes,
+    partial(open_friends, open_store=open_arrays),
+    Path(__file__).parent / "array_migrations",
+    reactions,
 )

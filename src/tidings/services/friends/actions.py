@@ -137,6 +137,19 @@ async def remove_person(graph: FriendsWrite, person: UUID, version: int) -> None
     graph.announce(contract.person_removed, subject=user_id, version=version, body=body)
 
 
+async def friends_of_removed(store: FriendsStore, gone: PersonRemoved) -> None:
+    """What a deletion meant for each friend: one less, as of a new version of their own."""
+    if not gone.friend_ids:
+        return
+    async with store.write(timeout_ms=IMPORT_MS) as graph:
+        fences = await graph.fence(gone.friend_ids)
+        live = [friend for friend in gone.friend_ids if fences[friend].state == "live"]
+        versions = await graph.raise_versions(dict.fromkeys(live, 1))
+        for friend in live:
+            body = GraphChanged(user_id=friend, other_id=gone.user_id, by_id=None, version=versions[friend])
+            graph.announce(contract.unfriended, subject=friend, version=versions[friend], body=body)
+
+
 async def _check_person(world: World, me: UserId, other: UserId) -> None:
     """Raises `NotYourself`, and `NotFound` if users shows nobody by that id."""
     rules.check_other(me, other)

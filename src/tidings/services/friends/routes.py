@@ -6,7 +6,7 @@ from tidings.contracts import friends
 from tidings.contracts.friends import Circle, Friendship, People, Relation
 from tidings.contracts.users import Branch, Branches, ByIds, Imported, Removal, TransactionsAsk, UserId, Vote
 from tidings.platform.contract import Nothing, Reply
-from tidings.platform.occurrence import OccurredAsk, OccurredPage
+from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.friends import actions, rules, views
@@ -33,6 +33,18 @@ async def relations(svc: Friends, viewer: Viewer, ask: ByIds) -> dict[UserId, Re
 @serves(friends.occurrences)
 async def occurrences(svc: Friends, viewer: Viewer, ask: OccurredAsk) -> OccurredPage:
     return await svc.mailroom.occurrences(ask)
+
+
+@serves(friends.dead_letters)
+async def dead_letters(svc: Friends, viewer: Viewer, ask: Nothing) -> DeadLetters:
+    rules.check_operator(viewer)
+    return await svc.mailroom.letters()
+
+
+@serves(friends.replay_event)
+async def replay_event(svc: Friends, viewer: Viewer, ask: EventId) -> Replay:
+    rules.check_operator(viewer)
+    return await svc.mailroom.replay(ask.id)
 
 
 @serves(friends.import_friendships)

@@ -17,7 +17,7 @@ from tidings.platform.twophase.failpoints import failpoints_of
 from tidings.platform.twophase.participant import OrphanSweep
 from tidings.platform.twophase.recovery import repeating
 from tidings.platform.twophase.transaction import Outcome
-from tidings.services.friends import actions, routes
+from tidings.services.friends import actions, reactions, routes
 from tidings.services.friends.holder import Friends
 from tidings.services.friends.store.port import FriendsStore
 from tidings.services.friends.store.postgres import open_postgres
@@ -50,4 +50,4 @@ async def open_friends(resources: Resources, open_store: OpenStore = open_postgr
             )
 
 
-friends = ServiceKind.of(contract, routes, open_friends, Path(__file__).parent / "migrations")
+friends = ServiceKind.of(contract, routes, open_friends, Path(__file__).parent / "migrations", reactions)
