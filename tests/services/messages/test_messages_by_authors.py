@@ -226,7 +226,7 @@ class DocumentsOnly:
 def holding(store: Any) -> Messages:
     """What the reads by author are given, with this store in it; they look at nothing else."""
     nothing: Any = None
-    return Messages(world=nothing, store=store, cursors=nothing)
+    return Messages(world=nothing, store=store, cursors=nothing, mailroom=nothing, removal=nothing)
 
 
 class Interrupted(DocumentsOnly):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
@@ -15,6 +14,7 @@ from tidings.platform.events.bus import BusAddress, connected
 from tidings.platform.events.consumer import Consumer
 from tidings.platform.events.listener import Listener
 from tidings.platform.events.relay import Relay
+from tidings.platform.jitter import jittered
 from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
@@ -125,7 +125,7 @@ class Mailroom:
         """Compare with the producer's own record every now and then: the bus may have lost what it had."""
         call = occurrences_of(consumer.producer, consumer.service)
         while True:
-            await asyncio.sleep(settings.reconcile_every * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+            await asyncio.sleep(jittered(settings.reconcile_every))
             try:
                 made = await consumer.reconcile(world, call, older_than=settings.reconcile_after)
             except (Unavailable, Busy, *AWAY) as error:
@@ -136,7 +136,7 @@ class Mailroom:
 
     async def _forgetting(self, store: EventStore) -> None:
         while True:
-            await asyncio.sleep(FORGET_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - replicas take turns
+            await asyncio.sleep(jittered(FORGET_EVERY))
             try:
                 await store.inbox.forget()
             except AWAY as error:  # the next round does it

@@ -15,7 +15,7 @@ from tidings.platform.storage.outbox import Outbox, on_announced
 
 log = logs.get_logger("relay")
 
-BATCH = 256
+BATCH = 64  # each is synced by itself, and all have to be acknowledged in time
 BUSY_PAUSE = 0.02  # seconds
 IDLE_PAUSE = 0.25
 LEASE = 3.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -27,6 +26,7 @@ from tidings.platform.contract import (
     Value,
 )
 from tidings.platform.ids import uuid7
+from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, writing
 from tidings.platform.service import AlreadyDone, Replayed, served
 from tidings.platform.settings import Settings
@@ -364,7 +364,7 @@ class Database:
     async def _forget_keys(self) -> None:
         """Remove what was answered under Idempotency-Keys once they are too old to be honoured."""
         while True:
-            await asyncio.sleep(FORGET_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - replicas take turns
+            await asyncio.sleep(jittered(FORGET_EVERY))
             try:
                 while await self.writers.fetch(FORGET, KEPT):
                     await asyncio.sleep(0)
