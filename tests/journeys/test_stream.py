@@ -146,4 +146,8 @@ async def test_a_bad_place_and_a_stranger_are_refused(tidings: Whole) -> None:
     answer = await alice.post("/v1/stream")
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
     head = await tidings.client.ask("HEAD", "/v1/stream", token=alice.token)
-    assert (head.status, head.headers["content-type"].partition(";")[0], head.raw) == (200, "text/event-stream", b"")
+    assert (head.status, head.headers["content-type"].partition(";")[0], head.raw) == (
+        200,
+        "text/event-stream",
+        b"",
+    )
