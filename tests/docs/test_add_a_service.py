@@ -1,16 +1,20 @@
-"""docs/add-a-service.md: what it says works as it stands, in under 60 lines and a migration."""
+"""docs/add-a-service.md: what it says works as it stands, in under 65 lines and a migration."""
 
 from __future__ import annotations
+
+import io
+import json
+from zipfile import ZipFile
 
 from tests.docs.documents import ROOT, code_lines
 from tests.harness.people import Client
 
 DOCUMENT = (ROOT / "docs/add-a-service.md").read_text()
-MOST_LINES = 60
+MOST_LINES = 65
 MIGRATION = 15  # lines
 
 
-def test_it_takes_under_60_lines_and_a_migration() -> None:
+def test_it_takes_under_65_lines_and_a_migration() -> None:
     migration = DOCUMENT.index("migrations/0001_foundation.py")
     block = DOCUMENT[DOCUMENT.rindex("```python", 0, migration) : DOCUMENT.index("\n```\n", migration) + 5]
 
@@ -37,3 +41,8 @@ async def test_the_service_of_the_document_keeps_bookmarks(client: Client) -> No
     paths = (await client.ask("GET", "/v1/openapi.json")).ok()["paths"]
     assert sorted(paths["/v1/bookmarks/{message_id}"]) == ["delete", "put"]
     assert sorted(paths["/v1/bookmarks"]) == ["get"]
+    archive = (await alice.get("/v1/users/me/export")).raw
+    with ZipFile(io.BytesIO(archive)) as exported:
+        saved = json.loads(exported.read("bookmarks/bookmarks.json"))
+        assert b"bookmarks/bookmarks.json: the messages" in exported.read("README.txt")
+    assert [one["message_id"] for one in saved] == [second["id"], third["id"]]
