@@ -251,6 +251,9 @@ async def test_times_are_rfc_3339_in_utc_with_milliseconds(tidings: Whole) -> No
 WANTED = {"/v1/users": {"q": "a"}, "/v1/messages": {"author": str(NOBODY)}}
 
 
+OWN = {"/v1/users/{user_id}/export": {"user_id": "me"}}  # answers nobody else
+
+
 async def _deletion(tidings: Whole) -> str:
     """One that took its time, and is over."""
     leaving = await tidings.joins("Leaving")
@@ -270,7 +273,11 @@ async def _gets(tidings: Whole) -> list[tuple[Person, str, str]]:
     message = await alice.posts("hello")
     given = {"message_id": message["id"], "user_id": bob.id, "gid": await _deletion(tidings)}
     asked = [
-        (alice, filled(path, **given) + "".join(f"?{name}={value}" for name, value in WANTED.get(path, {}).items()))
+        (
+            alice,
+            filled(path, **given | OWN.get(path, {}))
+            + "".join(f"?{name}={value}" for name, value in WANTED.get(path, {}).items()),
+        )
         for path in GETS
     ]
     return [

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+from zipfile import ZipFile
+
 from tests.docs.documents import ROOT, code_lines
 from tests.harness.people import Client
 
@@ -37,3 +41,8 @@ async def test_the_service_of_the_document_keeps_bookmarks(client: Client) -> No
     paths = (await client.ask("GET", "/v1/openapi.json")).ok()["paths"]
     assert sorted(paths["/v1/bookmarks/{message_id}"]) == ["delete", "put"]
     assert sorted(paths["/v1/bookmarks"]) == ["get"]
+    archive = (await alice.get("/v1/users/me/export")).raw
+    with ZipFile(io.BytesIO(archive)) as exported:
+        saved = json.loads(exported.read("bookmarks/bookmarks.json"))
+        assert b"bookmarks/bookmarks.json: the messages" in exported.read("README.txt")
+    assert [one["message_id"] for one in saved] == [second["id"], third["id"]]

@@ -23,6 +23,7 @@ from tests.harness.lone_process import kind_at
 from tidings import contracts
 from tidings.platform.contract import Call, Contract, Route, Served
 from tidings.platform.engines.postgres import EmbeddedPostgres
+from tidings.platform.export import Export, ExportAsk
 from tidings.platform.http.internal import internal_app
 from tidings.platform.http.listener import Listener, bind_unix
 from tidings.platform.launch import Launch
@@ -112,6 +113,20 @@ class Lone:
         request = Request(viewer=_viewer(viewer), caller=min(call.callers), deadline=time.monotonic() + 30)
         answer: Answer = await self._send(call, ask, request)
         return answer
+
+    async def exported(
+        self, export: Export, file: str, viewer: UUID, *, limit: int = 2, **narrowed: int
+    ) -> list[dict[str, Any]]:
+        """A file of somebody's export, page by page: none is longer than `limit`, all but the last are full."""
+        entries: list[dict[str, Any]] = []
+        after: str | None = ""
+        while after is not None:
+            page = await self.call(export, ExportAsk(file=file, after=after, limit=limit, **narrowed), viewer)
+            assert len(page.entries) <= limit
+            assert page.after is None or len(page.entries) == limit
+            entries += [msgspec.json.decode(one) for one in page.entries]
+            after = page.after
+        return entries
 
     async def _send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
         """Signed, encoded and decoded, within this process or between two."""

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.api.conventions import NOBODY
-from tests.harness.people import Answer
+from tests.harness.people import PASSWORD, Answer
 from tests.harness.system import Whole
 from tests.security.timing import in_one_timing_class
 from tidings.contracts import users
@@ -60,6 +60,20 @@ async def test_row_02_what_hangs_on_a_hidden_message_is_hidden_too(tidings: Whol
         assert without_trace(asked[0]) == without_trace(asked[1]), (method, tail)
         assert asked[0].status == 404, (method, tail)
     assert (await alice.get(f"/v1/messages/{hidden}")).ok()["message"]["text"] == "edited"
+
+
+async def test_row_02_an_archive_is_given_to_nobody_else(tidings: Whole) -> None:
+    alice, bob = [await tidings.joins(name) for name in ("Alice", "Bob")]
+    root = await tidings.joins("Root")
+    await alice.befriends(bob)
+    await tidings.operator.call(users.make_administrator, users.ByHandle(handle=root.handle))
+    signed_in = {"handle": root.handle, "password": PASSWORD}
+    root.token = (await tidings.client.ask("POST", "/v1/sessions", json=signed_in)).ok()["token"]
+    for asker in (bob, root):
+        never = await asker.get(f"/v1/users/{NOBODY}/export")
+        assert never.status == 404
+        assert without_trace(await asker.get(f"/v1/users/{alice.id}/export")) == without_trace(never)
+    assert (await alice.get(f"/v1/users/{alice.id}/export")).status == 200
 
 
 async def test_row_03_a_bulk_read_gives_the_allowed_and_no_hint(tidings: Whole) -> None:

@@ -21,6 +21,7 @@ from tidings.contracts.users import (
 )
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Value
+from tidings.platform.export import Export
 from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
 
 MOST_FRIENDS = 5000
@@ -73,6 +74,16 @@ occurrences = Call(
 )
 dead_letters = Call("friends/dead_letters", Nothing, DeadLetters, safe=True, callers={"cli"})
 replay_event = Call("friends/replay_event", EventId, Replay, callers={"cli"})
+export = Export(
+    "friends",
+    callers={"users"},
+    files={
+        "friends.json": "your friends, and since when",
+        "requests.json": "who asked for your friendship and whom you asked, where it was not answered",
+        "blocks.json": "whom you block",
+        "mutes.json": "whom you have muted",
+    },
+)
 import_friendships = Call("friends/import_friendships", ImportFriendships, Imported, callers={"cli"}, deadline=30.0)
 
 prepare_removal = Call("friends/prepare_removal", Removal, Vote, callers={"users"})

@@ -22,6 +22,7 @@ from tidings.contracts.users import (
 )
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, Invalid, NotFound, Nothing, Refusal, Route, Stale, Value
+from tidings.platform.export import Export
 from tidings.platform.occurrence import OccurredAsk, OccurredPage
 
 MessageId = NewType("MessageId", UUID)
@@ -208,6 +209,17 @@ by_ids: Call[ByMessageIds, dict[MessageId, Message]] = Call(
     "messages/by_ids", ByMessageIds, dict[MessageId, Message], safe=True, callers={"notifications"}
 )  # what the viewer may not see is absent
 occurrences = Call("messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
+export = Export(
+    "messages",
+    callers={"users"},
+    files={
+        "messages.json": "your messages, with place, mentions, tags, and whom each is for",
+        "replies.json": "your replies, in the same form; what they answer is named by its id alone",
+        "earlier.json": "what your messages and replies said before you edited them",
+        "reactions.json": "the reactions that you left, by the ids of the messages",
+        "withdrawn.json": "the ids of messages and replies that you deleted, kept so that nothing brings them back",
+    },
+)
 import_messages = Call("messages/import_messages", ImportMessages, Imported, callers={"cli"}, deadline=30.0)
 
 prepare_removal = Call("messages/prepare_removal", Removal, Vote, callers={"users"})

@@ -11,9 +11,23 @@ from tidings.contracts.messages import Message, MessageId
 from tidings.contracts.users import Cursor, Limit, UserCard, UserId
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, Nothing, Route, Value
+from tidings.platform.export import Export
 from tidings.platform.occurrence import DeadLetters, EventId, Replay
 
 Kind = Literal["friend_request", "friend_acceptance", "reply", "mention", "reaction"]
+
+
+# Of one person, for that person.
+
+
+export = Export(
+    "notifications",
+    callers={"users"},
+    files={
+        "notifications.json": "what you were told, by whom and about which message if you may see them",
+        "read_mark.json": "up to when you have read your notifications",
+    },
+)
 
 
 # What the operator asks.

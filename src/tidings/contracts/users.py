@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal, NewType
 from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
 from tidings.platform.clock import Instant
-from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Stale, Value
+from tidings.platform.contract import Busy, Call, Event, NotFound, Nothing, Refusal, Route, Stale, Value
+from tidings.platform.export import Export
 from tidings.platform.occurrence import OccurredAsk, OccurredPage
 
 UserId = NewType("UserId", UUID)
@@ -62,6 +64,10 @@ class DeletionAborted(Refusal, code="deletion_aborted", status=503, title="Not d
 
 class LastAdministrator(Refusal, code="last_administrator", status=409, title="The last administrator"):
     """A server keeps at least one administrator who is not suspended."""
+
+
+class ExportTooLarge(Refusal, code="export_too_large", status=422, title="Too much for one archive"):
+    """What is kept is more than fits one archive, or than can be put together in time. Ask for it in parts."""
 
 
 # What others see of a person.
@@ -285,6 +291,17 @@ make_administrator = Call("users/make_administrator", ByHandle, Account, callers
 outcome = Call("users/outcome", OneTransaction, Outcome, safe=True, callers={"friends", "messages"})
 transactions = Call("users/transactions", TransactionsAsk, Transactions, safe=True, callers={"cli"})
 occurrences = Call("users/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
+export = Export(
+    "users",
+    callers={"users"},  # the archive is made of what each service gives, this one too
+    files={
+        "profile.json": "your account: handle, name, what you say about yourself, role, and since when",
+        "preferences.json": "what your clients remember for you",
+        "sessions.json": "where you are signed in",
+        "invites.json": "the invites that you made, without their codes",
+        "links.json": "one-time links made for you that nobody has used yet, without their secrets",
+    },
+)
 import_people = Call("users/import_people", ImportPeople, Imported, callers={"cli"}, deadline=30.0)
 
 
@@ -346,6 +363,17 @@ class Deletion(Value, frozen=True):
     """`deleted` and `aborted` are final; an aborted deletion changed nothing."""
 
     state: Literal["deciding", "deleted", "aborted"]
+
+
+class ExportOfMe(Value, frozen=True):
+    """Everything that is kept about oneself, as one ZIP; its README.txt says what each file holds.
+
+    `since` and `until` narrow messages, replies and reactions to what is from then on, and before then.
+    """
+
+    user_id: UserId
+    since: Annotated[datetime, Meta(tz=True)] | None = None
+    until: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class NewProfile(Value, frozen=True):
@@ -541,6 +569,18 @@ get_deletion = Route(
     "How a deletion goes",
     who="anyone",
     refusals=(NotFound,),
+)
+get_export = Route(
+    "users/get_export",
+    "GET",
+    "/v1/users/{user_id}/export",
+    ExportOfMe,
+    bytes,
+    "All that is kept about oneself, as an archive",
+    refusals=(NotFound, ExportTooLarge, Busy),
+    me=True,
+    content_type="application/zip",
+    deadline=60.0,
 )
 change_password = Route(
     "users/change_password",

@@ -115,7 +115,7 @@ class Gateway:
         return response
 
     async def _answer(self, request: HttpRequest, route: Route[Any, Any], reader: Reader) -> Response:
-        deadline = time.monotonic() + REQUEST_TIME
+        deadline = time.monotonic() + max(REQUEST_TIME, route.deadline)
         viewer = STRANGER if route.who == "anyone" else await self._viewer(request, deadline)
         if route.who == "administrator" and viewer.role != "administrator":
             audit.warning(

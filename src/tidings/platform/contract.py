@@ -154,7 +154,8 @@ class Served(msgspec.Struct, frozen=True):
 class Reply(Generic[Answer]):
     """What a route's handler returns when it says more than a body.
 
-    `version` becomes the part of the ETag that If-Match compares; `links` become Link headers (RFC 8288).
+    `version` becomes the part of the ETag that If-Match compares; `links` become Link headers (RFC 8288);
+    `attachment` is a plain file name under which the body is saved rather than shown (RFC 6266).
     """
 
     body: Answer
@@ -162,6 +163,7 @@ class Reply(Generic[Answer]):
     version: int | None = None
     location: str | None = None
     links: tuple[tuple[str, str], ...] = ()  # (relation, query string or path)
+    attachment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +188,14 @@ class Route(Generic[Ask, Answer]):
     conditional: bool = False  # takes If-Match
     me: bool = False
     content_type: str = "application/json"
+    deadline: float = ROUTE_DEADLINE
     accepted: type[Any] | None = None  # the body of a 202, when the work goes on; Location says where to ask
     call: Call[Ask, Served] = field(init=False)
 
     def __post_init__(self) -> None:
         # Longer than the calls within: a composite has to outlive the part that it will do without.
         made = Call(
-            self.name, self.ask, Served, callers={"edge"}, safe=self.method == "GET", deadline=ROUTE_DEADLINE
+            self.name, self.ask, Served, callers={"edge"}, safe=self.method == "GET", deadline=self.deadline
         )
         object.__setattr__(self, "call", made)
 

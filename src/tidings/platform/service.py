@@ -13,6 +13,7 @@ import msgspec
 
 from tidings.platform import tracing
 from tidings.platform.contract import Call, Contract, Event, Reply, Route, Served, Untrusted
+from tidings.platform.export import personal
 from tidings.platform.occurrence import Occurrence
 from tidings.platform.request import Request, Viewer, answering
 
@@ -70,6 +71,8 @@ def served(route: Route[Any, Any], answer: Any) -> Served:
         headers["location"] = reply.location
     if reply.links:
         headers["link"] = ", ".join(f'<{target}>; rel="{relation}"' for relation, target in reply.links)
+    if reply.attachment is not None:
+        headers["content-disposition"] = f'attachment; filename="{reply.attachment}"'
     status = reply.status or route.status
     body = b"" if status == 204 else _encoder.encode(reply.body)
     return Served(status=status, body=msgspec.Raw(body or b"null"), headers=headers, version=reply.version)
@@ -103,6 +106,10 @@ class ServiceKind(Generic[Holder]):
     ) -> ServiceKind[Holder]:
         """Match the contract's promises with the handlers in `routes`; each is served exactly once."""
         promised = Contract.of(contract)
+        if migrations is not None and personal(contract) is None:
+            raise TypeError(
+                f"{promised.service} has a database: its contract promises an Export, or says NothingPersonal"
+            )
         handlers: dict[str, Handler] = {}
         for handler in vars(routes).values():
             for promise in getattr(handler, "__serves__", ()):

@@ -107,6 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout: Annotated[Seconds, _about("Seconds a client has to send its body.", "30")] = 30.0
     idle_timeout: Annotated[Seconds, _about("Seconds an idle connection is kept.", "75")] = 75.0
     max_body: Annotated[Count, _about("Largest request body, in bytes.", "1048576")] = 1_048_576
+    max_export: Annotated[Count, _about("Largest archive of one person's data, in bytes.", "16777216")] = 16_777_216
     max_connections: Annotated[Count, _about("Most public connections at once.", "12000")] = 12_000
     call_deadline: Annotated[Seconds, _about("Seconds an internal call may take.", "2.0")] = 2.0
     pool_read: Annotated[Count, _about("Database connections for reads, a service.", "4")] = 4

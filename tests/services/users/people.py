@@ -129,13 +129,13 @@ NOTHING = Nothing()
 
 @asynccontextmanager
 async def town_on(
-    postgres: EmbeddedPostgres, database: str, mode: Mode, *, signup: Any = "open"
+    postgres: EmbeddedPostgres, database: str, mode: Mode, *, signup: Any = "open", **more: Any
 ) -> AsyncIterator[Town]:
     """A service, and a connection of its own role to look into its database.
 
     Each mode has a database of its own: a handle is taken once.
     """
-    settings = Settings(signup=signup, **CHEAP)
+    settings = Settings(signup=signup, **CHEAP, **more)
     async with lone(KIND, postgres, {}, mode=mode, database=f"{database}_{mode}", settings=settings) as service:
         connection = await asyncpg.connect(service.dsn)
         try:

@@ -8,6 +8,7 @@ import re
 from tests.services.users.people import NOTHING, PASSWORD, Town, town_on
 from tidings.contracts import users
 from tidings.platform.engines.postgres import EmbeddedPostgres
+from tidings.platform.export import ExportAsk
 from tidings.platform.ids import uuid7
 
 DRIVERS = ("pg_", "set_config", "typeinfo")  # its own look-ups, and the lock that is no row
@@ -37,6 +38,8 @@ async def a_life(town: Town) -> None:
     made = await anna.invites()
     await anna.does(users.list_invites)
     await anna.does(users.withdraw_invite, invite_id=made.id)
+    for file in users.export.files:
+        await town.lone.call(users.export, ExportAsk(file=file), anna.id)
     await town.lone.call(users.accounts, users.AccountsAsk())
     demo = users.ImportedPerson(id=users.UserId(uuid7(1)), handle="demo", name="D", bio="", created_ms=1)
     await town.lone.call(users.import_people, users.ImportPeople(people=[demo]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, NoReturn, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -210,6 +210,19 @@ class Write:
 Handle = TypeVar("Handle", bound=Write)
 
 
+class Owner(Protocol):
+    """What a starting service knows of its database."""
+
+    @property
+    def service(self) -> str: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def database(self) -> str: ...
+
+
 class Database:
     """Reads and writes have pools of their own, so that waiting writers never starve readers."""
 
@@ -276,6 +289,11 @@ class Database:
             yield database
         finally:
             await database.close()
+
+    @classmethod
+    def opened(cls, resources: Owner) -> AbstractAsyncContextManager[Database]:
+        """The database of a service that needs no store beyond it: what `ServiceKind.of` takes to open it."""
+        return cls.serving(resources.service, resources.database, resources.settings)
 
     async def close(self) -> None:
         """Give the connections back; a statement that still runs is cut after two seconds."""

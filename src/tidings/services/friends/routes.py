@@ -6,10 +6,12 @@ from tidings.contracts import friends
 from tidings.contracts.friends import Circle, Friendship, People, Relation
 from tidings.contracts.users import Branch, Branches, ByIds, Imported, Removal, TransactionsAsk, UserId, Vote
 from tidings.platform.contract import Nothing, Reply
+from tidings.platform.export import ExportAsk, ExportPage
 from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.friends import actions, rules, views
+from tidings.services.friends import export as export_
 from tidings.services.friends.holder import Friends
 
 NOTHING = Nothing()
@@ -45,6 +47,11 @@ async def dead_letters(svc: Friends, viewer: Viewer, ask: Nothing) -> DeadLetter
 async def replay_event(svc: Friends, viewer: Viewer, ask: EventId) -> Replay:
     rules.check_operator(viewer)
     return await svc.mailroom.replay(ask.id)
+
+
+@serves(friends.export)
+async def export(svc: Friends, viewer: Viewer, ask: ExportAsk) -> ExportPage:
+    return await export_.part(svc.store, svc.world, _me(viewer), ask)
 
 
 @serves(friends.import_friendships)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from tidings.contracts import messages as contract
 from tidings.contracts.messages import MessageId
-from tidings.contracts.users import Branch, Branches, Imported, Removal, TransactionsAsk, Vote
+from tidings.contracts.users import Branch, Branches, Imported, Removal, TransactionsAsk, UserId, Vote
 from tidings.platform.contract import Nothing, Reply
+from tidings.platform.export import ExportAsk, ExportPage
 from tidings.platform.occurrence import OccurredAsk, OccurredPage
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.messages import actions, rules
+from tidings.services.messages import export as export_
 from tidings.services.messages.holder import Messages
 from tidings.services.messages.views import branches as branches_
 from tidings.services.messages.views import by_authors, public
@@ -35,6 +37,11 @@ async def by_ids(svc: Messages, viewer: Viewer, ask: contract.ByMessageIds) -> d
 @serves(contract.occurrences)
 async def occurrences(svc: Messages, viewer: Viewer, ask: OccurredAsk) -> OccurredPage:
     return await svc.mailroom.occurrences(ask)
+
+
+@serves(contract.export)
+async def export(svc: Messages, viewer: Viewer, ask: ExportAsk) -> ExportPage:
+    return await export_.part(svc.store, UserId(viewer.known), ask)
 
 
 @serves(contract.import_messages)

@@ -6,10 +6,12 @@ from tidings.contracts import notifications as contract
 from tidings.contracts.users import UserId
 from tidings.platform.clock import now_ms, rfc3339
 from tidings.platform.contract import Forbidden, Nothing, Reply
+from tidings.platform.export import ExportAsk, ExportPage
 from tidings.platform.occurrence import DeadLetters, EventId, Replay
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.services.notifications import actions, views
+from tidings.services.notifications import export as export_
 from tidings.services.notifications.holder import Notifications
 
 
@@ -25,6 +27,11 @@ async def mark_read(svc: Notifications, viewer: Viewer, ask: contract.MarkRead) 
     wanted = int(ask.body.read_until.timestamp() * 1000)
     read_ms = await actions.mark_read(svc.store, UserId(viewer.known), min(wanted, now_ms()))
     return contract.ReadMark(read_until=rfc3339(read_ms))
+
+
+@serves(contract.export)
+async def export(svc: Notifications, viewer: Viewer, ask: ExportAsk) -> ExportPage:
+    return await export_.part(svc, viewer, ask)
 
 
 # The operator at the command line.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
+from tidings.contracts.users import UserId
 from tidings.platform.cursors import Cursors
 from tidings.platform.events.mailroom import Mailroom
+from tidings.platform.export import Export
 from tidings.platform.settings import Settings
 from tidings.platform.twophase.coordinator import Coordinator
 from tidings.platform.twophase.failpoints import Failpoints
@@ -13,6 +18,8 @@ from tidings.platform.world import World
 from tidings.services.users.codes import Codes
 from tidings.services.users.passwords import Passwords
 from tidings.services.users.store.port import UsersStore
+
+ARCHIVES_AT_ONCE: Final = 2  # each is held in memory, compressed, until it is on its way
 
 
 @dataclass(slots=True)
@@ -28,6 +35,9 @@ class Users:
     settings: Settings
     coordinator: Coordinator
     failpoints: Failpoints
+    exports: Sequence[Export]
+    archives: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ARCHIVES_AT_ONCE))
+    exporting: set[UserId] = field(default_factory=set)  # whose archive is being made here
 
     async def ready(self) -> None:
         """`Unavailable` unless its own store answers."""

@@ -7,10 +7,12 @@ from typing import Any
 from tidings.contracts import users
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Forbidden, Nothing, Reply
+from tidings.platform.export import ExportAsk, ExportPage
 from tidings.platform.occurrence import OccurredAsk, OccurredPage
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
-from tidings.services.users import avatar, views
+from tidings.services.users import archive, avatar, views
+from tidings.services.users import export as export_
 from tidings.services.users.actions import accounts as accounts_
 from tidings.services.users.actions import deletion, invites, operators, sessions
 from tidings.services.users.actions.writing import audited, for_administrators
@@ -27,6 +29,11 @@ async def cards(svc: Users, viewer: Viewer, ask: users.ByIds) -> dict[UserId, us
 @serves(users.whois)
 async def whois(svc: Users, viewer: Viewer, ask: users.TokenDigest) -> users.SignedIn:
     return await views.whois(svc.store, ask.digest)
+
+
+@serves(users.export)
+async def export(svc: Users, viewer: Viewer, ask: ExportAsk) -> ExportPage:
+    return await export_.part(svc.store, UserId(viewer.known), ask)
 
 
 # Deletions, as their participants ask after them.
@@ -144,6 +151,11 @@ async def replace_user(svc: Users, viewer: Viewer, ask: users.ReplaceProfile) ->
 @serves(users.patch_user)
 async def patch_user(svc: Users, viewer: Viewer, ask: users.PatchProfile) -> Reply[users.Profile]:
     return await accounts_.patch_profile(svc.store, viewer, ask.user_id, ask.body)
+
+
+@serves(users.get_export)
+async def get_export(svc: Users, viewer: Viewer, ask: users.ExportOfMe) -> Reply[bytes]:
+    return await archive.of_oneself(svc, viewer, ask)
 
 
 @serves(users.delete_user)

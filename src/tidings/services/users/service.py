@@ -7,7 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from tidings import contracts
 from tidings.contracts import users as contract
+from tidings.platform.export import exports_in
 from tidings.platform.process import Resources
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
@@ -55,6 +57,7 @@ async def open_users(resources: Resources, open_store: OpenStore = open_postgres
                         settings=settings,
                         coordinator=coordinator,
                         failpoints=failpoints,
+                        exports=exports_in(contracts),
                     )
                 finally:
                     await coordinator.close()

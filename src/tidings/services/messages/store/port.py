@@ -171,6 +171,33 @@ class MessageReads(Protocol):
         """The newest reactions, newest first."""
         ...
 
+    # Of one person, in the order of ids, from above `after` to below `until`. Replies and reactions lie with what
+    # they are about: these reads alone go to all buckets.
+
+    async def messages_of(
+        self, author: UserId, *, after: MessageId, until: MessageId, limit: int
+    ) -> list[Document]: ...
+
+    async def replies_of(
+        self, author: UserId, *, after: MessageId, until: MessageId, limit: int
+    ) -> list[Document]: ...
+
+    async def earlier_of(
+        self, author: UserId, *, after: tuple[MessageId, int], until: MessageId, limit: int
+    ) -> list[tuple[MessageId, Earlier]]:
+        """Earlier versions of messages and replies, by message and version."""
+        ...
+
+    async def reactions_left(
+        self, user_id: UserId, *, after: tuple[MessageId, str], between_ms: tuple[int, int], limit: int
+    ) -> list[tuple[MessageId, Reacted]]:
+        """By message and emoji; `between_ms` is when they were left, without its end."""
+        ...
+
+    async def withdrawn_by(
+        self, author: UserId, *, after: MessageId, until: MessageId, limit: int
+    ) -> list[MessageId]: ...
+
 
 class Fenced(Protocol):
     """A subject's fence, held."""

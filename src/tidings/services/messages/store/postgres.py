@@ -157,6 +157,32 @@ SELECT user_id, emoji, created_ms FROM reaction
 WHERE bucket = $1 AND message_id = $2 ORDER BY created_ms DESC, user_id, emoji LIMIT $3
 """
 
+MESSAGES_OF = """
+SELECT document FROM message
+WHERE bucket = $1 AND author_id = $2 AND id > $3 AND id < $4 ORDER BY id LIMIT $5
+"""
+
+REPLIES_OF = "SELECT document FROM reply WHERE author_id = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4"
+
+EARLIER_OF = """
+SELECT own.id, h.document
+FROM (
+    SELECT bucket, id FROM message WHERE bucket = $1 AND author_id = $2 AND id >= $3 AND id < $5
+    UNION ALL
+    SELECT bucket, id FROM reply WHERE author_id = $2 AND id >= $3 AND id < $5
+) own
+JOIN history h ON h.bucket = own.bucket AND h.message_id = own.id
+WHERE (own.id, h.version) > ($3, $4) ORDER BY own.id, h.version LIMIT $6
+"""
+
+REACTIONS_LEFT = """
+SELECT message_id, emoji, created_ms FROM reaction
+WHERE user_id = $1 AND (message_id, emoji) > ($2, $3) AND created_ms >= $4 AND created_ms < $5
+ORDER BY message_id, emoji LIMIT $6
+"""
+
+WITHDRAWN_BY = "SELECT id FROM withdrawn WHERE author_id = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4"
+
 RAISE_VERSIONS = """
 UPDATE subject_fence f SET version = f.version + raised.changes, last_ms = greatest(f.last_ms, raised.last_ms)
 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS raised(user_id, changes, last_ms)
@@ -556,6 +582,34 @@ class PostgresStore:
     async def reactions(self, message_id: MessageId, *, limit: int) -> list[Reacted]:
         rows = await self._database.fetch(REACTIONS_OF, bucket_in(message_id), message_id, limit)
         return [Reacted(UserId(UUID(int=row[0].int)), row[1], row[2]) for row in rows]
+
+    async def messages_of(
+        self, author: UserId, *, after: MessageId, until: MessageId, limit: int
+    ) -> list[Document]:
+        rows = await self._database.fetch(MESSAGES_OF, bucket_of(author), author, after, until, limit)
+        return [_document(row[0]) for row in rows]
+
+    async def replies_of(self, author: UserId, *, after: MessageId, until: MessageId, limit: int) -> list[Document]:
+        rows = await self._database.fetch(REPLIES_OF, author, after, until, limit)
+        return [_document(row[0]) for row in rows]
+
+    async def earlier_of(
+        self, author: UserId, *, after: tuple[MessageId, int], until: MessageId, limit: int
+    ) -> list[tuple[MessageId, Earlier]]:
+        rows = await self._database.fetch(EARLIER_OF, bucket_of(author), author, *after, until, limit)
+        return [(MessageId(UUID(int=row[0].int)), _earlier(row[1])) for row in rows]
+
+    async def reactions_left(
+        self, user_id: UserId, *, after: tuple[MessageId, str], between_ms: tuple[int, int], limit: int
+    ) -> list[tuple[MessageId, Reacted]]:
+        rows = await self._database.fetch(REACTIONS_LEFT, user_id, *after, *between_ms, limit)
+        return [(MessageId(UUID(int=row[0].int)), Reacted(user_id, row[1], row[2])) for row in rows]
+
+    async def withdrawn_by(
+        self, author: UserId, *, after: MessageId, until: MessageId, limit: int
+    ) -> list[MessageId]:
+        rows = await self._database.fetch(WITHDRAWN_BY, author, after, until, limit)
+        return [MessageId(UUID(int=row[0].int)) for row in rows]
 
 
 @asynccontextmanager

@@ -36,6 +36,23 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     group_id: UUID
 
 
+class ToldPlace(msgspec.Struct, frozen=True, array_like=True):
+    """The key of one notification of a person: the last one given."""
+
+    kind: str
+    actor_id: UserId
+    target: UUID
+
+
+class Told(msgspec.Struct, frozen=True):
+    """One notification that stands."""
+
+    kind: Kind
+    actor_id: UserId
+    target: UUID
+    at_ms: int
+
+
 class NotificationWrite(Protocol):
     """One open transaction."""
 
@@ -75,6 +92,10 @@ class NotificationStore(Protocol):
 
     async def page(self, user_id: UserId, *, below: Place | None, now_ms: int, limit: int) -> list[Row]:
         """Groups, newest first."""
+        ...
+
+    async def told(self, user_id: UserId, *, after: ToldPlace, limit: int) -> list[Told]:
+        """All that stand, one by one, in the order of their keys."""
         ...
 
     async def read_ms(self, user_id: UserId) -> int | None:

@@ -15,7 +15,7 @@ from tidings.platform.clock import now_ms
 from tidings.platform.settings import Settings
 from tidings.platform.storage.postgres import Database, Write, rows_of
 from tidings.services.notifications.shapes import Effect
-from tidings.services.notifications.store.port import NotificationStore, Place, Row
+from tidings.services.notifications.store.port import NotificationStore, Place, Row, Told, ToldPlace
 
 # A row that no longer stands stays: it is what makes a late, older event change nothing.
 _PUT: Final = """
@@ -52,6 +52,11 @@ select kind, group_id, max(at_ms) as at_ms,
  group by kind, group_id
 having (max(at_ms), kind, group_id) < ($3, $4, $5)
  order by max(at_ms) desc, kind desc, group_id desc limit $6
+"""
+_TOLD: Final = """
+select kind, actor_id, target, at_ms from notifications
+ where user_id = $1 and stands and (kind, actor_id, target) > ($2, $3, $4)
+ order by kind, actor_id, target limit $5
 """
 _FIRST: Final = Place(2**62, 2**62, "~", UUID(int=2**128 - 1))
 
@@ -103,6 +108,10 @@ class PostgresNotifications:
             _PAGE, user_id, min(place.as_of_ms, now_ms), place.at_ms, place.kind, place.group_id, limit
         )
         return [Row(row["kind"], row["group_id"], row["at_ms"], row["actors"], row["targets"]) for row in rows]
+
+    async def told(self, user_id: UserId, *, after: ToldPlace, limit: int) -> list[Told]:
+        rows = await self._database.fetch(_TOLD, user_id, after.kind, after.actor_id, after.target, limit)
+        return [Told(*row) for row in rows]
 
     async def read_ms(self, user_id: UserId) -> int | None:
         rows = await self._database.fetch("select read_ms from read_marks where user_id = $1", user_id)

@@ -301,6 +301,29 @@ class PostgresUsers:
         )
         return [SessionRow(*row) for row in rows]
 
+    async def sessions_after(self, user_id: UserId, after: UUID, limit: int) -> list[SessionRow]:
+        query = SESSION + " WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+        return [SessionRow(*row) for row in await self._database.fetch(query, user_id, after, limit)]
+
+    async def invites_after(self, maker: UserId, after: UUID, limit: int) -> list[InviteRow]:
+        rows = await self._database.fetch(
+            "SELECT id, expires_at, used FROM invites WHERE maker_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+            maker,
+            after,
+            limit,
+        )
+        return [InviteRow(*row) for row in rows]
+
+    async def links_of(self, user_id: UserId, skip: int, limit: int) -> list[LinkRow]:
+        rows = await self._database.fetch(
+            "SELECT purpose, user_id, expires_at FROM links WHERE user_id = $1"
+            " ORDER BY expires_at, digest OFFSET $2 LIMIT $3",
+            user_id,
+            skip,
+            limit,
+        )
+        return [LinkRow(*row) for row in rows]
+
     async def link(self, digest: bytes, purpose: Purpose) -> LinkRow | None:
         rows = await self._database.fetch(
             "SELECT purpose, user_id, expires_at FROM links"

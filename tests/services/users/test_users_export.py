@@ -1,0 +1,159 @@
+"""What users gives a person of what it keeps, and the archive that it makes of every service's part."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+from zipfile import ZipFile
+
+import msgspec
+import pytest
+
+from tests.harness.lone import Mode
+from tests.services.users.people import NOTHING, Person, Town, town_on
+from tidings.contracts import users
+from tidings.platform.contract import Busy, NotFound, Served, Unavailable
+from tidings.platform.engines.postgres import EmbeddedPostgres
+from tidings.platform.export import ExportAsk, ExportPage
+from tidings.platform.request import Viewer
+
+OTHERS = ("friends", "messages", "notifications")
+
+
+async def a_part(viewer: Viewer, ask: ExportAsk) -> ExportPage:
+    """Played: three entries in two pages, for whom they are asked."""
+    if ask.after:
+        return ExportPage(entries=[msgspec.Raw(json.dumps({"n": 2, "of": str(viewer.user_id)}).encode())])
+    return ExportPage(entries=[msgspec.Raw(b'{"n":0}'), msgspec.Raw(b'{"n":1}')], after="more")
+
+
+async def archive(person: Person, viewer: Viewer | None = None, **ask: Any) -> Served:
+    asked = users.ExportOfMe(user_id=person.id, **ask)
+    return await person.town.lone.served(users.get_export, asked, viewer or person.viewer)
+
+
+def opened(served: Served) -> dict[str, str]:
+    raw = msgspec.json.decode(served.body, type=bytes)
+    with ZipFile(io.BytesIO(raw)) as found:
+        return {name: found.read(name).decode() for name in found.namelist()}
+
+
+@pytest.fixture
+def around(town: Town) -> Town:
+    """All neighbours are up, and give something."""
+    for service in OTHERS:
+        town.lone.neighbours[f"{service}/export"] = a_part
+    return town
+
+
+@pytest.fixture(scope="module")
+async def small(mode: Mode, postgres: EmbeddedPostgres) -> AsyncIterator[Town]:
+    """With archives of 60,000 bytes at most."""
+    async with town_on(postgres, "users_small", mode, max_export=60_000) as town:
+        for service in OTHERS:
+            town.lone.neighbours[f"{service}/export"] = a_part
+        yield town
+
+
+async def test_ones_own_part_comes_page_by_page(town: Town) -> None:
+    anna, ben = await town.joins("ex_anna"), await town.joins("ex_ben")
+    for person in (anna, ben):
+        for number in range(3):
+            await person.signs_in(label=f"{person.handle} {number}")
+            await person.invites()
+            await town.link(users.reset_link, person)
+    await anna.does(users.patch_user, user_id=anna.id, body=users.ProfilePatch(bio="a bio"))
+
+    async def exported(file: str) -> list[dict[str, Any]]:
+        return await town.lone.exported(users.export, file, anna.id)
+
+    (profile,) = await exported("profile.json")
+    assert (profile["id"], profile["handle"], profile["bio"]) == (str(anna.id), "ex_anna", "a bio")
+    assert profile.keys() == {"id", "handle", "name", "bio", "role", "suspended", "created_at"}
+    assert await exported("preferences.json") == []
+    await anna.does(users.replace_preferences, body=users.Preferences(language="pt"))
+    assert [one["language"] for one in await exported("preferences.json")] == ["pt"]
+    sessions = await exported("sessions.json")
+    assert [one["label"] for one in sessions] == ["ex_anna 0", "ex_anna 1", "ex_anna 2"]
+    assert all(one.keys() == {"id", "label", "created_at", "expires_at"} for one in sessions)
+    invites = await exported("invites.json")
+    assert [one.keys() for one in invites] == [{"id", "expires_at", "used"}] * 3
+    links = await exported("links.json")
+    assert [one.keys() for one in links] == [{"purpose", "expires_at"}] * len(links)
+    assert {one["purpose"] for one in links} == {"reset"}
+
+
+async def test_an_archive_holds_every_part_whole(around: Town) -> None:
+    anna = await around.joins("ar_anna")
+    served = await archive(anna)
+    assert served.headers["content-disposition"] == 'attachment; filename="tidings-ar_anna.zip"'
+    files = opened(served)
+    assert json.loads(files["users/profile.json"])[0]["handle"] == "ar_anna"
+    for name in ("friends/mutes.json", "messages/messages.json", "notifications/notifications.json"):
+        assert json.loads(files[name]) == [{"n": 0}, {"n": 1}, {"n": 2, "of": str(anna.id)}]
+        assert f"{name}: " in files["README.txt"]
+    assert (await archive(anna)).body == served.body
+
+
+@pytest.mark.parametrize("service", OTHERS)
+async def test_without_a_part_there_is_no_archive(around: Town, service: str) -> None:
+    async def down(viewer: Viewer, ask: ExportAsk) -> ExportPage:
+        if ask.after:
+            raise Unavailable("down", service=service)
+        return await a_part(viewer, ask)
+
+    anna = await around.joins(f"wo_{service}"[:30])
+    around.lone.neighbours[f"{service}/export"] = down
+    with pytest.raises(Unavailable) as refused:
+        await archive(anna)
+    assert refused.value.service == service
+    around.lone.neighbours[f"{service}/export"] = a_part
+    assert opened(await archive(anna))  # and nothing is left of the first
+
+
+async def test_it_is_for_oneself_alone(around: Town) -> None:
+    anna, root = await around.joins("se_anna"), await around.joins("se_root")
+    await around.makes_administrator(root)
+    with pytest.raises(NotFound):
+        await archive(anna, root.viewer)
+
+
+async def test_one_at_a_time(around: Town) -> None:
+    anna, ben = await around.joins("on_anna"), await around.joins("on_ben")
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(viewer: Viewer, ask: ExportAsk) -> ExportPage:
+        if viewer.user_id == anna.id:
+            begun.set()
+            await go.wait()
+        return await a_part(viewer, ask)
+
+    around.lone.neighbours["messages/export"] = slow
+    first = asyncio.create_task(archive(anna))
+    await begun.wait()
+    with pytest.raises(Busy):
+        await archive(anna)
+    assert opened(await archive(ben))
+    go.set()
+    assert opened(await first)
+
+
+async def test_what_is_too_large_is_refused_with_what_to_do(small: Town) -> None:
+    anna = await small.joins("la_anna")
+    wide = {"n": 5}
+
+    async def much(viewer: Viewer, ask: ExportAsk) -> ExportPage:
+        count = int(ask.after or 0) + 1
+        entries = [msgspec.Raw(json.dumps(secrets.token_hex(5000)).encode())]  # 5 kB, compressed
+        return ExportPage(entries=entries, after=str(count) if count < wide["n"] else None)
+
+    small.lone.neighbours["messages/export"] = much
+    with pytest.raises(users.ExportTooLarge, match="`since` and `until`"):
+        await archive(anna)
+    wide["n"] = 1
+    assert opened(await archive(anna))
+    assert await small.lone.route(users.list_sessions, NOTHING, anna.viewer)
