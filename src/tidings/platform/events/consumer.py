@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -23,6 +23,7 @@ from tidings.platform.world import World
 log = logs.get_logger("consumer")
 
 BATCH = 32
+AT_ONCE = 2  # reactions; by default a service has three connections for writing, and people need one
 LISTEN = 2.0  # seconds of one pull
 PAUSE = 0.5  # when a database is away
 DEADLINE = 10.0
@@ -53,6 +54,7 @@ class Consumer:
         self._inbox = inbox
         self._backoff = backoff
         self._repeat = repeat  # in tests every event arrives twice
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     @property
     def events(self) -> list[str]:
@@ -71,19 +73,19 @@ class Consumer:
                 deliveries = None
                 await asyncio.sleep(PAUSE)
                 continue
-            for place, delivery in enumerate(batch):
-                if not await self._deliver(delivery):
-                    await self._give_back(batch[place + 1 :])
-                    await asyncio.sleep(PAUSE)
-                    break
+            # Together: effects commute, and whoever imports much must not hold up everybody's news.
+            if not all(await asyncio.gather(*(self._deliver(delivery) for delivery in batch))):
+                await asyncio.sleep(PAUSE)
 
     async def _deliver(self, delivery: Delivery) -> bool:
-        """React and acknowledge; False if the database is away, and the rest had better wait."""
+        """React and acknowledge; False if the database is away, and what comes next had better wait."""
         try:
-            outcome, wait = await self._settle(delivery)
+            async with self._room:
+                outcome, wait = await self._settle(delivery)
         except (Unavailable, Busy, *AWAY) as error:
             log.warning("reaction_waits", service=self.service, producer=self.producer, error=repr(error))
-            await self._give_back([delivery])
+            with contextlib.suppress(*TROUBLE):
+                await delivery.again(PAUSE)
             return False
         with contextlib.suppress(*TROUBLE):  # it comes again, and finds its effect made
             if outcome == "failed":
@@ -102,11 +104,6 @@ class Consumer:
         if self._repeat and outcome == "done":
             outcome, wait = await self.handle(one, again=True)
         return outcome, wait
-
-    async def _give_back(self, deliveries: Sequence[Delivery]) -> None:
-        for delivery in deliveries:
-            with contextlib.suppress(*TROUBLE):
-                await delivery.again(PAUSE)
 
     async def handle(self, one: Occurred, *, again: bool = False) -> tuple[Outcome, float]:
         """React once. `failed` says to try again after that many seconds, `dead` that it was set aside.

@@ -19,6 +19,8 @@ async def on_graph_changed(svc: Notifications, happened: Occurrence[GraphChanged
 
 @reacts(messages.posted, messages.edited, messages.withdrawn)
 async def on_message_changed(svc: Notifications, happened: Occurrence[MessageChanged]) -> None:
+    if rules.is_no_news(happened.event.name, happened.body):
+        return
     withdrawn = rules.is_withdrawal(happened.event.name)
     await actions.message_changed(svc.store, happened.body, withdrawn=withdrawn)
 
