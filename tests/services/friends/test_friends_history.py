@@ -88,6 +88,7 @@ class Model:
 )
 @given(steps=steps)
 async def test_any_history_is_as_the_model_says(running: Town, steps: list[tuple[int, Doing, int]]) -> None:
+    running.users_down = False
     cast, model = running.people(CAST), Model()
     for me, doing, other in steps:
         expected = model.does(me, doing, other)

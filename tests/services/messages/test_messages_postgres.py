@@ -24,6 +24,8 @@ STATEMENTS = {name: value for name, value in STATEMENTS.items() if SQL.search(va
 TABLES = re.compile(
     r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(message|reply|latest|withdrawn|history|reaction|tally)\b(?! \()"
 )
+# Replies and reactions lie with what they answer: only an export walks all buckets, by an index on the person.
+OF_ONE_PERSON_EVERYWHERE = {"REPLIES_OF", "REACTIONS_LEFT", "WITHDRAWN_BY"}
 
 
 def test_all_sql_stands_in_named_statements() -> None:
@@ -43,6 +45,8 @@ def test_every_statement_carries_the_bucket(name: str) -> None:
     sql = STATEMENTS[name]
     if re.findall(r"\b(?:FROM|INTO|UPDATE)\s+(\w+)", sql)[0] in {"subject_fence", "idempotency"}:
         return  # the platform's: one row a person, and one a request
+    if name in OF_ONE_PERSON_EVERYWHERE:
+        return
     assert "bucket" in sql
     aliases = re.findall(
         r"\b(?:FROM|JOIN|UPDATE)\s+(?:message|reply|latest|withdrawn|history|reaction|tally) (\w)\b", sql

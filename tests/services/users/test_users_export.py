@@ -60,7 +60,7 @@ async def small(mode: Mode, postgres: EmbeddedPostgres) -> AsyncIterator[Town]:
 
 
 async def test_ones_own_part_comes_page_by_page(town: Town) -> None:
-    anna, ben = await town.joins("ex_anna"), await town.joins("ex_ben")
+    anna, ben = await town.joins("archive_ex_anna"), await town.joins("archive_ex_ben")
     for person in (anna, ben):
         for number in range(3):
             await person.signs_in(label=f"{person.handle} {number}")
@@ -72,13 +72,13 @@ async def test_ones_own_part_comes_page_by_page(town: Town) -> None:
         return await town.lone.exported(users.export, file, anna.id)
 
     (profile,) = await exported("profile.json")
-    assert (profile["id"], profile["handle"], profile["bio"]) == (str(anna.id), "ex_anna", "a bio")
+    assert (profile["id"], profile["handle"], profile["bio"]) == (str(anna.id), "archive_ex_anna", "a bio")
     assert profile.keys() == {"id", "handle", "name", "bio", "role", "suspended", "created_at"}
     assert await exported("preferences.json") == []
     await anna.does(users.replace_preferences, body=users.Preferences(language="pt"))
     assert [one["language"] for one in await exported("preferences.json")] == ["pt"]
     sessions = await exported("sessions.json")
-    assert [one["label"] for one in sessions] == ["ex_anna 0", "ex_anna 1", "ex_anna 2"]
+    assert [one["label"] for one in sessions] == [f"archive_ex_anna {n}" for n in range(3)]
     assert all(one.keys() == {"id", "label", "created_at", "expires_at"} for one in sessions)
     invites = await exported("invites.json")
     assert [one.keys() for one in invites] == [{"id", "expires_at", "used"}] * 3
@@ -116,7 +116,7 @@ async def test_without_a_part_there_is_no_archive(around: Town, service: str) ->
 
 
 async def test_it_is_for_oneself_alone(around: Town) -> None:
-    anna, root = await around.joins("se_anna"), await around.joins("se_root")
+    anna, root = await around.joins("archive_se_anna"), await around.joins("archive_se_root")
     await around.makes_administrator(root)
     with pytest.raises(NotFound):
         await archive(anna, root.viewer)
