@@ -220,3 +220,28 @@ async def test_a_database_that_is_away_costs_no_event(quick: Whole) -> None:
     await until(all_told, within=60, what="5 mentions")
     assert await letters(quick, bob) == []
     assert await rows(quick, "notifications", "select 1 from reaction_failures") == []
+
+
+async def test_somebody_elses_lock_costs_no_event(quick: Whole) -> None:
+    """A fence that another writer holds makes the reaction wait. It did not fail, so nothing is counted."""
+    alice, bob = [await quick.joins(name) for name in ("Alice", "Bob")]
+    await bob.befriends(alice)
+    await bob.posts("so that there is a fence", mentions=[alice.id])
+
+    async def told(times: int) -> bool:
+        return await mentions(quick, alice) == times
+
+    await until(lambda: told(1), what="the first mention")
+    other = await asyncpg.connect(quick.system.installation.dsns["notifications"])
+    try:
+        async with other.transaction():
+            await other.execute("select from subject_fence where user_id = $1::uuid for no key update", alice.id)
+            await bob.posts("meanwhile", mentions=[alice.id])
+            for _ in range(30):
+                await asyncio.sleep(0.1)
+                assert await rows(quick, "notifications", "select * from reaction_failures") == []
+            assert await mentions(quick, alice) == 1
+    finally:
+        await other.close()
+    await until(lambda: told(2), what="the second mention")
+    assert await letters(quick, bob) == []
