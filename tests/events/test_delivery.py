@@ -22,6 +22,7 @@ from tidings.cli.operator import operator
 from tidings.platform.contract import Nothing
 from tidings.platform.events.mailroom import letters_of, replay_of
 from tidings.platform.occurrence import DeadLetter, EventId
+from tidings.platform.storage.outbox import occurred
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +105,6 @@ async def test_row_37_twice_and_shuffled_ends_alike(quick: Whole) -> None:
         )  # fmt: skip
         history += [(producer, row) for row in found]
     assert len(history) > 12
-    from tidings.platform.storage.outbox import occurred
-
     for seed in range(10):
         ids = [row["id"] for _, row in history]
         await rows(quick, "notifications", "delete from inbox where event_id = any($1::uuid[])", ids)
@@ -120,6 +119,30 @@ async def test_row_37_twice_and_shuffled_ends_alike(quick: Whole) -> None:
         for producer, row in twice:
             assert (await room._consumers[producer].handle(occurred(row)))[0] == "done"
         assert [await state_of(quick, person) for person in (alice, bob)] == straight, seed
+
+
+async def test_row_37_an_event_that_comes_again_changes_nothing(quick: Whole) -> None:
+    """One whose effect would show each time: a version that rises, and an event of its own."""
+    alice, bob = [await quick.joins(name) for name in ("Alice", "Bob")]
+    await alice.befriends(bob)
+    (await alice.delete("/v1/users/me")).ok()
+
+    async def effects() -> list[int]:
+        query = "select version from outbox where event = 'friends.unfriended' and subject = $1::uuid"
+        return [row["version"] for row in await rows(quick, "friends", query, bob.id)]
+
+    await until(effects, what="what the deletion means for Bob")
+    (happened,) = await rows(
+        quick, "friends",
+        "select id, event, subject, version, body::text as body, trace from outbox"
+        " where event = 'friends.person_removed' and subject = $1::uuid", alice.id,
+    )  # fmt: skip
+    process = quick.system.process
+    assert process is not None
+    consumer = process.servings["friends"].holder.mailroom._consumers["friends"]
+    for _ in range(3):
+        assert await consumer.handle(occurred(happened)) == ("done", 0.0)
+    assert await effects() == [3]  # asked, accepted, ended
 
 
 async def test_row_37_a_poison_event_is_set_aside_and_the_others_go_on(quick: Whole) -> None:

@@ -140,7 +140,8 @@ async def test_a_writer_who_came_first_is_never_overtaken(branches: Branches, ds
     try:
         async with other.transaction(), handled(other, Write, service="friends") as write:
             await write.fence([subject])
-            assert not await branches.participant.prepare(gid, subject)
+            voted = await branches.participant.prepare(gid, subject)
+            assert not voted, "the branch was prepared past a writer who holds the fence"
     finally:
         await other.close()
     assert await branches.participant.prepare(gid, subject)
