@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.mutants.mutation import Mutation, Rotten
-from tests.mutants.run import ROOT, Run, WrongSource, run
+from tests.mutants.run import Run, WrongSource, keep, run
 from tests.mutants.table import MUTATIONS
 
 
@@ -28,10 +29,12 @@ def main() -> int:
         for one in chosen:
             print(f"{one.name}: {one.protects} ({', '.join(one.broken)})")
         return 0
+    for asked_to_end in (signal.SIGINT, signal.SIGTERM):  # also where a shell has it ignored: then so would pytest
+        signal.signal(asked_to_end, signal.default_int_handler)
     scratch = Path(tempfile.mkdtemp(prefix="tidings-mut-"))
     scratch.chmod(0o711)
     try:
-        return _run(chosen, scratch)
+        return _run(chosen, keep(scratch))
     except (Rotten, WrongSource) as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 1
@@ -39,12 +42,12 @@ def main() -> int:
         shutil.rmtree(scratch)
 
 
-def _run(chosen: Sequence[Mutation], scratch: Path) -> int:
+def _run(chosen: Sequence[Mutation], kept: Path) -> int:
     began = time.monotonic()
     for one in chosen:  # before anything runs: all of it is wrong if one is
-        one.applied((ROOT / one.file).read_text())
+        one.applied((kept / one.file).read_text())
     tests = sorted({test for one in chosen for test in one.tests})
-    sound = run(scratch, tests, patience=60.0 * len(tests))
+    sound = run(kept, tests, patience=60.0 * len(tests))
     if not sound.all("passed"):
         print(sound.output)
         for test, ended in sound.tests.items():
@@ -54,14 +57,14 @@ def _run(chosen: Sequence[Mutation], scratch: Path) -> int:
     print(f"Unmutated, all {len(tests)} tests pass, in {sound.seconds:.0f} s.\n", flush=True)
     killed, spoiled, survived = [], [], []
     for one in chosen:
-        found = run(scratch, one.tests, one)
+        found = run(kept, one.tests, one)
         if found.all("asserted"):
             killed.append(one.name)
         elif any(ended.verdict == "passed" for ended in found.tests.values()):
             survived.append(one.name)
         else:
             spoiled.append(one.name)
-        _show(one, found)
+        _show(one, found, one.line(kept))
     print(
         json.dumps(
             {
@@ -77,10 +80,10 @@ def _run(chosen: Sequence[Mutation], scratch: Path) -> int:
     return 0 if len(killed) == len(chosen) else 1
 
 
-def _show(one: Mutation, found: Run) -> None:
+def _show(one: Mutation, found: Run, line: int) -> None:
     """Its rows of the table: the line, where it is, its properties; then each test, and what it said."""
     verdict = "killed" if found.all("asserted") else "NOT KILLED"
-    place = f"{one.file.removeprefix('src/tidings/')}:{one.line(ROOT)}"
+    place = f"{one.file.removeprefix('src/tidings/')}:{line}"
     print(f"{verdict:<10}  {one.name:<48}  {place:<46}  {', '.join(one.broken):<10}  {found.seconds:5.1f} s")
     print(f"            {one.protects}")
     for test, ended in found.tests.items():

@@ -47,16 +47,22 @@ class Run:
         return all(ended.verdict == verdict for ended in self.tests.values())
 
 
-def run(
-    scratch: Path, tests: Sequence[str], mutation: Mutation | None = None, *, patience: float = PATIENCE
-) -> Run:
-    """Copy, mutate, test. Nothing of it is left. Raises `WrongSource`, and `Rotten` by the mutation."""
-    copy = scratch / "tree"
+def keep(scratch: Path) -> Path:
+    """A copy of the tree as it is now: whoever works on it meanwhile changes nothing of a run."""
+    kept = scratch / "kept"
     for name in COPIED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, kept / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(ROOT / name, copy / name)
+            shutil.copy(ROOT / name, kept / name)
+    return kept
+
+
+def run(kept: Path, tests: Sequence[str], mutation: Mutation | None = None, *, patience: float = PATIENCE) -> Run:
+    """Copy, mutate, test. Nothing of it is left. Raises `WrongSource`, and `Rotten` by the mutation."""
+    scratch = kept.parent
+    copy = scratch / "tree"
+    shutil.copytree(kept, copy)
     report = scratch / "report.jsonl"
     try:
         if mutation is not None:
