@@ -107,10 +107,7 @@ MUTATIONS: Final = (
         file=LOG,
         edits=gone("outcome is null and clock_timestamp() < deadline returning", "outcome is null returning"),
         broken=("b",),
-        tests=(
-            IN_LOG + "test_no_commit_is_decided_after_the_deadline",
-            IN_CRASHES + "test_a_coordinator_that_was_stopped_past_its_deadline_cannot_decide",
-        ),
+        tests=(IN_LOG + "test_no_commit_is_decided_after_the_deadline",),
     ),
     Mutation(
         name="decide: clock",

@@ -14,10 +14,10 @@ import asyncpg
 import msgspec
 import pytest
 
+from tests.harness.everywhere import Traces, operating, traces
 from tests.harness.people import PASSWORD, Person
 from tests.harness.system import Whole
 from tests.harness.waiting import until
-from tests.journeys.everywhere import Traces, operating, traces
 from tidings.contracts import messages, users
 from tidings.platform.contract import Contract
 
