@@ -167,6 +167,21 @@ async def test_a_lost_or_doubled_message_changes_nothing(
     assert await leaving.ends(answer) == outcome
 
 
+async def test_nobody_is_asked_before_the_log_row_is_durable(leaving: Leaving) -> None:
+    """cp0: the log row is written, and its commit takes a second. Who is asked first, is asked after it."""
+    leaving.fleet.arm("cp0@users:delay=1")
+    async with leaving.fleet.system.points.holds("before friends/prepare_removal", viewer=leaving.alice.id) as held:
+        asked = asyncio.create_task(leaving.leaves())
+        await held.reached()
+        rows = await leaving.fleet.databases.value(
+            "users", "select count(*) from twophase_log where subject = $1", leaving.subject
+        )
+        assert rows == 1, "a participant was asked, and the log knows of nothing"
+        held.go()
+        answer = await asked
+    assert await leaving.ends(answer) == "deleted"
+
+
 async def test_decided_is_deleted_for_every_reader_before_anybody_is_told(leaving: Leaving) -> None:
     """cp7: users stops right after its decision; recovery tells the others when it goes on."""
     leaving.fleet.arm("cp7@users:delay=3")

@@ -158,6 +158,45 @@ async def test_two_recoverers_share_the_work_and_do_no_harm(log: PostgresLog, ds
     )
 
 
+async def test_what_one_has_taken_up_nobody_else_takes(log: PostgresLog) -> None:
+    """Until its lease is over: then whoever took it is thought to be gone."""
+    gid = await begun(log, seconds=0.05)
+    assert await log.lease(16) == []  # the one who began it is still at work
+    await asyncio.sleep(0.1)
+    assert [row.gid for row in await log.lease(16)] == [gid]
+    assert await log.lease(16) == []
+    await asyncio.sleep(SETTINGS.twophase_lease + 0.1)
+    assert [row.gid for row in await log.lease(16)] == [gid]
+
+
+async def test_an_answer_to_the_decision_that_is_lost_is_looked_up(log: PostgresLog) -> None:
+    """cp6: it was decided, and nobody heard so. What is in the log is what happens, and no other thing."""
+    peers = Peers()
+    coordinator = Coordinator(log, {"friends": peers}, deadline=3.0)
+    gid = await begun(log)
+
+    async def decides_unheard(of: str) -> bool:
+        assert await decided(log, of)
+        raise Unavailable("the answer is lost", service="users")
+
+    coordinator.start(gid, uuid4(), decides_unheard)
+    ended = await coordinator.wait(gid, seconds=5.0)
+    assert (ended.outcome, ended.finished) == ("COMMIT", True)
+    assert peers.told == Counter({f"prepare {gid}": 1, f"commit {gid}": 1})
+
+
+async def test_without_every_vote_nothing_is_decided(log: PostgresLog) -> None:
+    class Refusing(Peers):
+        async def prepare(self, gid: str, subject: UUID, *, seconds: float) -> bool:
+            return False
+
+    coordinator = Coordinator(log, {"friends": Refusing(), "messages": Peers()}, deadline=3.0)
+    gid = await begun(log)
+    coordinator.start(gid, uuid4(), lambda of: decided(log, of))
+    ended = await coordinator.wait(gid, seconds=5.0)
+    assert (ended.outcome, ended.finished) == ("ABORT", True)
+
+
 async def test_recovery_tries_again_what_nobody_acknowledged(log: PostgresLog) -> None:
     peers = Peers()
     peers.away = True
