@@ -59,6 +59,7 @@ class Connection:
     asks: asyncio.StreamWriter  # towards who connected
     answers: asyncio.StreamWriter  # towards who is connected to
     waiting: bool = False  # it said something and has no answer yet
+    request: bytes = b""  # all that it said since the last answer
     dead: set[Way] = field(default_factory=set)
     said: deque[tuple[float, bytes]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
@@ -84,6 +85,8 @@ class Proxy:
         self.connections: set[Connection] = set()
         self.troubles: list[Trouble] = []
         self.passed = 0  # bytes, both ways
+        self.recorded: list[bytes] = []  # whole requests, once `record` was called
+        self._recording: bytes | None = None
 
     async def start(self) -> None:
         self._server = await asyncio.start_unix_server(self._connected, str(self.listens), limit=CHUNK)
@@ -125,6 +128,10 @@ class Proxy:
             connection.abort()
         return len(dead)
 
+    def record(self, needle: bytes) -> None:
+        """Keep each request with those bytes in it, from now on, anew; `say_again` sends them late."""
+        self.recorded, self._recording = [], needle
+
     # What tests see of it.
 
     def of(self, caller: str | None) -> list[Connection]:
@@ -141,13 +148,16 @@ class Proxy:
         return max(found)[2] if found else None
 
     async def say_again(self, requests: list[bytes], *, patience: float = 5.0) -> int:
-        """Send whole HTTP requests once more, each on a connection of its own. How many had any answer."""
+        """Send whole HTTP requests once more, each on a connection of its own, as from the tests.
+
+        How many had any answer.
+        """
         return sum(await asyncio.gather(*(self._say(one, patience) for one in requests)))
 
     async def _say(self, request: bytes, patience: float) -> int:
         try:
             async with asyncio.timeout(patience):
-                reader, writer = await asyncio.open_unix_connection(str(self.target))
+                reader, writer = await asyncio.open_unix_connection(str(self.listens))
                 try:
                     writer.write(request)
                     return int((await reader.read(CHUNK)).startswith(b"HTTP/1.1"))
@@ -192,11 +202,7 @@ class Proxy:
         self, connection: Connection, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         while part := await reader.read(CHUNK):
-            if way == "there":
-                connection.said.append((time.monotonic(), part))
-                connection.waiting = True
-            elif way not in connection.dead:
-                connection.waiting = False
+            self._hear(connection, way, part)
             if await self._let_pass(connection, way, part, writer):
                 self.passed += len(part)
                 writer.write(part)
@@ -206,6 +212,16 @@ class Proxy:
         if not connection.dead:  # the end of a half-open connection does not arrive either
             with contextlib.suppress(OSError):
                 writer.close()
+
+    def _hear(self, connection: Connection, way: Way, part: bytes) -> None:
+        if way == "there":
+            connection.request = part if not connection.waiting else connection.request + part
+            connection.said.append((time.monotonic(), part))
+            connection.waiting = True
+        elif connection.waiting:
+            connection.waiting = False
+            if self._recording is not None and self._recording in connection.request:
+                self.recorded.append(connection.request)
 
     async def _let_pass(self, connection: Connection, way: Way, part: bytes, writer: asyncio.StreamWriter) -> bool:
         """Whether the part goes on, once it may. A drip has written it already, and says no."""
