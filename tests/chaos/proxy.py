@@ -209,7 +209,7 @@ class Proxy:
                 await writer.drain()
         while (trouble := self._trouble_of(connection, way, b"")) is not None and trouble.kind == "hold":
             await trouble.healed.wait()
-        if not connection.dead:  # the end of a half-open connection does not arrive either
+        if way not in connection.dead:  # where bytes are lost, the end of them is, too
             with contextlib.suppress(OSError):
                 writer.close()
 
