@@ -49,7 +49,8 @@ class Point:
     `next` is the participant whose turn it is there: it, or its database, is struck. `way` is how one gets there:
     `straight`; `abort` (the other participant has no vote); `late` (the coordinator sleeps past its deadline, and
     recovery comes); `undone` (an operator has rolled the branch back); `full` (no prepared transaction finds a
-    slot); `writers` (others write at the same time); `again` (every message is sent once more, late).
+    slot); `disk` (its disk is full); `writers` (others write at the same time); `again` (every message is sent once
+    more, late).
     """
 
     name: str
@@ -165,6 +166,12 @@ cp15 database     cp2@friends     friends   full      A A A A A
 cp15 users-db     cp2@messages    messages  full      A A r r A
 cp15 both         cp2@messages    messages  full      A A o o A  messages
 
+cp15d coordinator cp1@users       friends   disk      A A A A A
+cp15d participant cp1@users       friends   disk      A A A A A
+cp15d database    cp1@users       friends   disk      A A A A A
+cp15d users-db    cp1@users       friends   disk      A A r r A
+cp15d both        cp1@users       friends   disk      A A o o A  friends
+
 cp16 coordinator  cp4@users       messages  writers   E E E E E
 cp16 participant  cp3@messages    messages  writers   E E a E E
 cp16 database     cp2@friends     friends   writers   E E E E E
@@ -193,11 +200,13 @@ class Cell:
         return f"{self.point.name}/{self.point.role}/{self.fault}".replace(" ", "-")
 
 
-def cells() -> Iterator[Cell]:
-    """Every cell, in the order of the table, and cp16 at every point."""
+def cells(*, no_disk: str | None = None) -> Iterator[Cell]:
+    """Every cell, in the order of the table, and cp16 at every point. `no_disk` says why no disk can be full."""
     for point in points():
         for fault, key in zip(FAULTS, point.cells, strict=True):
-            if key in OUTCOMES:
+            if point.way == "disk" and no_disk is not None:
+                yield Cell(point, fault, reason=no_disk)
+            elif key in OUTCOMES:
                 yield Cell(point, fault, OUTCOMES[key])
             else:
                 yield Cell(point, fault, reason=REASONS[key])

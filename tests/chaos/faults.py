@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.chaos.cells import Cell
 from tests.chaos.ground import Ground
-from tests.chaos.proxy import Proxy, Trouble, Way
+from tests.chaos.proxy import Connection, Kind, Proxy, Trouble, Way
 
 COORDINATOR: Final = "users"
 MESSAGES: Final = b"_removal"  # in the address of every message of the coordinator
@@ -119,25 +119,22 @@ def _lose(ground: Ground, struck: Struck, cell: Cell, needle: bytes, way: Way) -
     databases, by one that is half-open from then on, which nobody notices.
     """
     role, held_by = cell.point.role, cell.point.hold.partition("@")[2]
+    kind: Kind = "cut" if role == "coordinator" else "swallow"
     if role in ("coordinator", "participant"):
         proxy, words = ground.link(cell.point.next), MESSAGES
-        on_its_way = held_by == cell.point.next
-        caller = COORDINATOR
+        trouble = Trouble(kind, ways=(way,), caller=COORDINATOR, needle=words, once=True)
+        if held_by == cell.point.next:  # the message is there: only its answer is on its way
+            trouble = Trouble(kind, ways=(way,), only=_at_work(proxy, words))
     else:
         owner = cell.point.next if role == "its database" else COORDINATOR
-        proxy, words, caller = ground.store(owner), needle, owner
-        # Within a transaction: its next statement may be a COMMIT, which names nothing.
-        on_its_way = cell.point.name in ("cp0", "cp6")
-    trouble = Trouble(
-        "cut" if role == "coordinator" else "swallow", ways=(way,), caller=caller, needle=words, once=True
-    )
-    struck.troubles.append(_begin(proxy, trouble, on_its_way=on_its_way))
+        proxy = ground.store(owner)
+        trouble = Trouble(kind, ways=(way,), caller=owner, needle=needle, once=True)
+        if cell.point.name in ("cp0", "cp6"):  # a COMMIT names nothing
+            trouble = Trouble(kind, ways=(way,), only=_at_work(proxy, needle), needle=b"COMMIT;", once=True)
+    struck.troubles.append(proxy.disturb(trouble))
 
 
-def _begin(proxy: Proxy, trouble: Trouble, *, on_its_way: bool) -> Trouble:
-    if not on_its_way:
-        return proxy.disturb(trouble)
-    assert trouble.needle is not None
-    connection = proxy.last_to_carry(trouble.needle)
+def _at_work(proxy: Proxy, words: bytes) -> Connection:
+    connection = proxy.last_to_carry(words)
     assert connection is not None, f"nothing of it has passed {proxy.name}"
-    return proxy.spoil(connection, trouble)
+    return connection

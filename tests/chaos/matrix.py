@@ -22,8 +22,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos.case import SETTINGS, SLOTS, Arms, Result, run
+from tests.chaos.case import DISK_OF, SETTINGS, SLOTS, Arms, Result, run
 from tests.chaos.cells import Cell, cells
+from tests.chaos.disk import why_not
 from tests.chaos.faults import struck_by
 from tests.chaos.ground import Ground, fleet
 from tests.chaos.ledger import ROOT, Ledger
@@ -68,6 +69,7 @@ class Runner:
             result = await run(ground, arms, cell)
             if result.missed is None:
                 break
+            await self.close()
         return result
 
     async def _standing(self) -> tuple[Ground, Arms]:
@@ -77,6 +79,7 @@ class Runner:
             self._ground = await self._stack.enter_async_context(
                 fleet(
                     database_settings={"max_prepared_transactions": str(SLOTS)},
+                    small_disk_of=None if why_not() else DISK_OF,
                     failpoint=str(self._arms.file),
                     **SETTINGS,
                 )
@@ -172,7 +175,7 @@ def main() -> int:
     asks.add_argument("--fleets", type=int, default=1, help="fleets at once")
     asks.add_argument("--state", type=Path, default=ROOT / ".chaos" / "matrix.jsonl", help="file of what is done")
     asked = asks.parse_args()
-    every = [cell for cell in cells() if asked.only in cell.name]
+    every = [cell for cell in cells(no_disk=why_not()) if asked.only in cell.name]
     console = Console(width=None if sys.stdout.isatty() else 200)
     ledger = Ledger(asked.state, fresh=asked.fresh)
     began = time.monotonic()

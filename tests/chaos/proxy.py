@@ -31,7 +31,8 @@ class Trouble:
     - `drip`: one byte each `seconds`.
     - `cut`: both sides find their connection broken.
 
-    `ways` makes it one-way. `caller` confines it to connections of one process, by its name in the topology.
+    `ways` makes it one-way. `caller` confines it to connections of one process, by its name in the topology, and
+    `only` to one connection.
     With `needle` it takes only connections that carry those bytes *there* from now on, from that very part on (way
     `back`: from the answer to it on), and with `once` only the first of them.
     """
@@ -41,6 +42,7 @@ class Trouble:
     caller: str | None = None
     needle: bytes | None = None
     once: bool = False
+    only: Connection | None = None
     seconds: float = 0.0
     parts: int = 0  # that it delayed, held, swallowed, cut: what it bit
     bitten: set[Connection] = field(default_factory=set)
@@ -108,12 +110,6 @@ class Proxy:
         """Begin; it lasts until `trouble.heal()` or `proxy.heal()`. Of several, the first that fits acts."""
         self.troubles.append(trouble)
         return trouble
-
-    def spoil(self, connection: Connection, trouble: Trouble) -> Trouble:
-        """Begin with one connection and no other."""
-        trouble.needle, trouble.once = trouble.needle or b"\0 nobody says this \0", True
-        trouble.bitten.add(connection)
-        return self.disturb(trouble)
 
     def heal(self) -> None:
         """End every trouble. Connections that are half-open stay so: see `forget`."""
@@ -259,6 +255,8 @@ class Proxy:
     def _trouble_of(self, connection: Connection, way: Way, part: bytes) -> Trouble | None:
         for trouble in self.troubles:
             if trouble.healed.is_set() or trouble.caller not in (None, self._name_of(connection.pid)):
+                continue
+            if trouble.only not in (None, connection):
                 continue
             if trouble.needle is not None and connection not in trouble.bitten:
                 if way != "there" or trouble.needle not in part or (trouble.once and trouble.bitten):

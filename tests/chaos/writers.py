@@ -41,8 +41,9 @@ class Writers:
 
     async def judge(self, databases: Databases, *, deleted: bool) -> dict[str, int | None]:
         """Each was serialised before, or refused in a way that says when to come again. What each was told."""
-        async with asyncio.timeout(PATIENCE):
-            answers = dict(zip(self.tasks, await asyncio.gather(*self.tasks.values()), strict=True))
+        _, late = await asyncio.wait(self.tasks.values(), timeout=PATIENCE)
+        assert not late, f"{len(late)} writers had no answer in {PATIENCE} s"
+        answers = {name: task.result() for name, task in self.tasks.items()}
         for name, answer in answers.items():
             if answer is None:
                 continue
