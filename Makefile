@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help install install-test up test mutants lint docs lock clean
+.PHONY: help install install-test up test mutants chaos-matrix lint docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed-run ## make .venv with Tidings in it, nothing more
 
@@ -33,6 +33,9 @@ lint: install-test ## style, types and import boundaries
 	$(BIN)/ruff format --check src tests tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+chaos-matrix: install-test ## break a deletion at every point, in every way (ARGS="--fresh" begins anew)
+	@exec $(BIN)/python -m tests.chaos.matrix $(ARGS)
 
 docs: install ## write docs/map.md and docs/openapi.json from the code
 	$(BIN)/tidings docs write docs

@@ -82,6 +82,7 @@ class Client:
     session: aiohttp.ClientSession
     base: str
     made: list[Person] = field(default_factory=list)
+    asked: int = 0  # requests
 
     async def ask(
         self,
@@ -93,6 +94,7 @@ class Client:
         headers: Any = None,
         **more: Any,
     ) -> Answer:
+        self.asked += 1
         trace = secrets.token_hex(16)
         sent = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01", **(headers or {})}
         if token is not None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from tests.chaos.proxy import Proxy, Trouble
 from tidings.platform.contract import Busy, Unavailable
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.settings import Settings
@@ -250,3 +255,46 @@ async def test_what_ended_long_ago_is_forgotten(log: PostgresLog) -> None:
     await log.forget()
     assert await log.read(old) is None
     assert await log.read(new) is not None
+
+
+@pytest.fixture
+async def cut_off(dsn: str, postgres: EmbeddedPostgres) -> AsyncIterator[tuple[PostgresLog, Proxy]]:
+    """A coordinator's log that is reached by a proxy."""
+    settings = Settings(twophase_idle_timeout_ms=500, twophase_lock_timeout_ms=200, twophase_deadline=1.0)
+    with tempfile.TemporaryDirectory(prefix="tidings-log-") as name:
+        socket = ".s.PGSQL.5432"
+        proxy = Proxy("database", Path(name) / socket, postgres.socket / socket, str)
+        await proxy.start()
+        through = urlsplit(dsn)._replace(query=f"host={quote(name)}&port=5432").geturl()
+        async with PostgresLog.open("users", through, settings) as opened:
+            yield opened, proxy
+        await proxy.stop()
+
+
+async def test_a_session_that_is_cut_off_within_a_statement_holds_no_row_for_long(
+    log: PostgresLog, cut_off: tuple[PostgresLog, Proxy]
+) -> None:
+    """asyncpg parses first, and binds when it has an answer: in between the session is not idle, but active."""
+    cut, proxy = cut_off
+    gid, subject = await begun(log), uuid4()
+    proxy.disturb(Trouble("swallow", ways=("there",), needle=gid.encode(), once=True))
+
+    async def decides() -> None:
+        async with cut.write(Write) as write:
+            await write.connection.execute("insert into subject_fence (user_id) values ($1)", subject)
+            await decide(write.connection, gid)
+
+    deciding = asyncio.create_task(decides())
+    async with asyncio.timeout(5):
+        while not any(trouble.parts for trouble in proxy.troubles):
+            await asyncio.sleep(0.01)
+    began = time.monotonic()
+    while True:
+        try:
+            async with log.write(Write) as write:
+                await write.connection.execute("insert into subject_fence (user_id) values ($1)", subject)
+            break
+        except Busy:
+            assert time.monotonic() - began < 5, "the row is held for ever"
+    with pytest.raises(Unavailable):
+        await deciding
