@@ -27,6 +27,7 @@ from nats.js.api import (
 )
 
 from tidings.platform import logs
+from tidings.platform.events.ending import heed_cancellation, heeding_cancellation
 from tidings.platform.occurrence import Occurred
 from tidings.platform.service import ServiceKind
 
@@ -66,7 +67,8 @@ class Bus:
 
     async def publish(self, one: Occurred) -> None:
         """Return when the bus has it on its disk. Under the same id it is taken once. One of TROUBLE otherwise."""
-        await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
+        with heeding_cancellation():
+            await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
 
     async def hear(self, events: Sequence[str], heard: Callable[[bytes], Awaitable[None]]) -> None:
         """Get each message as it passes, once, or never: what is missed on the way is gone."""
@@ -74,13 +76,15 @@ class Bus:
         async def got(message: Msg) -> None:
             await heard(message.data)
 
-        for name in events:
-            await self._client.subscribe(name, cb=got)
-        await self._client.flush()
+        with heeding_cancellation():
+            for name in events:
+                await self._client.subscribe(name, cb=got)
+            await self._client.flush()
 
     async def pull(self, producer: str, consumer: str) -> Deliveries:
         """What a durable consumer gets of a producer's stream."""
-        return Deliveries(await self._stream.pull_subscribe_bind(durable=consumer, stream=producer))
+        with heeding_cancellation():
+            return Deliveries(await self._stream.pull_subscribe_bind(durable=consumer, stream=producer))
 
 
 class Deliveries:
@@ -92,7 +96,8 @@ class Deliveries:
     async def next(self, most: int, patience: float) -> list[Delivery]:
         """Up to `most`; none if `patience` seconds pass without one."""
         try:
-            return [Delivery(message) for message in await self._subscription.fetch(most, timeout=patience)]
+            with heeding_cancellation():
+                return [Delivery(message) for message in await self._subscription.fetch(most, timeout=patience)]
         except (TimeoutError, nats.errors.TimeoutError):
             return []
 
@@ -118,7 +123,8 @@ class Delivery:
 
     async def done(self) -> None:
         """Acknowledge, and wait until the bus knows."""
-        await self._message.ack_sync(timeout=ACK_WAIT)
+        with heeding_cancellation():
+            await self._message.ack_sync(timeout=ACK_WAIT)
 
     async def again(self, after: float) -> None:
         """Have it delivered again in that many seconds."""
@@ -133,9 +139,10 @@ async def connected(address: BusAddress, name: str, gap: Callable[[], None] = la
     """
     client = await _connect(address, name, gap)
     try:
+        heed_cancellation()
         yield Bus(client)
     finally:
-        with contextlib.suppress(*TROUBLE):
+        with heeding_cancellation(), contextlib.suppress(*TROUBLE):
             async with asyncio.timeout(2):
                 await client.close()
 
@@ -167,6 +174,7 @@ async def _connect(address: BusAddress, name: str, gap: Callable[[], None]) -> C
                 ping_interval=5,
             )
         except TROUBLE as error:
+            heed_cancellation()
             log.warning("bus_away", service=name, error=repr(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
