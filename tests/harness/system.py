@@ -97,6 +97,7 @@ def settings_for(data: Path, points: Path | None = None, **more: Any) -> Setting
         "repeat_events": True,
         "event_backoff": 0.01,
         "call_deadline": 3.0,
+        "stream_look_every": 0.5,
     }
     return Settings(**{**defaults, **more})
 

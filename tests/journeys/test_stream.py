@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,6 +17,9 @@ import pytest
 from tests.harness.people import Person
 from tests.harness.system import Whole
 from tidings.contracts import users
+from tidings.platform.settings import Settings
+
+MARGIN = 1.0  # seconds, beyond the pause between two looks
 
 
 @dataclass
@@ -133,9 +137,14 @@ async def test_row_05_row_15_a_stream_ends_with_its_session(tidings: Whole, how:
         began = time.monotonic()
         async with asyncio.timeout(15):
             await stream.closed.wait()
-        assert time.monotonic() - began < 5 * (2 if tidings.settings.repeat_safe_calls else 1)
+        within = tidings.settings.stream_look_every + MARGIN
+        assert time.monotonic() - began < within * (2 if tidings.settings.repeat_safe_calls else 1)
     again = await alice.get("/v1/stream")
     assert again.status == 401
+
+
+def test_row_15_without_a_setting_a_stream_ends_as_soon_as_is_promised() -> None:
+    assert Settings(data=Path()).stream_look_every + MARGIN <= 5  # docs/consistency.md
 
 
 async def test_a_bad_place_and_a_stranger_are_refused(tidings: Whole) -> None:
