@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from tests.harness.made import copy, fits, made
 from tests.harness.people import Client, Person
 from tests.harness.points import Watcher
 from tidings import everything
@@ -118,6 +119,8 @@ async def whole(
     settings = settings_for(folder / "data", watcher.path, **more)
     chosen = topology or chosen_topology(settings, apart=mode == "apart")
     try:
+        if kinds is everything.SERVICES and fits(chosen):
+            copy(await made(), settings.data)
         async with (
             running(settings, chosen, mode="wire" if mode == "wire" else "near", kinds=kinds) as system,
             operator(settings) as reached,
