@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.harness.streams import listening
 from tests.harness.system import Whole
 from tidings.contracts import users
+from tidings.platform.settings import Settings
+
+MARGIN = 1.0  # seconds, beyond the pause between two looks
 
 
 async def test_friends_hear_that_something_changed_and_strangers_do_not(tidings: Whole) -> None:
@@ -70,9 +74,14 @@ async def test_row_05_row_15_a_stream_ends_with_its_session(tidings: Whole, how:
             (await alice.delete(f"/v1/sessions/{session['id']}")).ok()
         began = time.monotonic()
         await stream.ends(within=15)
-        assert time.monotonic() - began < 5 * (2 if tidings.settings.repeat_safe_calls else 1)
+        within = tidings.settings.stream_look_every + MARGIN
+        assert time.monotonic() - began < within * (2 if tidings.settings.repeat_safe_calls else 1)
     again = await alice.get("/v1/stream")
     assert again.status == 401
+
+
+def test_row_15_without_a_setting_a_stream_ends_as_soon_as_is_promised() -> None:
+    assert Settings(data=Path()).stream_look_every + MARGIN <= 5  # docs/consistency.md
 
 
 async def test_a_bad_place_and_a_stranger_are_refused(tidings: Whole) -> None:

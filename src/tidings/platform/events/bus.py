@@ -28,6 +28,7 @@ from nats.js.api import (
 )
 
 from tidings.platform import logs
+from tidings.platform.events.ending import heed_cancellation, heeding_cancellation
 from tidings.platform.occurrence import Occurred
 from tidings.platform.service import ServiceKind
 
@@ -76,8 +77,9 @@ class Bus:
 
     async def say(self, subject: str, content: bytes) -> None:
         """Tell whoever hears it now; nobody keeps it."""
-        await self._client.publish(subject, content)
-        await self._client.flush()
+        with heeding_cancellation():
+            await self._client.publish(subject, content)
+            await self._client.flush(2)
 
     async def ask_each(self, subject: str, content: bytes, answered: Callable[[bytes], bool]) -> None:
         """Tell whoever hears it now; return when `answered`, given each answer, is True. Wait under a time-out."""
@@ -97,7 +99,8 @@ class Bus:
 
     async def publish(self, one: Occurred) -> None:
         """Return when the bus has it on its disk. Under the same id it is taken once. One of TROUBLE otherwise."""
-        await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
+        with heeding_cancellation():
+            await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
 
     async def hear(self, producer: str, heard: Callable[[Heard], Awaitable[None]]) -> None:
         """Get each message of a producer as it passes, once, or never: what is missed on the way is gone.
@@ -109,15 +112,18 @@ class Bus:
         async def got(message: Msg) -> None:
             await heard(Heard(message.subject, message.data, message.respond if message.reply else None))
 
-        await self._client.subscribe(f"{producer}.>", cb=got)
+        with heeding_cancellation():
+            await self._client.subscribe(f"{producer}.>", cb=got)
 
     async def flush(self) -> None:
         """Return when the bus has done all that it was told until now. One of TROUBLE if it does not."""
-        await self._client.flush(2)
+        with heeding_cancellation():
+            await self._client.flush(2)
 
     async def pull(self, producer: str, consumer: str) -> Deliveries:
         """What a durable consumer gets of a producer's stream."""
-        return Deliveries(await self._stream.pull_subscribe_bind(durable=consumer, stream=producer))
+        with heeding_cancellation():
+            return Deliveries(await self._stream.pull_subscribe_bind(durable=consumer, stream=producer))
 
 
 class Deliveries:
@@ -129,7 +135,8 @@ class Deliveries:
     async def next(self, most: int, patience: float) -> list[Delivery]:
         """Up to `most`; none if `patience` seconds pass without one."""
         try:
-            return [Delivery(message) for message in await self._subscription.fetch(most, timeout=patience)]
+            with heeding_cancellation():
+                return [Delivery(message) for message in await self._subscription.fetch(most, timeout=patience)]
         except (TimeoutError, nats.errors.TimeoutError):
             return []
 
@@ -155,7 +162,8 @@ class Delivery:
 
     async def done(self) -> None:
         """Acknowledge, and wait until the bus knows."""
-        await self._message.ack_sync(timeout=ACK_WAIT)
+        with heeding_cancellation():
+            await self._message.ack_sync(timeout=ACK_WAIT)
 
     async def again(self, after: float) -> None:
         """Have it delivered again in that many seconds."""
@@ -176,9 +184,10 @@ async def connected(
     """
     client = await _connect(address, name, gap, back)
     try:
+        heed_cancellation()
         yield Bus(client)
     finally:
-        with contextlib.suppress(*TROUBLE):
+        with heeding_cancellation(), contextlib.suppress(*TROUBLE):
             async with asyncio.timeout(2):
                 await client.close()
 
@@ -214,6 +223,7 @@ async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back
                 ping_interval=5,
             )
         except TROUBLE as error:
+            heed_cancellation()
             log.warning("bus_away", service=name, error=repr(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
