@@ -107,10 +107,12 @@ async def whole(
     *,
     kinds: Mapping[str, ServiceKind[Any]] = everything.SERVICES,
     topology: Topology | None = None,
+    folder: Path | None = None,
     **more: Any,
 ) -> AsyncIterator[Whole]:
-    """Start a system on a folder of its own; stop it and remove the folder afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="tidings-test-"))
+    """Start a system on a new folder of its own (`folder`, if it matters where); stop it and remove that."""
+    folder = folder or Path(tempfile.mkdtemp(prefix="tidings-test-"))
+    folder.mkdir(exist_ok=True)
     folder.chmod(0o711)
     watcher = Watcher()
     await watcher.start()

@@ -201,9 +201,7 @@ class Installation:
                 front=process == self.topology.edge,
                 public_fd=public_fd if process == self.topology.edge else None,
                 metrics_fd=metrics_fd if process == self.topology.edge else None,
-                exposed={
-                    name: self._listening(name, those) for name, those in processes.items() if name != process
-                },
+                exposed={name: self._reached(name, those) for name, those in processes.items() if name != process},
                 mode=self.mode,
             )
             for process, services in processes.items()
@@ -214,9 +212,9 @@ class Installation:
         return {f"internal:{service}": address for service, address in self._addresses().items()}
 
     def _addresses(self) -> dict[str, str]:
-        """The internal address of each service: that of the one listener of its process."""
+        """Where the others reach each service: at the one listener of its process, or at what stands before it."""
         return {
-            service: self._listening(process, services)
+            service: self.topology.services[service].address or self._listening(process, services)
             for process, services in self.topology.processes().items()
             for service in services
         }
@@ -225,6 +223,11 @@ class Installation:
         """What a process listens on: the `listen` of any service in it, else a Unix socket in the run folder."""
         given = (self.topology.services[name].listen for name in services)
         return next((one for one in given if one), None) or f"unix:{self.directory.run / f'{process}.sock'}"
+
+    def _reached(self, process: str, services: Iterable[str]) -> str:
+        """Where the others reach a process, whichever service of it they want."""
+        given = (self.topology.services[name].address for name in services)
+        return next((one for one in given if one), None) or self._listening(process, services)
 
     def _embedded(self) -> list[str]:
         return sorted(name for name in self.kinds if self.topology.services[name].store == EMBEDDED)

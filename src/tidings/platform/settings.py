@@ -402,14 +402,16 @@ def _bind_address(text: str) -> None:
 
 FAILPOINT = re.compile(
     r"(?P<point>cp\d{1,2}[a-z]?)(?:@(?P<service>[a-z]+))?"
-    r":(?P<action>kill|stop|delay|drop_request|drop_reply|dup)(?:=(?P<seconds>\d+(?:\.\d+)?))?"
+    r":(?P<action>kill|stop|hold|delay|drop_request|drop_reply|dup)(?:=(?P<seconds>\d+(?:\.\d+)?))?"
 )
 
 
 def _failpoint(text: str) -> None:
-    if not text.startswith("/") and not FAILPOINT.fullmatch(text):
+    match = FAILPOINT.fullmatch(text)
+    if not text.startswith("/") and (match is None or match["action"] == "hold"):
         raise ValueError(
-            "cpN[@service]:action (kill, stop, delay[=seconds], drop_request, drop_reply, dup), or a file's path"
+            "cpN[@service]:action (kill, stop, delay[=seconds], drop_request, drop_reply, dup), or the path of a "
+            "file that says so (there also: hold)"
         )
 
 
