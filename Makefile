@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+MINUTES ?= 20
 
-.PHONY: help install install-test up test lint docs lock clean
+.PHONY: help install install-test up test soak lint docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,6 +25,9 @@ up: install ## run the server (make up ARGS="--port 9000 --data ./data")
 
 test: install-test ## run all tests
 	@exec sh tools/test.sh $(BIN)/python $(ARGS)
+
+soak: install-test ## people live while faults strike (make soak MINUTES=20 ARGS="--seed 1")
+	@exec $(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 lint: install-test ## style, types and import boundaries
 	$(BIN)/ruff check src tests tools

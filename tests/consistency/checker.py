@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from tests.consistency.history import INITIAL, History, Message, Operation, Register, Shown, Sight, pair
 
 SETTLES = 30.0  # seconds; longer than a route's deadline, a transaction's, and a stopped process together
+DURABLE = "acknowledged to who wrote it"
 RECENT = 20  # how many of the messages that somebody saw last count as read before they write
 
 
@@ -130,10 +131,27 @@ class Checker:
         """Those that were written."""
         return (register for register in self._writes if register[0] == kind)
 
-    def last(self, register: Register) -> Operation | None:
-        """The write that can only be the last; None if it is not known which is."""
-        alive = self._alive(register, math.inf, math.inf)
-        return alive[0].operation if len(alive) == 1 and alive[0].sure else None
+    def knows_all(self, client: str, moment: float) -> None:
+        """From now on this client has to be shown all that was acknowledged to anybody before `moment`.
+
+        For a time of calm, when everything has had the time to reach everybody.
+        """
+        session = self._sessions[client]
+        for register, writes in list(self._writes.items()):
+            done = [one.invoked for one in writes if one.sure and one.latest < moment]
+            session.passes(register, max(done, default=-math.inf))
+            if (
+                register[0] == "pair"
+                and client in register
+                and self.possible(register, moment, moment) == {"friends"}
+            ):
+                session.friends.add(_other(register, client))
+            if register[0] == "message" and self.possible(register, moment, moment) == {"standing"}:
+                self._knows(session, register[1], DURABLE)
+
+    def proof(self, register: Register) -> tuple[Operation, ...]:
+        """The last writes of it, for people."""
+        return tuple(one.operation for one in self._register(register)[-4:] if one.operation)
 
     def id_of(self, name: str) -> str | None:
         return self._ids.get(name)
@@ -322,7 +340,7 @@ class Checker:
         for name in missing:
             what = f"{name} of {self._messages[name].author} is missing from {shown.covers}: {session.why[name]}"
             proof = [one.operation for one in self._register(("message", name)) if one.operation]
-            yield Violation("I5", what, (*proof, read))
+            yield Violation("I3" if session.why[name] == DURABLE else "I5", what, (*proof, read))
 
     def _missing_people(self, read: Operation, shown: Shown, session: Session) -> Iterator[Violation]:
         kind, _, about = (shown.covers or "").partition(" ")
