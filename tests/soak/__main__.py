@@ -8,6 +8,7 @@ import secrets
 import sys
 import time
 import traceback
+from pathlib import Path
 
 from tests.soak.run import soak
 
@@ -18,6 +19,7 @@ def main() -> int:
     asked.add_argument("--seed", type=int, default=None, help="of people's and faults' chances (any)")
     asked.add_argument("--people", type=int, default=14, help="how many live at a time (14)")
     asked.add_argument("--quiet", action="store_true", help="say nothing before the end")
+    asked.add_argument("--keep", type=Path, default=None, help="a folder for history and logs")
     given = asked.parse_args()
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     began = time.monotonic()
@@ -28,7 +30,7 @@ def main() -> int:
 
     tell(f"{given.minutes:g} minutes, seed {seed}")
     try:
-        report = asyncio.run(soak(given.minutes, seed, people=given.people, tell=tell))
+        report = asyncio.run(soak(given.minutes, seed, people=given.people, tell=tell, keep=given.keep))
     except Exception:
         traceback.print_exc()
         print("The soak could not be run to its end; the lines above say why.", file=sys.stderr)

@@ -20,7 +20,7 @@ EDGE = "edge"
 BUS = "nats"
 BUS_LOST = "bus data deleted"
 
-AIM = 2.0  # seconds
+AIM = 1.0  # seconds
 AT_DELETIONS = 0.4  # of the strikes at who takes part in them
 
 Heal = Callable[[], Awaitable[None]]

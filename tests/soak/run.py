@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 from tests.chaos.ground import Ground, fleet
@@ -22,7 +24,7 @@ from tests.soak.ways import Days
 from tests.soak.witness import Witness
 
 STAGE = 120.0  # seconds between rests
-SOONEST, LATEST = 5.0, 10.0  # seconds from one strike to the next
+SOONEST, LATEST = 5.0, 9.0  # seconds from one strike to the next
 CONVERGED = 10.0  # seconds after healing
 CONVERGED_AFTER_LOSS = 90.0
 COMES_UP = 60.0
@@ -31,7 +33,17 @@ LOOK = 0.25
 CACHES = 1.5  # seconds after which no cache may be older than what is at rest
 EVERY_THIRD = 3  # stage begins with the loss of the bus's data
 
-SETTINGS = {"repeat_safe_calls": False, "repeat_events": False, "event_backoff": 0.2, "call_deadline": 2.0}
+SETTINGS = {
+    "watched": False,
+    "repeat_safe_calls": False,
+    "repeat_events": True,
+    "event_backoff": 0.2,
+    "call_deadline": 2.0,
+}
+
+
+class StaysDown(Exception):
+    """Something did not come up again: there is nobody left to judge."""
 
 
 @dataclass(eq=False)
@@ -48,8 +60,9 @@ class Soak:
     doubts: Doubts
     events: Events
     rest: AtRest
+    pacer: Desk
     lost: set[UUID] = field(default_factory=set)  # events that waited when the bus had lost its data
-    lost_at: float = float("-inf")
+    lost_at: float = 0.0  # by the seconds in which all was up
 
     # Faults.
 
@@ -70,7 +83,7 @@ class Soak:
             up = await self._comes_up(fault)
             next_at = struck + chance.uniform(SOONEST, LATEST)
             if fault.kind == BUS_LOST:
-                self.lost, self.lost_at = await self._waiting(), up
+                self.lost, self.lost_at = await self._waiting(), self.uptime.total
             await self._converges(up, until=next_at)
             await asyncio.sleep(max(0.0, next_at - time.monotonic()))
 
@@ -86,8 +99,7 @@ class Soak:
             async with asyncio.timeout(COMES_UP):
                 return await self.uptime.comes_up()
         except TimeoutError:
-            self._finds("I8", f"not up within {COMES_UP} s after {fault.kind} of {fault.target}")
-            raise
+            raise StaysDown(f"not up within {COMES_UP} s after {fault.kind} of {fault.target}") from None
 
     async def _converges(self, up: float, *, until: float) -> None:
         """How long what waited at the healing still waits; given up when the next fault strikes."""
@@ -106,14 +118,34 @@ class Soak:
     async def _waiting(self) -> set[UUID]:
         while True:
             try:
-                found = await self.events.waiting()
+                return await self.events.waiting()
             except AWAY:  # a database that was killed is not up yet
                 await asyncio.sleep(LOOK)
-                continue
-            if self.lost and not self.lost & found:
-                self.report.converged_after_loss.append(time.monotonic() - self.lost_at)
-                self.lost = set()
-            return found
+
+    async def pace(self) -> None:
+        """People take it slower while much is on its way."""
+        events = Events(self.pacer)
+        while True:
+            await asyncio.sleep(1.0)
+            with contextlib.suppress(*AWAY):
+                waiting = await events.waiting()
+                self.days.slows_down(len(waiting))
+                self._recovers(waiting)
+
+    def _recovers(self, waiting: set[UUID]) -> None:
+        """What the bus lost has its effect in time, counted while all is up."""
+        if not self.lost:
+            return
+        took = self.uptime.total - self.lost_at
+        if not self.lost & waiting:
+            self.report.converged_after_loss.append(took)
+            self.lost = set()
+        elif took > CONVERGED_AFTER_LOSS:
+            left = len(self.lost & waiting)
+            self._finds(
+                "I7", f"{left} events that the bus lost are without effect after {took:.0f} s of all being up"
+            )
+            self.lost = set()
 
     # Rest.
 
@@ -139,13 +171,14 @@ class Soak:
             await asyncio.sleep(LOOK)
 
     async def _agrees(self, quiet: float) -> None:
-        limit = max(quiet + CONVERGED, self.lost_at + CONVERGED_AFTER_LOSS if self.lost else 0.0)
         while True:
             waiting, unlike = await self._waiting(), await self.rest.projections()
             if not waiting and not unlike:
                 self.report.converged.append(time.monotonic() - quiet)
                 return
-            if time.monotonic() > limit:
+            if self.lost:  # its own time is kept where people are paced
+                quiet = time.monotonic()
+            if time.monotonic() - quiet > CONVERGED:
                 for one in unlike[:10]:
                     self._finds("I7", one)
                 if waiting:
@@ -188,10 +221,10 @@ async def prepared(report: Report, tell: Callable[[str], None], *, people: int, 
     """A fleet with people who live there, and who watches it."""
     async with AsyncExitStack() as stack:
         ground = await stack.enter_async_context(fleet(**SETTINGS))
-        desks = [Desk(ground.dsns) for _ in range(4)]
+        desks = [Desk(ground.dsns) for _ in range(5)]
         for desk in desks:
             stack.push_async_callback(desk.close)
-        witness, chance = Witness(), random.Random(report.seed)
+        witness, chance = Witness(report.violations), random.Random(report.seed)
         town = Town(ground.whole.client, witness, random.Random(chance.random()))
         days = Days(town, ground.dsns)
         uptime = Uptime(ground, desks[0])
@@ -204,11 +237,21 @@ async def prepared(report: Report, tell: Callable[[str], None], *, people: int, 
         )
         faults = Faults(ground, random.Random(chance.random()), moment)
         soak = Soak(
-            ground, report, tell, town, days, faults, uptime, doubts, Events(desks[2]), AtRest(town, desks[3])
+            ground,
+            report,
+            tell,
+            town,
+            days,
+            faults,
+            uptime,
+            doubts,
+            Events(desks[2]),
+            AtRest(town, desks[3]),
+            desks[4],
         )
         lives = [days.lives] * people + [days.comes_and_goes] * pairs
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(one()) for one in (uptime.watch, doubts.watch, *lives)]
+            running = [tasks.create_task(one()) for one in (uptime.watch, doubts.watch, soak.pace, *lives)]
             await uptime.comes_up()
             yield soak
             for task in running:
@@ -222,32 +265,43 @@ async def soak(
     people: int = 14,
     pairs: int = 2,
     tell: Callable[[str], None] = lambda _: None,
+    keep: Path | None = None,
 ) -> Report:
-    """Run one and report. Raises what keeps it from being run."""
-    report = Report(seed, minutes)
+    """Run one and report; `keep`, a folder, gets its history and logs. Raises what keeps it from being run."""
+    report = Report(seed)
     async with prepared(report, tell, people=people, pairs=pairs) as one:
         began = time.monotonic()
-        ends, number, told = began + minutes * 60, 0, 0
-        while (left := ends - time.monotonic()) > 1:
-            await one.stage(min(STAGE, left), with_loss=number % EVERY_THIRD == 1)
-            await one.calm()
-            number += 1
-            found = [*report.violations, *one.town.witness.found]
-            done = sum(one.town.witness.counts.values())
-            tell(f"at rest after {time.monotonic() - began:.0f} s: {done:,} operations, {len(found)} violations")
-            for violation in found[told:]:
-                tell(violation.in_words())
-            told = len(found)
+        try:
+            await _goes_on(one, until=began + minutes * 60)
+        except StaysDown as down:
+            report.violations.append(Violation("I8", str(down)))
         report.seconds = time.monotonic() - began
         _sums_up(one)
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            one.town.witness.history.save(keep / "history")
+            shutil.copytree(one.ground.whole.settings.data / "logs", keep / "logs", dirs_exist_ok=True)
     return report
+
+
+async def _goes_on(one: Soak, *, until: float) -> None:
+    """Stages and rests, in turn."""
+    number = told = 0
+    while (left := until - time.monotonic()) > 1:
+        await one.stage(min(STAGE, left), with_loss=number % EVERY_THIRD == 1)
+        await one.calm()
+        number += 1
+        found, done = one.report.violations, sum(one.town.witness.counts.values())
+        one.tell(f"at rest: {done:,} operations so far, {len(found)} violations")
+        for violation in found[told:]:
+            one.tell(f"VIOLATION {violation.in_words()}")
+        told = len(found)
 
 
 def _sums_up(one: Soak) -> None:
     report, witness = one.report, one.town.witness
     report.operations = witness.counts
     report.shown = witness.shown
-    report.violations += witness.found
     report.in_doubt_seen, report.in_doubt = one.doubts.seen, one.doubts.took
     for gid, seconds in one.doubts.overdue.items():
         report.violations.append(Violation("I8", f"{gid} was in doubt for {seconds:.1f} s with everything up"))

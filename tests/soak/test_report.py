@@ -15,7 +15,7 @@ from tests.soak.watch import Doubts, Uptime
 
 
 def test_the_last_line_is_json_with_all_figures() -> None:
-    report = Report(seed=1, asked_minutes=20)
+    report = Report(seed=1)
     report.operations["post", "ok"] += 3
     report.operations["post", "unknown"] += 1
     report.struck["bus killed"] += 2
@@ -28,7 +28,7 @@ def test_the_last_line_is_json_with_all_figures() -> None:
 
 
 def test_a_violation_is_shown_with_its_proof_and_ends_with_1() -> None:
-    report = Report(seed=1, asked_minutes=20, violations=[Violation("I9", "somebody gone is shown")])
+    report = Report(seed=1, violations=[Violation("I9", "somebody gone is shown")])
     lines = list(report.lines())
     assert any("VIOLATION I9: somebody gone is shown" in line for line in lines)
     assert json.loads(lines[-1])["violations"] == 1
@@ -36,10 +36,10 @@ def test_a_violation_is_shown_with_its_proof_and_ends_with_1() -> None:
 
 
 def test_a_slow_end_of_doubts_is_a_violation() -> None:
-    report = Report(seed=1, asked_minutes=20, in_doubt=[0.1] * 98 + [5.5, 5.6])
+    report = Report(seed=1, in_doubt=[0.1] * 98 + [5.5, 5.6])
     check_in_doubt(report)
     assert [one.invariant for one in report.violations] == ["I8"]
-    quick = Report(seed=1, asked_minutes=20, in_doubt=[0.1] * 99 + [5.5])
+    quick = Report(seed=1, in_doubt=[0.1] * 99 + [5.5])
     check_in_doubt(quick)
     assert quick.violations == []
 

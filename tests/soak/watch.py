@@ -21,7 +21,8 @@ from tidings.contracts.friends import GraphChanged
 from tidings.contracts.messages import MessageChanged, ReactionChanged
 from tidings.services.notifications import rules
 
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# Of asyncpg's own: what a connection says that was stopped in the middle of something.
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 LONGEST_DOUBT = 15.0  # seconds, I8
 EVERY = 0.1
 NEEDED = ("users", "friends", "messages")  # for a deletion to end
@@ -61,13 +62,18 @@ class Uptime:
     desk: Desk
     broken: bool = False  # a fault lasts
     since: float = math.inf  # by time.monotonic; inf while something is down
+    total: float = 0.0  # seconds in which all was up
 
     async def watch(self) -> None:
+        looked = time.monotonic()
         while True:
             if self.broken or not await self._all_up():
                 self.since = math.inf
             elif math.isinf(self.since):
                 self.since = time.monotonic()
+            now = time.monotonic()
+            self.total += 0.0 if math.isinf(self.since) else now - max(looked, self.since)
+            looked = now
             await asyncio.sleep(EVERY)
 
     def strikes(self) -> None:
@@ -176,7 +182,7 @@ class Events:
             rows = await self.desk.fetch(
                 producer,
                 "select id, event, body::text as body, published_at is null as unpublished from outbox"
-                " where created_at > now() - interval '10 minutes'",
+                " where created_at > now() - interval '3 minutes' or published_at is null",
                 within=10,
             )
             rows = [row for row in rows if row["id"] not in self.done]

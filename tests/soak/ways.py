@@ -15,6 +15,8 @@ from tests.soak.people import EMOJIS, Citizen, Gone, Town
 from tests.twophase.oracle import Databases, Snapshot, snapshot
 
 LONGEST = 400  # things that somebody does before they leave
+SHORTEST, SLOWEST = 0.1, 2.0  # seconds
+AT_EASE = 15  # events on their way
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +31,15 @@ class Deletion:
 
 @dataclass(eq=False)
 class Days:
-    """Everybody's life, while `open`; a calm waits until nobody does anything."""
+    """Everybody's life, while `open`; a calm waits until nobody does anything.
+
+    `pause` is how long they rest between two things, on average: it rises while much of what they did is still on
+    its way, for this is to judge answers, not to find out how much a machine can carry.
+    """
 
     town: Town
     dsns: dict[str, str]
-    pause: float = 0.1
+    pause: float = SHORTEST
     deletions: list[Deletion] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -53,6 +59,9 @@ class Days:
                     subject = UUID(citizen.person.id)
                     self.deletions.append(Deletion(operation, subject, citizen.told))
             self.town.living.pop(citizen.handle, None)
+
+    def slows_down(self, on_their_way: int) -> None:
+        self.pause = min(SHORTEST * max(1.0, on_their_way / AT_EASE) ** 2, SLOWEST)
 
     async def _one_thing(self, me: Citizen) -> None:
         chance = self.town.chance

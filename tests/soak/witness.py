@@ -25,12 +25,12 @@ ALWAYS = frozenset({"edge", "users"})
 
 
 class Witness:
-    """The history, its judge, and what is under way."""
+    """The history, its judge, and what is under way. What is wrong is appended to `found`."""
 
-    def __init__(self) -> None:
+    def __init__(self, found: list[Violation] | None = None) -> None:
         self.history = History()
         self.checker = Checker(self.history.messages)
-        self.found: list[Violation] = []
+        self.found: list[Violation] = [] if found is None else found
         self.under_way: set[Operation] = set()
         self.counts: Counter[tuple[str, str]] = Counter()
         self.shown = 0  # messages and people in judged answers
