@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+MINUTES ?= 20
 
-.PHONY: help install install-test up test mutants chaos-matrix lint docs lock clean
+.PHONY: help install install-test up test mutants chaos-matrix soak lint docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,6 +28,9 @@ test: install-test ## run all tests
 
 mutants: install-test ## take each protective line out, and see a test fail (make mutants ARGS="--only begin")
 	@exec $(BIN)/python -m tests.mutants $(ARGS)
+
+soak: install-test ## people live while faults strike (make soak MINUTES=20 ARGS="--seed 1")
+	@exec $(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 lint: install-test ## style, types and import boundaries
 	$(BIN)/ruff check src tests tools

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 PASSWORD = "correct horse battery"
+SEEN = "Tidings-Seen"
 
 
 @dataclass(frozen=True)
@@ -33,28 +34,37 @@ class Answer:
 
 @dataclass
 class Person:
-    """Somebody with a token."""
+    """Somebody with a token. `seen` is the newest of what their answers brought, and goes with each request."""
 
     client: Client
     handle: str
     name: str
     id: str
     token: str
+    seen: str | None = None
 
     async def get(self, path: str, **more: Any) -> Answer:
-        return await self.client.ask("GET", path, token=self.token, **more)
+        return await self.ask("GET", path, **more)
 
     async def post(self, path: str, json: Any = None, **more: Any) -> Answer:
-        return await self.client.ask("POST", path, token=self.token, json=json, **more)
+        return await self.ask("POST", path, json=json, **more)
 
     async def put(self, path: str, json: Any = None, **more: Any) -> Answer:
-        return await self.client.ask("PUT", path, token=self.token, json=json, **more)
+        return await self.ask("PUT", path, json=json, **more)
 
     async def patch(self, path: str, json: Any = None, **more: Any) -> Answer:
-        return await self.client.ask("PATCH", path, token=self.token, json=json, **more)
+        return await self.ask("PATCH", path, json=json, **more)
 
     async def delete(self, path: str, **more: Any) -> Answer:
-        return await self.client.ask("DELETE", path, token=self.token, **more)
+        return await self.ask("DELETE", path, **more)
+
+    async def ask(self, method: str, path: str, *, headers: Any = None, **more: Any) -> Answer:
+        sent = headers or {}
+        if self.seen is not None:
+            sent = {SEEN: self.seen, **sent}
+        answer = await self.client.ask(method, path, token=self.token, headers=sent, **more)
+        self.seen = answer.headers.get(SEEN, self.seen)
+        return answer
 
     async def befriends(self, *others: Person) -> None:
         """Ask, and let them accept."""
@@ -112,7 +122,7 @@ class Client:
         made = (
             await self.ask("POST", "/v1/users", json={"handle": handle, "name": name, "password": PASSWORD})
         ).ok()
-        signed = (await self.ask("POST", "/v1/sessions", json={"handle": handle, "password": PASSWORD})).ok()
-        person = Person(self, handle, name, made["id"], signed["token"])
+        answer = await self.ask("POST", "/v1/sessions", json={"handle": handle, "password": PASSWORD})
+        person = Person(self, handle, name, made["id"], answer.ok()["token"], answer.headers.get(SEEN))
         self.made.append(person)
         return person
