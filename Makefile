@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help install install-test up test lint docs lock clean
+.PHONY: help install install-test up test sessions lint docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,6 +24,9 @@ up: install ## run the server (make up ARGS="--port 9000 --data ./data")
 
 test: install-test ## run all tests
 	@exec sh tools/test.sh $(BIN)/python $(ARGS)
+
+sessions: install-test ## session guarantees under delays (make sessions ARGS="--trials 1000")
+	@exec $(BIN)/python -m tests.sessions $(ARGS)
 
 lint: install-test ## style, types and import boundaries
 	$(BIN)/ruff check src tests tools
