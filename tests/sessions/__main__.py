@@ -26,7 +26,7 @@ async def measured(freshness: Freshness, delay_ms: int, count: int, cells: int, 
 
 def in_words(freshness: str, delay_ms: int, found: Judged) -> str:
     asked = found.hits + found.misses
-    hits = f"{found.hits / asked:.1%} of {asked:,} cache reads hit" if asked else "no cache was read"
+    hits = f"{found.hits / asked:.1%} of {asked:,} entries came from timeline's cache" if asked else "no cache"
     lines = [
         f"{delay_ms:5} ms, {freshness:3}: {found.trials:,} trials in {found.seconds:.0f} s, {found.reads:,} reads, "
         f"{hits}; {found.wrong:,} trials with violations ({found.rate:.3%})"

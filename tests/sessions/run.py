@@ -42,14 +42,15 @@ class Started:
     pids: dict[str, int]
 
     async def cache_reads(self) -> Counter[str]:
-        """How often a cache was asked so far, by outcome."""
+        """What timeline asked its cache for so far, in entries, by outcome."""
         async with self.client.session.get(self.metrics_url) as response:
             families = text_string_to_metric_families(await response.text())
         reads: Counter[str] = Counter()
         for family in families:
             if family.name == "tidings_cache_reads":
                 for sample in family.samples:
-                    reads[sample.labels["outcome"]] += int(sample.value)
+                    if sample.labels["holder"] == "timeline":
+                        reads[sample.labels["outcome"]] += int(sample.value)
         return reads
 
 
