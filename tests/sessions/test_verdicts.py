@@ -15,8 +15,16 @@ from tests.sessions.run import Judged
 def found(violations: int = 0, hits: int = 1) -> Judged:
     kinds = {"monotonic reads": violations} if violations else {}
     return Judged(
-        trials=100, kinds={}, unanswered=0, reads=250, hits=hits, misses=9, violations=kinds, wrong=violations, seconds=1.0
-    )  # fmt: skip
+        trials=100,
+        kinds={},
+        unanswered=0,
+        reads=250,
+        hits=hits,
+        misses=9,
+        violations=kinds,
+        wrong=violations,
+        seconds=1.0,
+    )
 
 
 @pytest.mark.parametrize(
