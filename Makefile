@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 MINUTES ?= 20
 
-.PHONY: help install install-test up test mutants chaos-matrix soak lint docs lock clean
+.PHONY: help install install-test up test mutants chaos-matrix soak sessions lint docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,6 +31,9 @@ mutants: install-test ## take each protective line out, and see a test fail (mak
 
 soak: install-test ## people live while faults strike (make soak MINUTES=20 ARGS="--seed 1")
 	@exec $(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
+sessions: install-test ## session guarantees under delays (make sessions ARGS="--trials 1000")
+	@exec $(BIN)/python -m tests.sessions $(ARGS)
 
 lint: install-test ## style, types and import boundaries
 	$(BIN)/ruff check src tests tools

@@ -187,9 +187,8 @@ async def connected(
         heed_cancellation()
         yield Bus(client)
     finally:
-        with heeding_cancellation(), contextlib.suppress(*TROUBLE):
-            async with asyncio.timeout(2):
-                await client.close()
+        with heeding_cancellation():
+            await _close(client)
 
 
 async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back: Callable[[], None]) -> Client:
@@ -207,8 +206,9 @@ async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back
 
     pause = 0.05
     while True:
+        client = Client()
         try:
-            return await nats.connect(
+            await client.connect(
                 address.url,
                 user=address.user,
                 password=address.password,
@@ -218,15 +218,25 @@ async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back
                 disconnected_cb=parted,
                 reconnected_cb=reconnected,
                 connect_timeout=2,
-                reconnect_time_wait=0.2,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it sleeps so long: any number
                 max_reconnect_attempts=-1,
                 ping_interval=5,
             )
+            return client
         except TROUBLE as error:
             heed_cancellation()
             log.warning("bus_away", service=name, error=repr(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
+        except asyncio.CancelledError:  # whoever asked waits no longer, for a server that hangs perhaps
+            await _close(client)
+            raise
+
+
+async def _close(client: Client) -> None:
+    with contextlib.suppress(*TROUBLE):
+        async with asyncio.timeout(2):
+            await client.close()
 
 
 # What the operator makes: users, streams and consumers, from the contracts and reactions alone.
