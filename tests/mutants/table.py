@@ -32,7 +32,7 @@ NOTIFICATIONS_STORE: Final = "src/tidings/services/notifications/store/postgres.
 IN_LOG: Final = "tests/twophase/test_log.py::"
 IN_PARTICIPANT: Final = "tests/twophase/test_participant.py::"
 IN_DELETION: Final = "tests/twophase/test_deletion.py::"
-IN_CRASHES: Final = "tests/twophase/test_crashes.py::"
+IN_CRASHES: Final = "tests/chaos/test_crashes.py::"
 IN_DELIVERY: Final = "tests/events/test_delivery.py::"
 IN_FRIENDS: Final = "tests/services/friends/test_friends_writes.py::"
 IN_REMOTE: Final = "tests/platform/test_nothing_remote.py::"
@@ -317,7 +317,7 @@ MUTATIONS: Final = (
             '            state: BranchState = "absent"\n            if state == "aborted":\n',
         ),
         broken=("a", "I8"),
-        tests=(IN_CRASHES + "test_a_lost_or_doubled_message_changes_nothing[cp9@friends:drop_reply-204-deleted]",),
+        tests=(IN_CRASHES + "test_a_lost_or_doubled_message_changes_nothing[cp9@messages:drop_reply-204-deleted]",),
     ),
     Mutation(
         name="commit: no such branch, absent",
