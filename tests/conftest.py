@@ -42,8 +42,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the whole run said to databases, and whom it called, is judged last."""
-    items.sort(key=lambda item: (item.path.name == "test_recorded.py", turn(item.nodeid)))
+    """What the whole run said to databases, and whom it called, is judged last; a system is flooded when it may."""
+    items.sort(
+        key=lambda item: (
+            item.path.name == "test_recorded.py",
+            turn(item.nodeid),
+            item.get_closest_marker("flooding") is not None,
+        )
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -122,6 +122,7 @@ async def test_a_timeline_costs_three_internal_calls(tidings: Whole, friends: in
 
 
 # In one process and in many: what each service does with so many is tested with that service, for every store.
+@pytest.mark.flooding
 @pytest.mark.parametrize("tidings", ["near", "apart"], indirect=True)
 async def test_a_timeline_of_five_thousand_friends_costs_three_internal_calls(tidings: Whole) -> None:
     await _costs_three_internal_calls(tidings, 5000)
