@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from tidings.platform.contract import Busy, Call, NotFound, Nothing, Unavailable
 from tidings.platform.events.beat import Removal, removal_subject
 from tidings.platform.events.bus import TROUBLE, Bus, BusAddress, connected
 from tidings.platform.events.consumer import Consumer
+from tidings.platform.events.lasting import lasting
 from tidings.platform.events.relay import Relay
 from tidings.platform.jitter import jittered
 from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
@@ -144,15 +146,15 @@ class Mailroom:
         }
         async with AsyncExitStack() as stack:
             stack.callback(on_committed(store.dsn, self.committed))
+            work: list[Callable[[], Awaitable[None]]] = []
             if address is not None:
-                stack.push_async_callback(
-                    _end, asyncio.create_task(self._on_the_bus(kind, store, address, settings))
-                )
+                work.append(partial(self._on_the_bus, kind, store, address, settings))
             for consumer in self._consumers.values():
-                reconciling = self._reconciling(consumer, world, settings)
-                stack.push_async_callback(_end, asyncio.create_task(reconciling))
+                work.append(partial(self._reconciling, consumer, world, settings))
             if self._consumers:
-                stack.push_async_callback(_end, asyncio.create_task(self._forgetting(store)))
+                work.append(partial(self._forgetting, store))
+            for one in work:
+                stack.push_async_callback(_end, asyncio.create_task(lasting(one, of=self.service)))
             yield
 
     async def _on_the_bus(
