@@ -1,4 +1,4 @@
-"""Some cells of the failpoint matrix, one or more of each point and of each fault; `make chaos-matrix` tries all."""
+"""Cells of the failpoint matrix, one or more of each point and each fault; `make chaos-matrix` tries all of them."""
 
 from __future__ import annotations
 
