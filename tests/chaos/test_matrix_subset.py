@@ -1,4 +1,4 @@
-"""Cells of the failpoint matrix, one or more of each point and each fault; `make chaos-matrix` tries all of them."""
+"""Cells of the failpoint matrix, one or more of each point and each fault; `make chaos-matrix` tries them all."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class Checker:
         session = self._sessions[client]
         for register, writes in list(self._writes.items()):
             done = [one.invoked for one in writes if one.sure and one.latest < moment]
-            session.passes(register, max(done, default=-math.inf))
+            session.passes(register, max(done, default=-math.inf), DURABLE)
             if (
                 register[0] == "pair"
                 and client in register

@@ -36,6 +36,8 @@ log = logs.get_logger("bus")
 
 OPERATOR: Final = "tidings"  # makes streams and consumers; services only use them
 ACK_WAIT: Final = 5.0  # seconds
+PATIENCE: Final = 2.0  # seconds
+FLUSHED: Final = 60  # seconds; a connection that is silent for so long was given up before
 KEPT: Final = 7 * 86_400.0  # seconds
 MOST_BYTES: Final = 512 * 1024 * 1024  # of one stream: what does not fit waits in its outbox
 DUPLICATES: Final = 120.0  # seconds within which the bus itself drops a second copy
@@ -79,7 +81,6 @@ class Bus:
         """Tell whoever hears it now; nobody keeps it."""
         with heeding_cancellation():
             await self._client.publish(subject, content)
-            await self._client.flush(2)
 
     async def ask_each(self, subject: str, content: bytes, answered: Callable[[bytes], bool]) -> None:
         """Tell whoever hears it now; return when `answered`, given each answer, is True. Wait under a time-out."""
@@ -117,8 +118,13 @@ class Bus:
 
     async def flush(self) -> None:
         """Return when the bus has done all that it was told until now. One of TROUBLE if it does not."""
-        with heeding_cancellation():
-            await self._client.flush(2)
+        # NOTE: the client's own time-out cancels what a late PONG then fails to set, and that ends its reader.
+        answered = asyncio.ensure_future(self._client.flush(FLUSHED))
+        answered.add_done_callback(lambda one: one.cancelled() or one.exception())
+        done, _ = await asyncio.wait({answered}, timeout=PATIENCE)
+        if not done:
+            raise TimeoutError(f"the bus did not answer within {PATIENCE:g} s")
+        await answered
 
     async def pull(self, producer: str, consumer: str) -> Deliveries:
         """What a durable consumer gets of a producer's stream."""
