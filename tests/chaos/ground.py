@@ -176,7 +176,7 @@ async def fleet(
     `settings` are Tidings' own, as `whole` takes them; `database_settings` go to each PostgreSQL server.
     The server of `small_disk_of` gets a small disk of its own (`Ground.disk`), for which this must run as root.
     """
-    folder = Path(tempfile.mkdtemp(prefix="tidings-chaos-"))
+    folder = Path(tempfile.mkdtemp(prefix="c-"))  # short: sockets lie below
     folder.chmod(0o711)
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
@@ -197,7 +197,7 @@ async def fleet(
         doors.mkdir()
         for name in STORED:
             (doors / name).mkdir()
-        inside = folder / "fleet"
+        inside = folder / "f"
         links = {
             name: Proxy(name, doors / f"{name}.sock", inside / "data" / "run" / f"{name}.sock", name_of)
             for name in everything.SERVICES
