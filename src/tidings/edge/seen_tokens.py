@@ -20,6 +20,7 @@ from tidings.platform.http.problems import BadRequest
 from tidings.platform.seen import HEADER, Known, Position, Seen
 
 LONGEST: Final = 8192  # characters; 64 writes take half of it
+MOST: Final = 8  # tokens at a time
 NONCE: Final = 12  # bytes (NIST SP 800-38D, 8.2.2)
 
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
@@ -43,20 +44,25 @@ class SeenTokens:
         self._services = services
         self._strict = strict
 
-    def opened(self, token: str | None) -> Seen:
-        """What the client knows. `BadRequest` if the token is none of ours."""
-        if not token or not self._strict:
+    def opened(self, header: str | None) -> Seen:
+        """What the client knows; tokens with commas between count together. `BadRequest` if one is not ours."""
+        if not header or not self._strict:
             return Seen()
+        tokens = [token.strip() for token in header.split(",")]
+        if len(tokens) > MOST:
+            raise BadRequest(f"{HEADER} holds {len(tokens)} tokens. Send the newest {MOST} at most.")
+        return Seen(*(self._known(token) for token in tokens if token))
+
+    def _known(self, token: str) -> Known:
         try:
-            raw = urlsafe_b64decode(token[: LONGEST + 1].encode("ascii") + b"==")
+            raw = urlsafe_b64decode(token[:LONGEST].encode("ascii") + b"==")
             found = _decode(self._cipher.decrypt(raw[:NONCE], raw[NONCE:], None))
         except (ValueError, InvalidTag, msgspec.DecodeError) as error:
             raise BadRequest(
                 f"{HEADER} holds nothing that an answer of this server gave. Leave it out, then take the next."
             ) from error
         times = [int.from_bytes(found.stamps[at : at + 8], "big") for at in range(0, len(found.stamps), 8)]
-        stamps = {name: ns for name, ns in zip(self._services, times, strict=False) if ns}
-        return Seen(Known(found.positions, stamps))
+        return Known(found.positions, {name: ns for name, ns in zip(self._services, times, strict=False) if ns})
 
     def sealed(self, client: Seen) -> str:
         """For the client's next request, or for whom it tells of what it saw."""

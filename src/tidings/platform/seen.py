@@ -43,12 +43,12 @@ class Seen:
     Not frozen: the parts of a composite run at the same time and all write into the one of their request.
     """
 
-    def __init__(self, known: Known | None = None) -> None:
+    def __init__(self, *brought: Known) -> None:
         self._positions: dict[tuple[str, UUID], Position] = {}
         self._stamps: dict[str, int] = {}
-        self._known = known or Known()
-        if known is not None:
+        for known in brought:
             self.learn(known)
+        self._brought = Known(tuple(self._positions.values()), dict(self._stamps))
 
     def version(self, service: str, subject: UUID) -> int:
         """What is older than this version is older than a write of the client's own; 0 if there was none."""
@@ -60,7 +60,7 @@ class Seen:
 
         What is shown to it in this very request does not count: the parts of one answer are read side by side.
         """
-        return self._known.stamps.get(service, 0)
+        return self._brought.stamps.get(service, 0)
 
     def wrote(self, service: str, subject: UUID, version: int, *, now_ns: int | None = None) -> None:
         """The client's own write has been committed."""
@@ -92,11 +92,11 @@ class Seen:
 
     def before(self) -> Seen:
         """What the client had when it came, for a refusal: it shows nothing, and tells of nobody who was asked."""
-        return Seen(self._known)
+        return Seen(self._brought)
 
     def forward(self) -> bytes:
         """For who is asked in the course of this request: all writes, and what the client had seen before."""
-        return _encode(Known(self.known().positions, self._known.stamps))
+        return _encode(Known(self.known().positions, self._brought.stamps))
 
     def back(self) -> bytes:
         """For who asked: all that was gathered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -57,7 +58,7 @@ def internal_app(servings: Mapping[str, Serving[Any]], rings: Mapping[str, KeyRi
         return Response(answered.body, answered.status, headers, media_type="application/json")
 
     async def alive(request: HttpRequest) -> Response:
-        return JSONResponse({"alive": True, "services": sorted(servings)})
+        return JSONResponse({"alive": True, "services": sorted(servings), "now_ns": time.time_ns()})
 
     async def ready(request: HttpRequest) -> Response:
         states = await readiness(servings)
