@@ -7,7 +7,7 @@ one system after the other, in pairs whose order alternates; a pair gives the ti
 divided by the time without. Pairs go on until the 95 % interval of their median is narrower than 10 points.
 
 How often one person reads matters: what somebody was shown a moment ago rules out answers that are as old as that.
-So `--people` take turns, `--at-once` of them at a time, and the pause between two requests of one person is printed.
+So `--people` take turns, `--at-once` of them at a time, and the pause between two requests of one is printed.
 With as many at once as there are people, each reads without a pause, as nobody does.
 """
 
