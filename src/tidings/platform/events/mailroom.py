@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from tidings.platform.world import World
 log = logs.get_logger("mailroom")
 
 FORGET_EVERY: Final = 3600.0
+AFTER_A_FAULT: Final = 0.5  # seconds
 
 
 class Mailroom:
@@ -101,13 +103,23 @@ class Mailroom:
         }
         async with AsyncExitStack() as stack:
             if address is not None:
-                stack.push_async_callback(_end, asyncio.create_task(self._on_the_bus(kind, store, address)))
+                on_the_bus = self._going_on(partial(self._on_the_bus, kind, store, address))
+                stack.push_async_callback(_end, asyncio.create_task(on_the_bus))
             for consumer in self._consumers.values():
-                reconciling = self._reconciling(consumer, world, settings)
+                reconciling = self._going_on(partial(self._reconciling, consumer, world, settings))
                 stack.push_async_callback(_end, asyncio.create_task(reconciling))
             if self._consumers:
                 stack.push_async_callback(_end, asyncio.create_task(self._forgetting(store)))
             yield
+
+    async def _going_on(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do work that has no end; after a fault it begins again. A service without it would look healthy."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("mailroom_fault", service=self.service)
+            await asyncio.sleep(jittered(AFTER_A_FAULT))
 
     async def _listening(self, listener: Listener, address: BusAddress) -> None:
         async with connected(address, self.service, listener.gap) as bus:
