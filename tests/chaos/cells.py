@@ -78,7 +78,7 @@ cp1  both         cp1@users       friends   straight  A A o o A  friends
 
 cp2  coordinator  cp2@friends     friends   straight  A A a E A
 cp2  participant  cp2@friends     friends   straight  E A a A A
-cp2  database     cp2@friends     friends   straight  E A A A A
+cp2  database     cp2@friends     friends   straight  E A E A A
 cp2  users-db     cp2@messages    messages  straight  E A r r A
 cp2  both         cp2@messages    messages  straight  A A o o A  messages
 

@@ -57,7 +57,9 @@ class DatabaseServer:
         for child in children:  # they notice by themselves, but one that is stopped would not
             with contextlib.suppress(psutil.Error):
                 child.kill()
-        while processes_in(self.data, NAMES):
+        while self._engine.pid is not None or processes_in(
+            self.data, NAMES
+        ):  # one that ends has no folder any more
             await asyncio.sleep(0.01)
 
     async def restart(self) -> None:
