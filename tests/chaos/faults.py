@@ -14,6 +14,7 @@ from tests.chaos.proxy import Connection, Kind, Proxy, Trouble, Way
 
 COORDINATOR: Final = "users"
 MESSAGES: Final = b"_removal"  # in the address of every message of the coordinator
+TOO_EARLY: Final = 2.5  # seconds for who settles, or sweeps, before the outcome is there
 DOWN: Final = 0.2  # seconds for which a killed database is away
 
 Mend = Callable[[], Awaitable[None]]
@@ -108,7 +109,7 @@ async def _stall(ground: Ground, struck: Struck, name: str, needle: bytes) -> No
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)  # it arrives
         connection.abort()
-        await asyncio.sleep(1.0)  # for who settles too early
+        await asyncio.sleep(TOO_EARLY)
 
     struck.goes_on.append(cut)
 
