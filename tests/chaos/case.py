@@ -241,6 +241,8 @@ async def _struck(
         arms.let_go()
         released = time.monotonic()
     late = asyncio.create_task(_said_again(scene)) if cell.point.way.startswith("again") else None
+    for step in struck.goes_on:
+        await step()
     await _lasts(cell, struck, asked, begun)
     if cell.point.way == "disk" and ground.disk is not None:  # a server does not even start on a full disk
         ground.disk.free()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Role = Literal["coordinator", "participant", "its database", "users database", "coordinator and one database"]
-Fault = Literal["kill", "stop", "request lost", "reply lost", "partition", "none"]
+Fault = Literal["kill", "stop", "request lost", "reply lost", "partition", "stall", "none"]
 Outcome = Literal["untouched", "aborted", "deleted"]
 
 ROLES: Final[dict[str, Role]] = {
@@ -201,7 +201,10 @@ class Cell:
 
 
 def cells(*, no_disk: str | None = None) -> Iterator[Cell]:
-    """Every cell, in the order of the table, and cp16 at every point. `no_disk` says why no disk can be full."""
+    """Every cell, in the order of the table, a commit that stalls, and cp16 at every point.
+
+    `no_disk` says why no disk can be full here.
+    """
     for point in points():
         for fault, key in zip(FAULTS, point.cells, strict=True):
             if point.way == "disk" and no_disk is not None:
@@ -210,6 +213,8 @@ def cells(*, no_disk: str | None = None) -> Iterator[Cell]:
                 yield Cell(point, fault, OUTCOMES[key])
             else:
                 yield Cell(point, fault, reason=REASONS[key])
+    decision = Point("cp6", ROLES["users-db"], "cp6@users", "friends", "straight", ())
+    yield Cell(decision, "stall", OUTCOMES["D"])
     for hold in BUSY_POINTS:
         yield Cell(Point(f"cp16 at {hold}", "coordinator", hold, "friends", "writers", ()), "none", OUTCOMES["E"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +14,7 @@ from tests.chaos.proxy import Connection, Kind, Proxy, Trouble, Way
 
 COORDINATOR: Final = "users"
 MESSAGES: Final = b"_removal"  # in the address of every message of the coordinator
+TOO_EARLY: Final = 2.5  # seconds for who settles, or sweeps, before the outcome is there
 DOWN: Final = 0.2  # seconds for which a killed database is away
 
 Mend = Callable[[], Awaitable[None]]
@@ -23,6 +25,7 @@ class Struck:
     """What was done, and how to undo it. `troubles` say how many parts of what was on its way they bit."""
 
     what: str
+    goes_on: list[Mend] = field(default_factory=list)  # once who waited is let go
     mends: list[Mend] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     needs_parts: bool = False  # a message that nobody sent was not lost
@@ -41,6 +44,8 @@ async def strike(ground: Ground, cell: Cell, needle: bytes) -> Struck:
         await _kill(ground, struck, processes, databases)
     elif cell.fault == "stop":
         _stop(ground, struck, processes, databases)
+    elif cell.fault == "stall":
+        await _stall(ground, struck, databases[0], needle)
     elif cell.fault == "partition":
         _part(ground, struck, processes, databases)
     else:
@@ -89,6 +94,24 @@ def _stop(ground: Ground, struck: Struck, processes: list[str], databases: list[
             ground.go(process)
 
     struck.mends.append(go)
+
+
+async def _stall(ground: Ground, struck: Struck, name: str, needle: bytes) -> None:
+    """The decision's COMMIT is sent and does not end; who sent it loses the connection, and has to find out."""
+    server, connection = ground.databases[name], _at_work(ground.store(name), needle)
+    await server.stall()
+    struck.mends.append(server.flow)
+    stalled_at = time.monotonic()
+
+    async def cut() -> None:
+        async with asyncio.timeout(10):
+            while connection.carried_at(b"COMMIT;") < stalled_at:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # it arrives
+        connection.abort()
+        await asyncio.sleep(TOO_EARLY)
+
+    struck.goes_on.append(cut)
 
 
 def _part(ground: Ground, struck: Struck, processes: list[str], databases: list[str]) -> None:

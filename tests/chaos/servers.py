@@ -16,6 +16,8 @@ import psutil
 from tidings.platform.engines.child import processes_in
 from tidings.platform.engines.postgres import NAMES, EmbeddedPostgres
 
+RELOADED = 0.3  # seconds in which a server follows its configuration
+
 
 class DatabaseServer:
     """`dsn` leads to it directly, `through(folder)` by a proxy's socket in that folder."""
@@ -57,13 +59,29 @@ class DatabaseServer:
         for child in children:  # they notice by themselves, but one that is stopped would not
             with contextlib.suppress(psutil.Error):
                 child.kill()
-        while processes_in(self.data, NAMES):
+        while self._engine.pid is not None or processes_in(
+            self.data, NAMES
+        ):  # one that ends has no folder any more
             await asyncio.sleep(0.01)
 
     async def restart(self) -> None:
         """`kill`, and start again."""
         await self.kill()
         await self.start()
+
+    async def stall(self) -> None:
+        """Let no commit end: each is on the disk, and waits for a standby that there is not. Nobody sees it yet."""
+        await self._configure("alter system set synchronous_standby_names = 'nobody'")
+        await asyncio.sleep(RELOADED)
+
+    async def flow(self) -> None:
+        """Let them end."""
+        await self._configure("alter system reset synchronous_standby_names")
+
+    async def _configure(self, statement: str) -> None:
+        async with self._engine._superuser() as admin:
+            await admin.execute(statement)
+            await admin.execute("select pg_reload_conf()")
 
     def halt(self) -> int:
         """SIGSTOP every process of it; how many."""

@@ -1,4 +1,4 @@
-"""Cells of the failpoint matrix, one or more of each point and each fault; `make chaos-matrix` tries them all."""
+"""Some cells of the failpoint matrix, of nearly every point and every fault; `make chaos-matrix` tries all."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CHOSEN = (
     "cp11/its-database/reply-lost",
     "cp12/coordinator/kill",
     "cp13/its-database/kill",
-    "cp14/participant/kill",
-    "cp15/its-database/partition",
+    "cp14/coordinator/reply-lost",
+    "cp15/coordinator/reply-lost",
     "cp16/users-database/request-lost",
 )
 EVERY = {cell.name: cell for cell in cells()}
