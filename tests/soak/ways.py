@@ -86,6 +86,8 @@ class Days:
                 self.deletions.append(Deletion(operation, UUID(leaving.person.id), leaving.told, before))
                 await staying.sees_timeline()
                 await staying.sees_friends()
+                if not leaving.told:  # whoever leaves now would change what is still there of the other
+                    continue
                 operation = await staying.leaves()
                 self.deletions.append(Deletion(operation, UUID(staying.person.id), staying.told))
 
