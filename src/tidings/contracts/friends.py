@@ -19,6 +19,7 @@ from tidings.contracts.users import (
     UserId,
     Vote,
 )
+from tidings.platform.cache.registration import Registration
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Value
 from tidings.platform.export import Export
@@ -39,10 +40,14 @@ class NotYourself(Refusal, code="not_yourself", status=422, title="That is you")
 
 
 class Circle(Value, frozen=True):
-    """The viewer's friends, oldest friendship first, and which of them the viewer has muted."""
+    """The viewer's friends, oldest friendship first, and which of them the viewer has muted.
+
+    `as_of`: the version of the viewer's own graph when it was read.
+    """
 
     friends: list[UserId]
     muted: list[UserId]
+    as_of: int = 0
 
 
 class Relation(Value, frozen=True):
@@ -69,6 +74,7 @@ circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"}
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
     "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "notifications", "users"}
 )  # strangers are absent
+register_cache = Call("friends/register_cache", Registration, Nothing, callers={"timeline"})
 occurrences = Call(
     "friends/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"friends", "notifications"}
 )
@@ -115,8 +121,8 @@ class PersonRemoved(Value, frozen=True):
 requested = Event("friends.requested", GraphChanged)
 request_withdrawn = Event("friends.request_withdrawn", GraphChanged)
 befriended = Event("friends.befriended", GraphChanged)
-unfriended = Event("friends.unfriended", GraphChanged)
-blocked = Event("friends.blocked", GraphChanged)
+unfriended = Event("friends.unfriended", GraphChanged, takes_away=True)
+blocked = Event("friends.blocked", GraphChanged, takes_away=True)
 unblocked = Event("friends.unblocked", GraphChanged)
 muted = Event("friends.muted", GraphChanged)
 unmuted = Event("friends.unmuted", GraphChanged)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Final, Literal, Protocol
 
@@ -50,8 +50,11 @@ class Installation:
         kinds: Mapping[str, ServiceKind[Any]],
         directory: DataDirectory,
         mode: Literal["near", "wire"] = "near",
+        *,
+        front_hears: Collection[str] = (),
     ) -> None:
         self.settings = settings
+        self._front_hears = front_hears  # the producers whose answers the edge keeps
         self.topology = topology
         self.kinds = kinds
         self.directory = directory
@@ -79,7 +82,11 @@ class Installation:
         if self.topology.bus == EMBEDDED:
             self.bus = EmbeddedNats(
                 self.directory.path / "nats",
-                users=users_of(self.kinds, {name: self._bus_password(name) for name in (OPERATOR, *self.kinds)}),
+                users=users_of(
+                    self.kinds,
+                    {name: self._bus_password(name) for name in (OPERATOR, EDGE, *self.kinds)},
+                    {EDGE: self._front_hears},
+                ),
                 program=self.settings.nats_server,
             )
             await self.bus.start()
@@ -196,7 +203,11 @@ class Installation:
                 },
                 dsns={name: self.dsns[name] for name in services if name in self.dsns},
                 addresses={name: where for name, where in address.items() if name not in services},
-                buses={name: self._bus_address(name) for name in services if self.bus_url},
+                buses={
+                    name: self._bus_address(name)
+                    for name in (*services, *([EDGE] if process == self.topology.edge else []))
+                    if self.bus_url
+                },
                 internal=self._listening(process, services),
                 front=process == self.topology.edge,
                 public_fd=public_fd if process == self.topology.edge else None,

@@ -168,9 +168,12 @@ class ArrayFriends:
         await self._database.ready()
 
     async def circle(self, user_id: UserId) -> Circle:
+        # Read first: what comes after is as new as it says, or newer.
+        versions = await self._database.fetch("select version from subject_fence where user_id = $1", user_id)
         mine = await self._shelf(user_id)
         oldest_first = sorted(mine["friends"], key=lambda friend: (mine["friends"][friend], friend))
-        return Circle(friends=oldest_first, muted=[friend for friend in mine["mutes"] if friend in mine["friends"]])
+        muted = [friend for friend in mine["mutes"] if friend in mine["friends"]]
+        return Circle(friends=oldest_first, muted=muted, as_of=versions[0][0] if versions else 0)
 
     async def relations(self, user_id: UserId, others: Collection[UserId]) -> dict[UserId, Relation]:
         mine = await self._shelf(user_id)

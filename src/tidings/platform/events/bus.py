@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -53,6 +54,15 @@ class BusAddress(msgspec.Struct, frozen=True):
         return f"BusAddress(url={self.url!r}, user={self.user!r})"
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message in passing; `respond` where an answer is waited for."""
+
+    subject: str
+    content: bytes
+    respond: Callable[[bytes], Awaitable[None]] | None
+
+
 class Bus:
     """One service's connection. It comes back by itself."""
 
@@ -64,19 +74,46 @@ class Bus:
     def connected(self) -> bool:
         return self._client.is_connected
 
+    async def say(self, subject: str, content: bytes) -> None:
+        """Tell whoever hears it now; nobody keeps it."""
+        await self._client.publish(subject, content)
+        await self._client.flush()
+
+    async def ask_each(self, subject: str, content: bytes, answered: Callable[[bytes], bool]) -> None:
+        """Tell whoever hears it now; return when `answered`, given each answer, is True. Wait under a time-out."""
+        inbox, enough = self._client.new_inbox(), asyncio.Event()
+
+        async def got(message: Msg) -> None:
+            if answered(message.data):
+                enough.set()
+
+        subscription = await self._client.subscribe(inbox, cb=got)
+        try:
+            await self._client.publish(subject, content, reply=inbox)
+            await enough.wait()
+        finally:
+            with contextlib.suppress(*TROUBLE):
+                await subscription.unsubscribe()
+
     async def publish(self, one: Occurred) -> None:
         """Return when the bus has it on its disk. Under the same id it is taken once. One of TROUBLE otherwise."""
         await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
 
-    async def hear(self, events: Sequence[str], heard: Callable[[bytes], Awaitable[None]]) -> None:
-        """Get each message as it passes, once, or never: what is missed on the way is gone."""
+    async def hear(self, producer: str, heard: Callable[[Heard], Awaitable[None]]) -> None:
+        """Get each message of a producer as it passes, once, or never: what is missed on the way is gone.
+
+        One subscription for all, since two are not heard in the order in which they were sent. The bus has it once
+        a `flush` returns.
+        """
 
         async def got(message: Msg) -> None:
-            await heard(message.data)
+            await heard(Heard(message.subject, message.data, message.respond if message.reply else None))
 
-        for name in events:
-            await self._client.subscribe(name, cb=got)
-        await self._client.flush()
+        await self._client.subscribe(f"{producer}.>", cb=got)
+
+    async def flush(self) -> None:
+        """Return when the bus has done all that it was told until now. One of TROUBLE if it does not."""
+        await self._client.flush(2)
 
     async def pull(self, producer: str, consumer: str) -> Deliveries:
         """What a durable consumer gets of a producer's stream."""
@@ -126,12 +163,18 @@ class Delivery:
 
 
 @asynccontextmanager
-async def connected(address: BusAddress, name: str, gap: Callable[[], None] = lambda: None) -> AsyncIterator[Bus]:
+async def connected(
+    address: BusAddress,
+    name: str,
+    *,
+    gap: Callable[[], None] = lambda: None,
+    back: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Bus]:
     """A connection within the block; where there is no bus yet, it waits for one.
 
-    `gap` is called when something may have passed that was not heard.
+    `gap` is called when something may pass that is not heard, `back` when the connection is there again.
     """
-    client = await _connect(address, name, gap)
+    client = await _connect(address, name, gap, back)
     try:
         yield Bus(client)
     finally:
@@ -140,14 +183,18 @@ async def connected(address: BusAddress, name: str, gap: Callable[[], None] = la
                 await client.close()
 
 
-async def _connect(address: BusAddress, name: str, gap: Callable[[], None]) -> Client:
+async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back: Callable[[], None]) -> Client:
     async def noticed(error: Exception) -> None:
         log.debug("bus_trouble", service=name, error=repr(error))
         if isinstance(error, nats.errors.SlowConsumerError):
             gap()
+            back()
 
     async def parted() -> None:
         gap()
+
+    async def reconnected() -> None:
+        back()
 
     pause = 0.05
     while True:
@@ -160,7 +207,7 @@ async def _connect(address: BusAddress, name: str, gap: Callable[[], None]) -> C
                 inbox_prefix=f"_INBOX.{address.user}",
                 error_cb=noticed,
                 disconnected_cb=parted,
-                reconnected_cb=parted,
+                reconnected_cb=reconnected,
                 connect_timeout=2,
                 reconnect_time_wait=0.2,
                 max_reconnect_attempts=-1,
@@ -189,30 +236,48 @@ def producers_of(kinds: Mapping[str, ServiceKind[Any]]) -> list[str]:
     return [kind.name for kind in kinds.values() if kind.contract.events and kind.migrations is not None]
 
 
-def users_of(kinds: Mapping[str, ServiceKind[Any]], passwords: Mapping[str, str]) -> list[Mapping[str, Any]]:
-    """NATS users: each publishes its own events only, and consumes only what its reactions name."""
+def users_of(
+    kinds: Mapping[str, ServiceKind[Any]],
+    passwords: Mapping[str, str],
+    listeners: Mapping[str, Collection[str]] | None = None,
+) -> list[Mapping[str, Any]]:
+    """NATS users: each publishes its own subjects only, and consumes only what its reactions name.
+
+    `listeners` are those who only listen to producers, beside the services: the edge.
+    """
     consumed = consumers_of(kinds)
     users: list[Mapping[str, Any]] = [
         {"user": OPERATOR, "password": passwords[OPERATOR], "permissions": {"publish": [">"], "subscribe": [">"]}}
     ]
     for kind in kinds.values():
-        ephemeral = kind.migrations is None
         publish = [f"{kind.name}.>"] if kind.contract.events else []
         for producer, consumer in consumed:
             if consumer == kind.name:
                 publish.append(f"$JS.API.CONSUMER.MSG.NEXT.{producer}.{consumer}")
                 publish.append(f"$JS.ACK.{producer}.{consumer}.>")
-        users.append(
-            {
-                "user": kind.name,
-                "password": passwords[kind.name],
-                "permissions": {
-                    "publish": {"allow": publish} if publish else {"deny": [">"]},
-                    "subscribe": [f"_INBOX.{kind.name}.>", *(sorted(kind.reactions) if ephemeral else ())],
-                },
-            }
-        )
+        users.append(_user(kind.name, passwords[kind.name], publish, heard_by(kind)))
+    for name, producers in (listeners or {}).items():
+        users.append(_user(name, passwords[name], [], producers))
     return users
+
+
+def heard_by(kind: ServiceKind[Any]) -> list[str]:
+    """The producers that a service listens to as they speak: it keeps their answers, or keeps nothing at all."""
+    reacts = {event.service for event, _ in kind.reactions.values()} if kind.migrations is None else set()
+    return sorted(reacts | {kept.call.service for kept in kind.kept})
+
+
+def _user(name: str, password: str, publish: list[str], hears: Collection[str]) -> Mapping[str, Any]:
+    """Who only listens may still answer where an answer is waited for."""
+    return {
+        "user": name,
+        "password": password,
+        "permissions": {
+            "publish": {"allow": publish} if publish else {"deny": [">"]},
+            "subscribe": [f"_INBOX.{name}.>", *(f"{producer}.>" for producer in hears)],
+            **({"allow_responses": {"max": 1, "expires": "5s"}} if hears else {}),
+        },
+    }
 
 
 async def prepare(address: BusAddress, kinds: Mapping[str, ServiceKind[Any]]) -> bool:
@@ -220,11 +285,14 @@ async def prepare(address: BusAddress, kinds: Mapping[str, ServiceKind[Any]]) ->
     made = False
     async with connected(address, "operator") as bus:
         manager = bus._stream
-        present = set(await _names_of_streams(manager))
+        present = {found.config.name: found.config.subjects for found in await manager.streams_info()}
         for producer in producers_of(kinds):
+            wanted = _stream(kinds[producer])
             if producer not in present:
                 made = True
-                await manager.add_stream(_stream(producer))
+                await manager.add_stream(wanted)
+            elif sorted(present[producer] or []) != wanted.subjects:
+                await manager.update_stream(wanted)
         for (producer, consumer), events in consumers_of(kinds).items():
             try:
                 found = await manager.consumer_info(producer, consumer)
@@ -236,14 +304,11 @@ async def prepare(address: BusAddress, kinds: Mapping[str, ServiceKind[Any]]) ->
     return made
 
 
-async def _names_of_streams(manager: Any) -> Sequence[str]:
-    return [found.config.name for found in await manager.streams_info()]
-
-
-def _stream(producer: str) -> StreamConfig:
+def _stream(kind: ServiceKind[Any]) -> StreamConfig:
+    """Events alone: what else a producer says is heard in passing, and kept by nobody."""
     return StreamConfig(
-        name=producer,
-        subjects=[f"{producer}.>"],
+        name=kind.name,
+        subjects=sorted(event.name for event in kind.contract.events),
         retention=RetentionPolicy.INTEREST,
         storage=StorageType.FILE,
         discard=DiscardPolicy.NEW,

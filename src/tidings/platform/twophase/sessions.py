@@ -28,8 +28,9 @@ class Sessions:
     that a stopped process does not hold an account's row.
     """
 
-    def __init__(self, service: str, pool: asyncpg.Pool, settings: Settings) -> None:
+    def __init__(self, service: str, dsn: str, pool: asyncpg.Pool, settings: Settings) -> None:
         self.service = service
+        self._dsn = dsn
         self.settings = settings
         self._pool = pool
 
@@ -52,7 +53,7 @@ class Sessions:
             },
         )
         try:
-            yield cls(service, pool, settings)
+            yield cls(service, dsn, pool, settings)
         finally:
             try:
                 async with asyncio.timeout(2):
@@ -85,5 +86,5 @@ class Sessions:
             handled(connection, handle, service=self.service) as write,
         ):
             yield write
-        if write.announced:
-            announced(self.service)
+        if write.happened:
+            await announced(self.service, self._dsn, write.happened)

@@ -27,7 +27,8 @@ _CIRCLE: Final = """
             select m.muted_id from mutes m
             join friendships f on f.user_id = $1 and f.friend_id = m.muted_id
             where m.muter_id = $1
-        ) as muted
+        ) as muted,
+        coalesce((select version from subject_fence where user_id = $1), 0) as as_of
 """
 
 _RELATIONS: Final = """
@@ -227,7 +228,7 @@ class PostgresFriends:
 
     async def circle(self, user_id: UserId) -> Circle:
         [row] = await self._database.fetch(_CIRCLE, user_id)
-        return Circle(friends=row["friends"], muted=row["muted"])
+        return Circle(friends=row["friends"], muted=row["muted"], as_of=row["as_of"])
 
     async def relations(self, user_id: UserId, others: Collection[UserId]) -> dict[UserId, Relation]:
         found: dict[UserId, dict[str, bool]] = {}

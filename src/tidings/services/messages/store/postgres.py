@@ -49,6 +49,13 @@ FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
 JOIN latest l ON l.bucket = asked.bucket AND l.author_id = asked.author_id
 """
 
+LATEST_AS_OF = """
+SELECT asked.author_id, l.complete, l.heads, l.bodies[1:$3::int], coalesce(f.version, 0)
+FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
+LEFT JOIN latest l ON l.bucket = asked.bucket AND l.author_id = asked.author_id
+LEFT JOIN subject_fence f ON f.user_id = asked.author_id
+"""
+
 LATEST_BODIES = """
 SELECT l.author_id, l.heads, l.bodies
 FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
@@ -498,6 +505,15 @@ class PostgresStore:
     async def latest(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:
         rows = await self._database.fetch(LATEST, *_author_keys(authors), bodies)
         return {row[0]: LatestRow(row[0], row[1], _heads(row[2]), row[3]) for row in rows}
+
+    async def latest_as_of(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:
+        rows = await self._database.fetch(LATEST_AS_OF, *_author_keys(authors), bodies)
+        return {
+            author: LatestRow(author, True, [], [], version)
+            if complete is None
+            else LatestRow(author, complete, _heads(heads), found, version)
+            for author, complete, heads, found, version in rows
+        }
 
     async def latest_bodies(self, heads: Mapping[UserId, Sequence[Head]]) -> dict[tuple[MessageId, int], bytes]:
         rows = await self._database.fetch(LATEST_BODIES, *_author_keys(heads))
