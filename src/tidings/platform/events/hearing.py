@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from tidings.platform import logs
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.contract import Event
+from tidings.platform.enduring import enduring
 from tidings.platform.events.bus import BusAddress
 from tidings.platform.events.listener import Listener
 from tidings.platform.events.registrar import leave, registering
@@ -38,11 +40,10 @@ async def hearing(
     listener = Listener(
         keeper.holder, producers, keeper, reactions=reactions, holder=holder, delay=settings.hear_delay
     )
-    tasks = [asyncio.create_task(listener.run(address), name=f"{keeper.holder} listens")]
-    tasks += [
-        asyncio.create_task(registering(keeper, producer, world), name=f"{keeper.holder} registers with {producer}")
-        for producer in keeper.shelves
-    ]
+    works = {f"{keeper.holder} listens": partial(listener.run, address)}
+    for producer in keeper.shelves:
+        works[f"{keeper.holder} registers with {producer}"] = partial(registering, keeper, producer, world)
+    tasks = [asyncio.create_task(enduring(name, work), name=name) for name, work in works.items()]
     try:
         yield
     finally:

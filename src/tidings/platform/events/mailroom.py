@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from tidings.platform import logs
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.registration import REMOVED_WITHIN, Registration
 from tidings.platform.contract import Busy, Call, NotFound, Nothing, Unavailable
+from tidings.platform.enduring import enduring
 from tidings.platform.events.beat import Removal, removal_subject
 from tidings.platform.events.bus import TROUBLE, Bus, BusAddress, connected
 from tidings.platform.events.consumer import Consumer
@@ -145,14 +147,19 @@ class Mailroom:
         async with AsyncExitStack() as stack:
             stack.callback(on_committed(store.dsn, self.committed))
             if address is not None:
-                stack.push_async_callback(
-                    _end, asyncio.create_task(self._on_the_bus(kind, store, address, settings))
+                on_the_bus = enduring(
+                    f"{kind.name} on the bus", partial(self._on_the_bus, kind, store, address, settings)
                 )
+                stack.push_async_callback(_end, asyncio.create_task(on_the_bus))
             for consumer in self._consumers.values():
-                reconciling = self._reconciling(consumer, world, settings)
+                reconciling = enduring(
+                    f"{kind.name} compares with {consumer.producer}",
+                    partial(self._reconciling, consumer, world, settings),
+                )
                 stack.push_async_callback(_end, asyncio.create_task(reconciling))
             if self._consumers:
-                stack.push_async_callback(_end, asyncio.create_task(self._forgetting(store)))
+                forgetting = enduring(f"inbox of {kind.name}", partial(self._forgetting, store))
+                stack.push_async_callback(_end, asyncio.create_task(forgetting))
             yield
 
     async def _on_the_bus(
@@ -162,9 +169,11 @@ class Mailroom:
             self._bus = bus
             if kind.contract.events:
                 relay = Relay(kind.name, store.outbox, bus, delay=settings.relay_delay)
-                tasks.create_task(relay.run(), name=f"relay of {kind.name}")
+                name = f"relay of {kind.name}"
+                tasks.create_task(enduring(name, relay.run), name=name)
             for consumer in self._consumers.values():
-                tasks.create_task(consumer.run(bus), name=f"{kind.name} hears {consumer.producer}")
+                name = f"{kind.name} hears {consumer.producer}"
+                tasks.create_task(enduring(name, partial(consumer.run, bus)), name=name)
 
     async def _reconciling(self, consumer: Consumer, world: World, settings: Settings) -> None:
         """Compare with the producer's own record every now and then: the bus may have lost what it had."""
