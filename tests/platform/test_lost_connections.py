@@ -36,7 +36,7 @@ class BrokenPool:
 )
 async def test_a_broken_connection_is_a_database_that_is_away(error: Exception) -> None:
     pool = cast("Any", BrokenPool(error))
-    database = Database("test", pool, pool)
+    database = Database("test", "", pool, pool)
     try:
         with pytest.raises(Unavailable) as refused:
             await database.ready()
