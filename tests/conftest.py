@@ -8,17 +8,19 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.boundaries import recorder
+from tests.harness import sharing
+from tests.harness.schedule import BySystem, turn
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:
     from tests.harness.system import Whole
 
-# Nothing here outlives the run: no need to wait for the disk. Whole systems keep the real settings.
+# Nothing here outlives the run: no need to wait for the disk. Whole systems wait for it a little more (made.py).
 QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 RECORDS = pytest.StashKey[Path]()
 OWNED = pytest.StashKey[bool]()
@@ -30,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[OWNED] = outer is None
     config.stash[RECORDS] = Path(outer or tempfile.mkdtemp(prefix="tidings-records-"))
     recorder.begin(config.stash[RECORDS])
+    sharing.begin(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -39,8 +42,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the whole run said to databases, and whom it called, is judged last."""
-    items.sort(key=lambda item: item.path.name == "test_recorded.py")
+    """What the whole run said to databases, and whom it called, is judged last; a system is flooded when it may."""
+    items.sort(
+        key=lambda item: (
+            item.path.name == "test_recorded.py",
+            turn(item.nodeid),
+            item.get_closest_marker("flooding") is not None,
+        )
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> BySystem:
+    return BySystem(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -70,5 +84,6 @@ async def tidings(request: pytest.FixtureRequest) -> AsyncIterator[Whole]:
     from tests.security.canaries import logs_with_secrets
 
     async with whole(request.param) as running:
+        running.client.confiding = True  # who acts in a test for somebody to see it lets them know
         yield running
         assert logs_with_secrets(running.settings.data) == []  # row 39, over all that the run did with it

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs every test: in two processes, then what judges the records of the whole run; at last, whether anything is left.
+# Runs every test: in three processes, since they wait as much as they work; then what judges the records of the whole
+# run; at last, whether anything is left.
 # Arguments go to pytest alone.
 set -u
 python=$1
@@ -11,11 +12,16 @@ fi
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/tidings-tests-XXXXXX")
 chmod 711 "$TMPDIR"
 records=$(mktemp -d "$TMPDIR/records-XXXXXX")
-trap 'rm -rf "$TMPDIR"' EXIT
+# A run starts Python a hundred times: each module is compiled once, also where the shell says not to, and not into
+# the source. A module is kept under its own path there, so that those of this run's folder go with it.
+unset PYTHONDONTWRITEBYTECODE
+PYTHONPYCACHEPREFIX=$(cd "$(dirname "$python")/.." && pwd)/pycache
+export PYTHONPYCACHEPREFIX
+trap 'rm -rf "$TMPDIR" "$PYTHONPYCACHEPREFIX$TMPDIR"' EXIT
 last=tests/boundaries/test_recorded.py
 failed=
 export TMPDIR
-BOUNDARY_RECORDS=$records "$python" -m pytest -n 2 -o faulthandler_timeout=120 --ignore "$last" || failed=yes
+BOUNDARY_RECORDS=$records "$python" -m pytest -n 3 --no-loadscope-reorder -o faulthandler_timeout=120 --ignore "$last" || failed=yes
 BOUNDARY_RECORDS=$records "$python" -m pytest "$last" || failed=yes
 rm -rf "$records"
 env -u TMPDIR "$python" tools/left_behind.py "$TMPDIR" || failed=yes

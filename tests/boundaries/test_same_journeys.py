@@ -1,11 +1,13 @@
 """The journeys as they are, where friends are stored otherwise, and where they live on another server.
 
-Every test of tests/journeys and tests/races is here by its own name, unchanged; only the system under it differs.
+Every test of tests/journeys and tests/races that is given a system is here by its own name, unchanged; only the
+system under it differs.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import secrets
 import shutil
 import tempfile
@@ -25,6 +27,10 @@ from tidings.platform.topology import Topology
 HERE = Path(__file__).parent
 
 
+def is_given_a_system(walk: object) -> bool:
+    return inspect.isfunction(walk) and "tidings" in inspect.signature(walk).parameters
+
+
 def chooses_its_system(thing: object) -> bool:
     """A module or a test that is about one mode only, such as what becomes of a killed process."""
     marks = getattr(thing, "pytestmark", [])
@@ -35,7 +41,7 @@ for path in sorted([*HERE.parent.glob("journeys/test_*.py"), *HERE.parent.glob("
     walked = importlib.import_module(f"tests.{path.parent.name}.{path.stem}")
     if not chooses_its_system(walked):
         for name, walk in vars(walked).items():
-            if name.startswith("test_") and not chooses_its_system(walk):
+            if name.startswith("test_") and is_given_a_system(walk) and not chooses_its_system(walk):
                 assert name not in globals(), f"two tests are named {name}"
                 globals()[name] = walk
 

@@ -28,6 +28,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.chaos.disk import SmallDisk, small_disk
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import DatabaseServer
 from tests.harness.people import Person
@@ -38,6 +39,7 @@ from tidings.platform.topology import Topology
 STORED = tuple(name for name in everything.SERVICES if name not in everything.STORELESS)
 TESTS = "tests"  # the name of this very process to proxies
 UNKNOWN = "?"
+DISK = 256  # megabytes: a server takes 90 at first
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Ground:
     databases: Mapping[str, DatabaseServer]
     links: Mapping[str, Proxy]
     stores: Mapping[str, Proxy]
+    disk: SmallDisk | None = None
     names: dict[int, str] = field(default_factory=dict)
     stopped: set[int] = field(default_factory=set)
     _whole: Whole | None = None
@@ -165,22 +168,22 @@ class Ground:
 async def fleet(
     *,
     database_settings: Mapping[str, str] | None = None,
-    data_folders: Mapping[str, Path] | None = None,
+    small_disk_of: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[Ground]:
     """Start it in a new folder; stop it and remove the folder afterwards.
 
     `settings` are Tidings' own, as `whole` takes them; `database_settings` go to each PostgreSQL server.
-    `data_folders` gives the server of a service another folder, such as a small file system.
+    The server of `small_disk_of` gets a small disk of its own (`Ground.disk`), for which this must run as root.
     """
-    folder = Path(tempfile.mkdtemp(prefix="tidings-chaos-"))
+    folder = Path(tempfile.mkdtemp(prefix="c-"))  # short: sockets lie below
     folder.chmod(0o711)
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
-        databases = {
-            name: DatabaseServer(name, (data_folders or {}).get(name, folder / name), database_settings or {})
-            for name in STORED
-        }
+        disk = None
+        if small_disk_of is not None:
+            disk = stack.enter_context(small_disk(folder / small_disk_of, megabytes=DISK))
+        databases = {name: DatabaseServer(name, folder / name, database_settings or {}) for name in STORED}
         for server in databases.values():
             stack.push_async_callback(server.stop)
         await asyncio.gather(*(server.start() for server in databases.values()))
@@ -194,7 +197,7 @@ async def fleet(
         doors.mkdir()
         for name in STORED:
             (doors / name).mkdir()
-        inside = folder / "fleet"
+        inside = folder / "f"
         links = {
             name: Proxy(name, doors / f"{name}.sock", inside / "data" / "run" / f"{name}.sock", name_of)
             for name in everything.SERVICES
@@ -203,7 +206,7 @@ async def fleet(
             name: Proxy(f"{name}'s database", doors / name / ".s.PGSQL.5432", server.socket_path, name_of)
             for name, server in databases.items()
         }
-        ground = Ground(folder, databases, links, stores)
+        ground = Ground(folder, databases, links, stores, disk)
         for proxy in ground.proxies:
             await proxy.start()
             stack.push_async_callback(proxy.stop)

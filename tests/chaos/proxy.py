@@ -31,7 +31,8 @@ class Trouble:
     - `drip`: one byte each `seconds`.
     - `cut`: both sides find their connection broken.
 
-    `ways` makes it one-way. `caller` confines it to connections of one process, by its name in the topology.
+    `ways` makes it one-way. `caller` confines it to connections of one process, by its name in the topology, and
+    `only` to one connection.
     With `needle` it takes only connections that carry those bytes *there* from now on, from that very part on (way
     `back`: from the answer to it on), and with `once` only the first of them.
     """
@@ -41,6 +42,7 @@ class Trouble:
     caller: str | None = None
     needle: bytes | None = None
     once: bool = False
+    only: Connection | None = None
     seconds: float = 0.0
     parts: int = 0  # that it delayed, held, swallowed, cut: what it bit
     bitten: set[Connection] = field(default_factory=set)
@@ -59,6 +61,7 @@ class Connection:
     asks: asyncio.StreamWriter  # towards who connected
     answers: asyncio.StreamWriter  # towards who is connected to
     waiting: bool = False  # it said something and has no answer yet
+    request: bytes = b""  # all that it said since the last answer
     dead: set[Way] = field(default_factory=set)
     said: deque[tuple[float, bytes]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
@@ -84,6 +87,8 @@ class Proxy:
         self.connections: set[Connection] = set()
         self.troubles: list[Trouble] = []
         self.passed = 0  # bytes, both ways
+        self.recorded: list[bytes] = []  # whole requests, once `record` was called
+        self._recording: bytes | None = None
 
     async def start(self) -> None:
         self._server = await asyncio.start_unix_server(self._connected, str(self.listens), limit=CHUNK)
@@ -106,12 +111,6 @@ class Proxy:
         self.troubles.append(trouble)
         return trouble
 
-    def spoil(self, connection: Connection, trouble: Trouble) -> Trouble:
-        """Begin with one connection and no other."""
-        trouble.needle, trouble.once = trouble.needle or b"\0 nobody says this \0", True
-        trouble.bitten.add(connection)
-        return self.disturb(trouble)
-
     def heal(self) -> None:
         """End every trouble. Connections that are half-open stay so: see `forget`."""
         for trouble in self.troubles:
@@ -124,6 +123,10 @@ class Proxy:
         for connection in dead:
             connection.abort()
         return len(dead)
+
+    def record(self, needle: bytes) -> None:
+        """Keep each request with those bytes in it, from now on, anew; `say_again` sends them late."""
+        self.recorded, self._recording = [], needle
 
     # What tests see of it.
 
@@ -141,13 +144,16 @@ class Proxy:
         return max(found)[2] if found else None
 
     async def say_again(self, requests: list[bytes], *, patience: float = 5.0) -> int:
-        """Send whole HTTP requests once more, each on a connection of its own. How many had any answer."""
+        """Send whole HTTP requests once more, each on a connection of its own, as from the tests.
+
+        How many had any answer.
+        """
         return sum(await asyncio.gather(*(self._say(one, patience) for one in requests)))
 
     async def _say(self, request: bytes, patience: float) -> int:
         try:
             async with asyncio.timeout(patience):
-                reader, writer = await asyncio.open_unix_connection(str(self.target))
+                reader, writer = await asyncio.open_unix_connection(str(self.listens))
                 try:
                     writer.write(request)
                     return int((await reader.read(CHUNK)).startswith(b"HTTP/1.1"))
@@ -192,20 +198,26 @@ class Proxy:
         self, connection: Connection, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         while part := await reader.read(CHUNK):
-            if way == "there":
-                connection.said.append((time.monotonic(), part))
-                connection.waiting = True
-            elif way not in connection.dead:
-                connection.waiting = False
+            self._hear(connection, way, part)
             if await self._let_pass(connection, way, part, writer):
                 self.passed += len(part)
                 writer.write(part)
                 await writer.drain()
         while (trouble := self._trouble_of(connection, way, b"")) is not None and trouble.kind == "hold":
             await trouble.healed.wait()
-        if not connection.dead:  # the end of a half-open connection does not arrive either
+        if way not in connection.dead:  # where bytes are lost, the end of them is, too
             with contextlib.suppress(OSError):
                 writer.close()
+
+    def _hear(self, connection: Connection, way: Way, part: bytes) -> None:
+        if way == "there":
+            connection.request = part if not connection.waiting else connection.request + part
+            connection.said.append((time.monotonic(), part))
+            connection.waiting = True
+        elif connection.waiting:
+            connection.waiting = False
+            if self._recording is not None and self._recording in connection.request:
+                self.recorded.append(connection.request)
 
     async def _let_pass(self, connection: Connection, way: Way, part: bytes, writer: asyncio.StreamWriter) -> bool:
         """Whether the part goes on, once it may. A drip has written it already, and says no."""
@@ -243,6 +255,8 @@ class Proxy:
     def _trouble_of(self, connection: Connection, way: Way, part: bytes) -> Trouble | None:
         for trouble in self.troubles:
             if trouble.healed.is_set() or trouble.caller not in (None, self._name_of(connection.pid)):
+                continue
+            if trouble.only not in (None, connection):
                 continue
             if trouble.needle is not None and connection not in trouble.bitten:
                 if way != "there" or trouble.needle not in part or (trouble.once and trouble.bitten):

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
-from tests.chaos.ground import STORED, Ground, fleet
+from tests.chaos.ground import STORED, Ground
 from tests.chaos.proxy import Trouble
-
-
-@pytest.fixture(scope="module")
-async def ground() -> AsyncIterator[Ground]:
-    async with fleet() as one:
-        yield one
 
 
 async def test_each_database_is_on_a_server_of_its_own(ground: Ground) -> None:

@@ -119,7 +119,7 @@ async def test_one_connection_can_be_spoilt(proxy: Proxy) -> None:
     found = proxy.last_to_carry(b"gid 2")
     assert found is not None
     assert found.carried_at(b"gid 1") > 0
-    proxy.spoil(found, Trouble("swallow", ways=("there",)))
+    proxy.disturb(Trouble("swallow", ways=("there",), only=found))
     with pytest.raises(TimeoutError):
         await says(first, b"lost\n", within=0.2)
     assert await says(second, b"kept\n") == b"kept\n"

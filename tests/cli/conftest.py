@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Server, up
+from tests.harness.made import copy, made
 
 
 @contextmanager
@@ -22,29 +22,29 @@ def own_folder() -> Iterator[Path]:
         yield folder
 
 
-def copied(made: Path, folder: Path) -> Path:
-    return shutil.copytree(made, folder / "data", ignore=shutil.ignore_patterns("run"))
-
-
 @pytest.fixture(scope="session")
-def made_data() -> Iterator[Path]:
+async def made_data() -> Path:
     """A data folder whose databases are made; nothing runs on it. Copy it."""
+    return await made()
+
+
+@pytest.fixture
+def new_data() -> Iterator[Path]:
+    """Where a data folder is to be."""
     with own_folder() as folder:
-        with up(folder / "made") as server:
-            assert server.stop() == 0
-        yield folder / "made"
+        yield folder / "data"
 
 
 @pytest.fixture(scope="module")
 def data(made_data: Path) -> Iterator[Path]:
     """A data folder on which the tests of a module start servers, one after the other."""
     with own_folder() as folder:
-        yield copied(made_data, folder)
+        yield copy(made_data, folder / "data")
 
 
 @pytest.fixture(scope="session")
 def server(made_data: Path) -> Iterator[Server]:
     """A running server, for tests that do it no harm."""
-    with own_folder() as folder, up(copied(made_data, folder)) as running:
+    with own_folder() as folder, up(copy(made_data, folder / "data")) as running:
         yield running
         assert running.stop() == 0

@@ -31,8 +31,8 @@ def test_the_card_names_addresses_that_work(server: Server) -> None:
     assert all(psutil.pid_exists(pid) for pid in card["pids"].values())
 
 
-def test_the_card_for_people_fits_a_screen_and_says_how_to_stop(data: Path) -> None:
-    server = Server("up", "--data", data)
+def test_the_card_for_people_fits_a_screen_and_says_how_to_stop(new_data: Path) -> None:
+    server = Server("up", "--data", new_data)
     try:
         assert server.process.stdout is not None
         lines: list[str] = []
@@ -46,7 +46,8 @@ def test_the_card_for_people_fits_a_screen_and_says_how_to_stop(data: Path) -> N
         assert f"kill {server.process.pid}" in card
         assert len(lines) < 20
         assert server.stop(signal.SIGINT) == 0
-        assert f"The data is in {data}" in server.errors
+        assert "First start: making the databases ..." in server.errors
+        assert f"The data is in {new_data}" in server.errors
     finally:
         server.close()
 

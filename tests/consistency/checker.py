@@ -6,7 +6,8 @@ seconds after its client gave up, or never; only what no possible order of event
 Two measures. What takes something away (a deletion, a withdrawal, a block, the end of a friendship, a narrower
 audience) holds for everybody's reads from its acknowledgement on (I4, I9). What adds something has to be seen by
 those who did it, saw it, or saw what was said in sight of it (I5: read your writes, monotonic reads, writes follow
-reads; Terry et al., Session Guarantees for Weakly Consistent Replicated Data, 1994).
+reads; Terry et al., Session Guarantees for Weakly Consistent Replicated Data, 1994), or who was told of it by
+somebody who did.
 """
 
 from __future__ import annotations
@@ -24,6 +25,17 @@ DURABLE = "acknowledged to who wrote it"
 RECENT = 20  # how many of the messages that somebody saw last count as read before they write
 
 
+READ_YOUR_WRITES = "read your writes"
+MONOTONIC_READS = "monotonic reads"
+WRITES_FOLLOW_READS = "writes follow reads"
+ACROSS_PEOPLE = "causality across people"
+NO_MESSAGE_WITHOUT_AUTHOR = "no visible message without its author"
+NO_EDGE_TO_TOMBSTONE = "no edge to a tombstone"
+DELETED_STAYS_DELETED = "deleted content never comes back"
+TAKEN_AWAY = "what was taken away"
+ONE_EFFECT = "one effect"
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """`proof` are the operations that cannot all have happened as they were answered."""
@@ -31,6 +43,7 @@ class Violation:
     invariant: str
     what: str
     proof: tuple[Operation, ...] = ()
+    guarantee: str = TAKEN_AWAY
 
     def in_words(self) -> str:
         return "\n    ".join([f"{self.invariant}: {self.what}", *(one.in_words() for one in self.proof)])
@@ -52,6 +65,7 @@ class Session:
     """What one client did and saw."""
 
     floors: dict[Register, float] = field(default_factory=dict)  # what happened before is over, for this client
+    grounds: dict[Register, str] = field(default_factory=dict)  # by which guarantee
     versions: dict[str, int] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)  # messages that they know, and from where
     by_author: defaultdict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -59,8 +73,23 @@ class Session:
     friends: set[str] = field(default_factory=set)  # with whom they ever were, or saw that they were
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
 
-    def passes(self, register: Register, moment: float) -> None:
-        self.floors[register] = max(self.floors.get(register, -math.inf), moment)
+    def passes(self, register: Register, moment: float, ground: str) -> None:
+        if moment > self.floors.get(register, -math.inf):
+            self.floors[register] = moment
+            self.grounds[register] = ground
+
+    def told_by(self, other: Session) -> Session:
+        """What this client may rely on when it goes on with another's token, and no longer with its own."""
+        return Session(
+            floors=dict(other.floors),
+            grounds=dict.fromkeys(other.grounds, ACROSS_PEOPLE),
+            versions=dict(other.versions),
+            why=dict.fromkeys(other.why, ACROSS_PEOPLE),
+            by_author=defaultdict(list, {author: list(known) for author, known in other.by_author.items()}),
+            by_parent=defaultdict(list, {parent: list(known) for parent, known in other.by_parent.items()}),
+            friends=set(self.friends),
+            recent=deque(other.recent, maxlen=RECENT),
+        )
 
 
 class Checker:
@@ -98,19 +127,22 @@ class Checker:
                 self._register(register).remove(write)
             return []
         found = list(self._identified(operation))
+        if operation.kind == "told":
+            teller = self._sessions[operation.about["by"]]
+            self._sessions[operation.client] = self._sessions[operation.client].told_by(teller)
         session = self._sessions[operation.client]
         for (register, value), write in zip(operation.made.items(), mine, strict=True):
             if operation.copies:
                 late = operation.returned + SETTLES
                 self._register(register).append(Write(write.values, write.invoked, late, False, operation))
             write.values, write.latest, write.sure = frozenset({value}), operation.returned, True
-            session.passes(register, write.invoked)
+            session.passes(register, write.invoked, READ_YOUR_WRITES)
             if register[0] == "pair" and value == "friends":
                 self._befriended(session, _other(register, operation.client))
         if operation.kind in ("post", "reply"):
             said = self._messages[operation.about["name"]]
             for name in (*said.above, said.name):
-                self._knows(session, name, "read your writes")
+                self._knows(session, name, READ_YOUR_WRITES)
         if operation.shown is not None:
             found += self._judge(operation, operation.shown, session)
         return found
@@ -139,7 +171,7 @@ class Checker:
         session = self._sessions[client]
         for register, writes in list(self._writes.items()):
             done = [one.invoked for one in writes if one.sure and one.latest < moment]
-            session.passes(register, max(done, default=-math.inf))
+            session.passes(register, max(done, default=-math.inf), DURABLE)
             if (
                 register[0] == "pair"
                 and client in register
@@ -186,7 +218,8 @@ class Checker:
         known = self._ids.setdefault(name, identifier)
         self._ids.setdefault(f"id {identifier}", name)
         if known != identifier:
-            yield Violation("I6", f"{name} was posted once and is there twice: {known}, {identifier}", (operation,))
+            what = f"{name} was posted once and is there twice: {known}, {identifier}"
+            yield Violation("I6", what, (operation,), ONE_EFFECT)
 
     # Judging a read.
 
@@ -195,24 +228,25 @@ class Checker:
             yield from self._judge_card(read, user, role)
         for sight in shown.sights:
             yield from self._judge_sight(read, sight, session)
-            self._knows(session, sight.name, "monotonic reads")
+            self._knows(session, sight.name, MONOTONIC_READS)
         for register, value in shown.values:
             if register[0] != "reaction" or value == "yes" or self._stands(register, session, read.returned):
                 yield from self._judge_value(read, register, value, session)
         # What stands in sight of what is shown has to be there too, and from now on.
         for sight in shown.sights:
             for before in self._read_before.get(sight.name, ()):
-                self._knows(session, before, "writes follow reads")
+                self._knows(session, before, WRITES_FOLLOW_READS)
         if shown.covers is not None:
             yield from self._missing(read, shown, session)
         for sight in shown.sights:
             session.versions[sight.name] = max(session.versions.get(sight.name, 0), sight.version)
 
     def _judge_card(self, read: Operation, user: str, role: str) -> Iterator[Violation]:
-        yield from self._needs(read, ("account", user), {"live"}, f"{user} is shown as {role}")
+        what = f"{user} is shown as {role}"
+        yield from self._needs(read, ("account", user), {"live"}, what, guarantee=NO_EDGE_TO_TOMBSTONE)
         if user == read.client:
             return
-        yield from self._unblocked(read, user, f"{user} is shown as {role}")
+        yield from self._unblocked(read, user, what)
         if role == "friend":
             yield from self._needs(read, pair(read.client, user), {"friends"}, f"{user} is shown as a friend")
             self._befriended(self._sessions[read.client], user)
@@ -222,20 +256,24 @@ class Checker:
     def _judge_sight(self, read: Operation, sight: Sight, session: Session) -> Iterator[Violation]:
         said = self._messages.get(sight.name)
         if said is None or said.author != sight.author:
-            yield Violation("I4", f"nobody said what {sight} shows", (read,))
+            yield Violation("I4", f"nobody said what {sight} shows", (read,), ONE_EFFECT)
             return
         yield from self._named(read, sight.name, sight.id)
         viewer, what = read.client, f"{sight.name} of {sight.author} is shown ({sight.where})"
         for name in (*said.above, sight.name):
             author = self._messages[name].author
-            yield from self._needs(read, ("message", name), {"standing"}, what, invariant="I4")
-            yield from self._needs(read, ("account", author), {"live"}, what)
+            yield from self._needs(read, ("message", name), {"standing"}, what, "I4", DELETED_STAYS_DELETED)
+            yield from self._needs(read, ("account", author), {"live"}, what, guarantee=NO_MESSAGE_WITHOUT_AUTHOR)
             if author != viewer:
                 yield from self._unblocked(read, author, what)
         root = (*said.above, sight.name)[0]
-        yield from self._admitted(read, root, what, listed=sight.where in ("feed", "timeline"))
+        listed = sight.where in ("feed", "timeline")
+        yield from self._admitted(read, root, what, listed=listed)
+        if listed:
+            yield from self._unmuted(read, sight.author, what, session)
         if sight.version < session.versions.get(sight.name, 0):
-            yield Violation("I5", f"{what} at version {sight.version}: this client saw a later one", (read,))
+            what = f"{what} at version {sight.version}: this client saw a later one"
+            yield Violation("I5", what, (read,), MONOTONIC_READS)
         yield from self._judge_value(read, ("text", sight.name), sight.text, session)
         self._attribute(read, ("message", sight.name), "standing")
 
@@ -264,7 +302,8 @@ class Checker:
         if not any(value in one.values for one in alive):
             own = tuple(one.operation for one in alive if one.operation)
             what = f"{' '.join(register)} is shown as {value}, which is older than what this client did or saw"
-            yield Violation("I5", what, (*own[-3:], read))
+            ground = session.grounds.get(register, ONE_EFFECT)  # without any, nobody ever wrote that
+            yield Violation("I5", what, (*own[-3:], read), ground)
         if register[0] == "pair" and value == "friends":
             yield from self._needs(read, register, {value}, f"{' '.join(register)} is shown as friends")
         self._attribute(read, register, value)
@@ -278,33 +317,46 @@ class Checker:
         )
 
     def _needs(
-        self, read: Operation, register: Register, wanted: set[str], what: str, *, invariant: str = "I9"
+        self,
+        read: Operation,
+        register: Register,
+        wanted: set[str],
+        what: str,
+        invariant: str = "I9",
+        guarantee: str = TAKEN_AWAY,
     ) -> Iterator[Violation]:
         found = self.possible(register, read.invoked, read.returned)
         if not found & wanted:
             proof = (*self._against(register, read.invoked), read)
-            yield Violation(invariant, f"{what} though {' '.join(register)} was {sorted(found)} before", proof)
+            what = f"{what} though {' '.join(register)} was {sorted(found)} before"
+            yield Violation(invariant, what, proof, guarantee)
 
     def _unblocked(self, read: Operation, user: str, what: str) -> Iterator[Violation]:
         for register in (("block", read.client, user), ("block", user, read.client)):
             yield from self._needs(read, register, {"no"}, what)
 
+    def _unmuted(self, read: Operation, user: str, what: str, session: Session) -> Iterator[Violation]:
+        register = ("mute", read.client, user)
+        if self.certain(register, "yes", session, read.returned):
+            proof = (*self._against(register, read.invoked), read)
+            yield Violation("I5", f"{what} though this client has muted {user}", proof, session.grounds[register])
+
     def _attribute(self, read: Operation, register: Register, value: str) -> None:
         """If only one write can have made what was shown, this client has seen it, and nothing before it again."""
         candidates = [one for one in self._alive(register, read.invoked, read.returned) if value in one.values]
         if len(candidates) == 1:
-            self._sessions[read.client].passes(register, candidates[0].invoked)
+            self._sessions[read.client].passes(register, candidates[0].invoked, MONOTONIC_READS)
 
     # What is missing.
 
     def _befriended(self, session: Session, user: str) -> None:
         session.friends.add(user)
-        self._met(session, user)
+        self._met(session, user, MONOTONIC_READS)
 
-    def _met(self, session: Session, user: str) -> None:
+    def _met(self, session: Session, user: str, why: str) -> None:
         """This client knows that they signed up."""
         came = self._register(("account", user))
-        session.passes(("account", user), came[min(1, len(came) - 1)].invoked)
+        session.passes(("account", user), came[min(1, len(came) - 1)].invoked, why)
 
     def _knows(self, session: Session, name: str, why: str) -> None:
         if name in session.why or name not in self._ids:
@@ -313,8 +365,8 @@ class Checker:
         session.recent.append(name)
         said, posted = self._messages[name], self._register(("message", name))
         for register in (("message", name), ("audience", name), ("text", name)):
-            session.passes(register, posted[1].invoked)
-        self._met(session, said.author)
+            session.passes(register, posted[1].invoked, why)
+        self._met(session, said.author, why)
         if said.above:
             session.by_parent[said.above[-1]].append(name)
         else:
@@ -347,9 +399,18 @@ class Checker:
         else:
             yield from self._missing_people(read, shown, session)
         for name in missing:
-            what = f"{name} of {self._messages[name].author} is missing from {shown.covers}: {session.why[name]}"
+            why = self._why(read, name, session)
+            what = f"{name} of {self._messages[name].author} is missing from {shown.covers}: {why}"
             proof = [one.operation for one in self._register(("message", name)) if one.operation]
-            yield Violation("I3" if session.why[name] == DURABLE else "I5", what, (*proof, read))
+            rule = "I3" if session.why[name] == DURABLE else "I5"
+            yield Violation(rule, what, (*proof, read), why)
+
+    def _why(self, read: Operation, name: str, session: Session) -> str:
+        """The guarantee by which it had to be there: that of the last thing that this client knows of it."""
+        author = self._messages[name].author
+        about = [("mute", read.client, author), pair(read.client, author)]
+        known = [(session.floors[one], session.grounds[one]) for one in about if one in session.floors]
+        return max([*known, (session.floors["message", name], session.why[name])])[1]
 
     def _missing_people(self, read: Operation, shown: Shown, session: Session) -> Iterator[Violation]:
         kind, _, about = (shown.covers or "").partition(" ")
@@ -359,13 +420,16 @@ class Checker:
                 if self._sure_friend(read, user, session):
                     register = pair(read.client, user)
                     proof = [one.operation for one in self._register(register) if one.operation]
-                    yield Violation("I5", f"{user} is missing among the friends", (*proof[-3:], read))
+                    what = f"{user} is missing among the friends"
+                    yield Violation("I5", what, (*proof[-3:], read), session.grounds[register])
         elif kind == "profile" and about not in cards and self._sure_person(read, about, session):
-            yield Violation("I5", f"{about} is not found, though nobody deleted or blocked them", (read,))
+            what = f"{about} is not found, though nobody deleted or blocked them"
+            yield Violation("I5", what, (read,), session.grounds["account", about])
 
     def _must_list(self, read: Operation, name: str, session: Session) -> bool:
         author = self._messages[name].author
-        known = author == read.client or self._sure_friend(read, author, session)
+        unmuted = self.certain(("mute", read.client, author), "no", session, read.returned)
+        known = author == read.client or (unmuted and self._sure_friend(read, author, session))
         return known and self._must_show(read, name, session)
 
     def _must_show(self, read: Operation, name: str, session: Session) -> bool:

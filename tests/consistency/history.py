@@ -7,6 +7,8 @@ A register is something that is written and shown, and that has one value at a t
 | `("account", user)` | `absent`, `live`, `deleted` |
 | `("pair", low, high)` | `none`, `asks <user>`, `friends`; `pair()` orders the two |
 | `("block", by, of)` | `no`, `yes` |
+| `("mute", by, of)` | `no`, `yes` |
+| `("name", user)` | `none`, then what they are called |
 | `("message", name)` | `absent`, `standing`, `withdrawn` |
 | `("audience", name)` | `none`, `friends`, `public`, `only <users>` |
 | `("text", name)` | `none`, then the number of the edit |
@@ -34,6 +36,8 @@ INITIAL = {
     "account": "absent",
     "pair": "none",
     "block": "no",
+    "mute": "no",
+    "name": "none",
     "message": "absent",
     "audience": "none",
     "text": "none",

@@ -66,6 +66,12 @@ class Told(History):
     def withdraws(self, message: Message, outcome: Outcome = "ok") -> None:
         self.does(message.author, "withdraw", {("message", message.name): {"withdrawn"}}, outcome=outcome)
 
+    def mutes(self, one: str, other: str, muted: str = "yes") -> None:
+        self.does(one, "mute", {("mute", one, other): {muted}})
+
+    def tells(self, one: str, other: str) -> None:
+        self.does(other, "told", {}, by=one)
+
     def leaves(self, person: str, outcome: Outcome = "ok") -> None:
         self.does(person, "leave", {("account", person): {"deleted"}}, outcome=outcome)
 
@@ -100,10 +106,14 @@ def told() -> Told:
     return history
 
 
+def guarantees(history: History) -> list[str]:
+    return [one.guarantee for one in violations(history)]
+
+
 def one(history: History, invariant: str, words: str) -> Violation:
     (violation,) = violations(history)
     assert violation.invariant == invariant, violation.in_words()
-    assert words in violation.what
+    assert words in f"{violation.what} ({violation.guarantee})"
     assert violation.proof
     return violation
 
@@ -366,3 +376,79 @@ def test_a_history_is_kept_and_read_again(told: Told, tmp_path: Path) -> None:
     assert [operation.in_words() for operation in again.operations] == [
         operation.in_words() for operation in told.operations
     ]
+
+
+def test_a_muted_person_who_is_shown_to_who_muted_them(told: Told) -> None:
+    said = told.posts("bob")
+    told.feed("alice", said)
+    told.mutes("alice", "bob")
+    told.feed("alice")
+    told.reads("alice", Shown(told.sights("item", (said,)), (("bob", "friend"),), covers="friends"))
+    assert found(told) == []
+    told.feed("alice", said)
+    one(told, "I5", "read your writes")
+
+
+def test_a_person_who_is_no_longer_muted_and_still_missing(told: Told) -> None:
+    said = told.posts("bob")
+    told.feed("alice", said)
+    told.reads("alice", Shown(cards=(("bob", "friend"),), covers="friends"))
+    told.mutes("alice", "bob")
+    told.mutes("alice", "bob", "no")
+    told.feed("alice", said)
+    assert found(told) == []
+    told.feed("alice")
+    one(told, "I5", "read your writes")
+
+
+def test_ones_own_new_name_that_is_not_shown(told: Told) -> None:
+    for name in ("Al", "Ali"):
+        told.does("alice", "rename", {("name", "alice"): {name}})
+    told.reads("bob", Shown(values=((("name", "alice"), "Al"),)))
+    assert found(told) == []
+    told.reads("alice", Shown(values=((("name", "alice"), "Al"),)))
+    one(told, "I5", "read your writes")
+
+
+def test_a_name_that_goes_back(told: Told) -> None:
+    for name in ("Al", "Ali"):
+        told.does("alice", "rename", {("name", "alice"): {name}})
+    told.reads("bob", Shown(values=((("name", "alice"), "Ali"),)))
+    told.reads("bob", Shown(values=((("name", "alice"), "Al"),)))
+    one(told, "I5", "monotonic reads")
+
+
+def test_what_one_was_told_of_has_to_be_there(told: Told) -> None:
+    told.reads("bob", Shown(cards=(("alice", "friend"),), covers="friends"))
+    told.reads("alice", Shown(cards=(("bob", "friend"),), covers="friends"))
+    told.posts("bob")
+    told.reads("alice", Shown(cards=(("bob", "friend"),), covers="timeline"))
+    assert found(told) == []
+    told.tells("bob", "alice")
+    told.reads("alice", Shown(cards=(("bob", "friend"),), covers="timeline"))
+    one(told, "I5", "causality across people")
+
+
+def test_who_goes_on_with_anothers_token_no_longer_relies_on_their_own(told: Told) -> None:
+    told.posts("alice")
+    told.tells("bob", "alice")
+    told.feed("alice")
+    assert found(told) == []
+
+
+def test_each_guarantee_has_its_name(told: Told) -> None:
+    said, gone = told.posts("alice"), told.posts("bob")
+    told.feed("bob", gone, said)
+    told.withdraws(gone)
+    told.leaves("alice")
+    told.feed("bob", gone)
+    told.feed("bob", said)
+    told.reads("bob", Shown(cards=(("alice", "friend"),), covers="friends"))
+    told.unfriend("bob", "alice")
+    told.reads("bob", Shown(values=((pair("alice", "bob"), "friends"),)))
+    assert set(guarantees(told)[:3]) == {
+        "deleted content never comes back",
+        "no visible message without its author",
+        "no edge to a tombstone",
+    }
+    assert {"read your writes", "what was taken away"} <= set(guarantees(told)[3:])

@@ -31,7 +31,7 @@ from tidings.platform.process import Plan, Process
 from tidings.platform.request import Idempotency, Request, Versions, Viewer
 from tidings.platform.service import ServiceKind, Serving
 from tidings.platform.settings import Settings
-from tidings.platform.storage.migrations import ensure_schema
+from tidings.platform.storage.migrations import ServiceDatabase, _upgrade
 from tidings.platform.supervisor import Child
 from tidings.platform.trust import KeyRing, cut_ring
 
@@ -189,7 +189,8 @@ async def lone(
     dsn = None
     if kind.migrations is not None:
         dsn = await postgres.provision(database or kind.name, PASSWORD)
-        await ensure_schema(dsn, service=kind.name, migrations=kind.migrations)
+        # Here and now, since a child of its own for each database takes a second; tests/platform has such a child.
+        await _upgrade(ServiceDatabase(service=kind.name, dsn=dsn, migrations=kind.migrations))
     settings = settings or Settings(argon2_memory_kib=8, argon2_time=1, signup="open")
     played = Neighbours(neighbours)
     servings = played.servings(kind.name)

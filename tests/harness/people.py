@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,10 +61,13 @@ class Person:
 
     async def ask(self, method: str, path: str, *, headers: Any = None, **more: Any) -> Answer:
         sent = headers or {}
-        if self.seen is not None:
-            sent = {SEEN: self.seen, **sent}
+        known = [*self.client.told, *([self.seen] if self.seen is not None else [])]
+        if known:
+            sent = {SEEN: ", ".join(dict.fromkeys(known)), **sent}
         answer = await self.client.ask(method, path, token=self.token, headers=sent, **more)
         self.seen = answer.headers.get(SEEN, self.seen)
+        if self.client.confiding and self.seen is not None:
+            self.client.told.append(self.seen)
         return answer
 
     async def befriends(self, *others: Person) -> None:
@@ -87,11 +91,14 @@ class Person:
 
 @dataclass
 class Client:
-    """An HTTP client of one system."""
+    """An HTTP client of one system. `confiding`: its people tell each other at once what they have seen."""
 
     session: aiohttp.ClientSession
     base: str
     made: list[Person] = field(default_factory=list)
+    confiding: bool = False
+    told: deque[str] = field(default_factory=lambda: deque(maxlen=6))
+    asked: int = 0  # requests
 
     async def ask(
         self,
@@ -103,6 +110,7 @@ class Client:
         headers: Any = None,
         **more: Any,
     ) -> Answer:
+        self.asked += 1
         trace = secrets.token_hex(16)
         sent = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01", **(headers or {})}
         if token is not None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from tests.harness.made import copy, fits, made
 from tests.harness.people import Client, Person
 from tests.harness.points import Watcher
 from tidings import everything
@@ -97,6 +98,7 @@ def settings_for(data: Path, points: Path | None = None, **more: Any) -> Setting
         "repeat_events": True,
         "event_backoff": 0.01,
         "call_deadline": 3.0,
+        "stream_look_every": 0.5,
     }
     return Settings(**{**defaults, **more})
 
@@ -123,6 +125,8 @@ async def whole(
     settings = settings_for(folder / "data", watcher.path if watched else None, **more)
     chosen = topology or chosen_topology(settings, apart=mode == "apart")
     try:
+        if kinds is everything.SERVICES and fits(chosen):
+            copy(await made(), settings.data)
         async with (
             running(settings, chosen, mode="wire" if mode == "wire" else "near", kinds=kinds) as system,
             operator(settings) as reached,

@@ -197,6 +197,8 @@ async def imports(tidings: Whole, person: Person, count: int, *, start_ms: int) 
         await tidings.operator.call(messages.import_messages, ask)
 
 
+@pytest.mark.flooding
+@pytest.mark.parametrize("tidings", ["near", "apart"], indirect=True)
 async def test_five_thousand_messages_fit_one_archive_or_parts_of_it(tidings: Whole) -> None:
     ada = await tidings.joins("Ada")
     await imports(tidings, ada, 5000, start_ms=1_700_000_000_000)

@@ -116,8 +116,19 @@ async def test_a_cursor_is_its_askers_own(tidings: Whole) -> None:
         assert (refused.status, refused.body["code"]) == (400, "bad_cursor")
 
 
-@pytest.mark.parametrize("friends", [1, 39, 313, 5000])
+@pytest.mark.parametrize("friends", [1, 39, 313])
 async def test_a_timeline_costs_three_internal_calls(tidings: Whole, friends: int) -> None:
+    await _costs_three_internal_calls(tidings, friends)
+
+
+# In one process and in many: what each service does with so many is tested with that service, for every store.
+@pytest.mark.flooding
+@pytest.mark.parametrize("tidings", ["near", "apart"], indirect=True)
+async def test_a_timeline_of_five_thousand_friends_costs_three_internal_calls(tidings: Whole) -> None:
+    await _costs_three_internal_calls(tidings, 5000)
+
+
+async def _costs_three_internal_calls(tidings: Whole, friends: int) -> None:
     alice = await tidings.joins("Alice")
     await tidings.crowd(alice, friends)
 

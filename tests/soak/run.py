@@ -224,7 +224,7 @@ async def prepared(report: Report, tell: Callable[[str], None], *, people: int, 
     """A fleet with people who live there, and who watches it."""
     async with AsyncExitStack() as stack:
         ground = await stack.enter_async_context(fleet(**SETTINGS))
-        # NOTE: when a connection that was used before breaks, aiohttp sends a GET, PUT or DELETE again by itself, and
+        # NOTE: when a used connection breaks, aiohttp sends a GET, PUT or DELETE again by itself, and
         # the first may have had its effect. Each of ours has a connection to itself.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))

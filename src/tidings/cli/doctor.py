@@ -17,6 +17,7 @@ import msgspec
 import typer
 
 from tidings import everything
+from tidings.cli.doctor_edges import about_edges
 from tidings.cli.doctor_events import about_events
 from tidings.cli.findings import Finding, State
 from tidings.cli.memory import Memory, memory_of
@@ -78,6 +79,7 @@ async def _report(settings: Settings, topology: Topology) -> Report:
         findings += await _public(info, settings)
         findings += await _databases(info, settings, topology)
         findings.append(await _deletions(settings))
+        findings.append(await about_edges(settings))
         findings += await about_events(info, settings)
         memory = memory_of(info["pids"])
         findings.append(_memory(memory))

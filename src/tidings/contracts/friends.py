@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from msgspec import Meta
 
@@ -70,6 +71,19 @@ class ImportFriendships(Value, frozen=True):
     friendships: Annotated[list[ImportedFriendship], Meta(max_length=5000)]
 
 
+class EverybodyAsk(Value, frozen=True):
+    """Who comes after somebody, in the order of ids."""
+
+    after: UserId = UserId(UUID(int=0))
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
+
+
+class Everybody(Value, frozen=True):
+    """People who have a friend, a request, a block or a mute, whichever side of it they are on."""
+
+    ids: list[UserId]
+
+
 circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"})
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
     "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "notifications", "users"}
@@ -96,6 +110,7 @@ prepare_removal = Call("friends/prepare_removal", Removal, Vote, callers={"users
 commit_removal = Call("friends/commit_removal", Removal, Branch, callers={"users"})
 abort_removal = Call("friends/abort_removal", Removal, Branch, callers={"users"})
 branches = Call("friends/branches", TransactionsAsk, Branches, safe=True, callers={"cli"})
+everybody = Call("friends/everybody", EverybodyAsk, Everybody, safe=True, callers={"cli"})
 
 
 # Events. `version` is that of `user_id`'s own graph, taken under its fence.

@@ -141,6 +141,12 @@ class ByHandle(Value, frozen=True):
     handle: str
 
 
+class Living(Value, frozen=True):
+    """Those who have an account, the suspended too."""
+
+    ids: list[UserId]
+
+
 class ImportedPerson(Value, frozen=True):
     """A person made elsewhere; no password, so nobody can sign in but by a one-time link."""
 
@@ -296,6 +302,7 @@ whois = Call("users/whois", TokenDigest, SignedIn, safe=True, callers={"edge"})
 set_up_state = Call("users/set_up_state", Nothing, SetUpState, callers={"cli"})
 find = Call("users/find", ByHandle, Account, safe=True, callers={"cli"})
 accounts = Call("users/accounts", AccountsAsk, Accounts, safe=True, callers={"cli"})
+living = Call("users/living", ByIds, Living, safe=True, callers={"cli"})
 invite = Call("users/invite", Nothing, OneTimeLink, callers={"cli"})
 suspend = Call("users/suspend", Suspend, Account, callers={"cli"})
 reset_link = Call("users/reset_link", ByHandle, OneTimeLink, callers={"cli"})

@@ -133,6 +133,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds, _about("Age at which an event without its effect is asked for again.", "60")
     ] = 60.0
     reconcile_every: Annotated[Seconds, _about("Pause between two such comparisons.", "15")] = 15.0
+    stream_look_every: Annotated[
+        Seconds, _about("Seconds between looks whether who listens to a stream is still signed in.", "4")
+    ] = 4.0
     points: Annotated[
         Path | None,
         _about("Unix socket where tests watch and hold named points; unset in production.", "points.sock"),

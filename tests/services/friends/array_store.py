@@ -197,6 +197,19 @@ class ArrayFriends:
         shown = {friend: since for friend, since in theirs["friends"].items() if friend not in hidden}
         return newest(shown, before, limit)
 
+    async def everybody(self, after: UserId, limit: int) -> list[UserId]:
+        sides = " union all ".join(f"select unnest({name}) from people" for name in LISTS)
+        muters = "select user_id from people where cardinality(mutes) > 0"
+        some = f"({sides} union all {muters}) some (one)"
+        return [
+            row[0]
+            for row in await self._database.fetch(
+                f"select distinct one from {some} where one > $1 order by one limit $2",
+                after,
+                limit,
+            )
+        ]
+
     def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[ArrayWrite]:
         return self._database.write(ArrayWrite, timeout_ms=timeout_ms)
 

@@ -28,6 +28,7 @@ from nats.js.api import (
 )
 
 from tidings.platform import logs
+from tidings.platform.events.ending import heed_cancellation, heeding_cancellation
 from tidings.platform.occurrence import Occurred
 from tidings.platform.service import ServiceKind
 
@@ -35,6 +36,8 @@ log = logs.get_logger("bus")
 
 OPERATOR: Final = "tidings"  # makes streams and consumers; services only use them
 ACK_WAIT: Final = 5.0  # seconds
+PATIENCE: Final = 2.0  # seconds
+FLUSHED: Final = 60  # seconds; a connection that is silent for so long was given up before
 KEPT: Final = 7 * 86_400.0  # seconds
 MOST_BYTES: Final = 512 * 1024 * 1024  # of one stream: what does not fit waits in its outbox
 DUPLICATES: Final = 120.0  # seconds within which the bus itself drops a second copy
@@ -76,8 +79,8 @@ class Bus:
 
     async def say(self, subject: str, content: bytes) -> None:
         """Tell whoever hears it now; nobody keeps it."""
-        await self._client.publish(subject, content)
-        await self._client.flush()
+        with heeding_cancellation():
+            await self._client.publish(subject, content)
 
     async def ask_each(self, subject: str, content: bytes, answered: Callable[[bytes], bool]) -> None:
         """Tell whoever hears it now; return when `answered`, given each answer, is True. Wait under a time-out."""
@@ -97,7 +100,8 @@ class Bus:
 
     async def publish(self, one: Occurred) -> None:
         """Return when the bus has it on its disk. Under the same id it is taken once. One of TROUBLE otherwise."""
-        await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
+        with heeding_cancellation():
+            await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
 
     async def hear(self, producer: str, heard: Callable[[Heard], Awaitable[None]]) -> None:
         """Get each message of a producer as it passes, once, or never: what is missed on the way is gone.
@@ -109,15 +113,23 @@ class Bus:
         async def got(message: Msg) -> None:
             await heard(Heard(message.subject, message.data, message.respond if message.reply else None))
 
-        await self._client.subscribe(f"{producer}.>", cb=got)
+        with heeding_cancellation():
+            await self._client.subscribe(f"{producer}.>", cb=got)
 
     async def flush(self) -> None:
         """Return when the bus has done all that it was told until now. One of TROUBLE if it does not."""
-        await self._client.flush(2)
+        # NOTE: the client's own time-out cancels what a late PONG then fails to set, and that ends its reader.
+        answered = asyncio.ensure_future(self._client.flush(FLUSHED))
+        answered.add_done_callback(lambda one: one.cancelled() or one.exception())
+        done, _ = await asyncio.wait({answered}, timeout=PATIENCE)
+        if not done:
+            raise TimeoutError(f"the bus did not answer within {PATIENCE:g} s")
+        await answered
 
     async def pull(self, producer: str, consumer: str) -> Deliveries:
         """What a durable consumer gets of a producer's stream."""
-        return Deliveries(await self._stream.pull_subscribe_bind(durable=consumer, stream=producer))
+        with heeding_cancellation():
+            return Deliveries(await self._stream.pull_subscribe_bind(durable=consumer, stream=producer))
 
 
 class Deliveries:
@@ -129,7 +141,8 @@ class Deliveries:
     async def next(self, most: int, patience: float) -> list[Delivery]:
         """Up to `most`; none if `patience` seconds pass without one."""
         try:
-            return [Delivery(message) for message in await self._subscription.fetch(most, timeout=patience)]
+            with heeding_cancellation():
+                return [Delivery(message) for message in await self._subscription.fetch(most, timeout=patience)]
         except (TimeoutError, nats.errors.TimeoutError):
             return []
 
@@ -155,7 +168,8 @@ class Delivery:
 
     async def done(self) -> None:
         """Acknowledge, and wait until the bus knows."""
-        await self._message.ack_sync(timeout=ACK_WAIT)
+        with heeding_cancellation():
+            await self._message.ack_sync(timeout=ACK_WAIT)
 
     async def again(self, after: float) -> None:
         """Have it delivered again in that many seconds."""
@@ -176,11 +190,11 @@ async def connected(
     """
     client = await _connect(address, name, gap, back)
     try:
+        heed_cancellation()
         yield Bus(client)
     finally:
-        with contextlib.suppress(*TROUBLE):
-            async with asyncio.timeout(2):
-                await client.close()
+        with heeding_cancellation():
+            await _close(client)
 
 
 async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back: Callable[[], None]) -> Client:
@@ -198,8 +212,9 @@ async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back
 
     pause = 0.05
     while True:
+        client = Client()
         try:
-            return await nats.connect(
+            await client.connect(
                 address.url,
                 user=address.user,
                 password=address.password,
@@ -209,14 +224,25 @@ async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back
                 disconnected_cb=parted,
                 reconnected_cb=reconnected,
                 connect_timeout=2,
-                reconnect_time_wait=0.2,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it sleeps so long: any number
                 max_reconnect_attempts=-1,
                 ping_interval=5,
             )
+            return client
         except TROUBLE as error:
+            heed_cancellation()
             log.warning("bus_away", service=name, error=repr(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
+        except asyncio.CancelledError:  # whoever asked waits no longer, for a server that hangs perhaps
+            await _close(client)
+            raise
+
+
+async def _close(client: Client) -> None:
+    with contextlib.suppress(*TROUBLE):
+        async with asyncio.timeout(2):
+            await client.close()
 
 
 # What the operator makes: users, streams and consumers, from the contracts and reactions alone.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from tidings.platform import logs
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.contract import Event
-from tidings.platform.enduring import enduring
 from tidings.platform.events.bus import BusAddress
+from tidings.platform.events.lasting import lasting
 from tidings.platform.events.listener import Listener
 from tidings.platform.events.registrar import leave, registering
 from tidings.platform.service import Reaction
@@ -40,10 +40,9 @@ async def hearing(
     listener = Listener(
         keeper.holder, producers, keeper, reactions=reactions, holder=holder, delay=settings.hear_delay
     )
-    works = {f"{keeper.holder} listens": partial(listener.run, address)}
-    for producer in keeper.shelves:
-        works[f"{keeper.holder} registers with {producer}"] = partial(registering, keeper, producer, world)
-    tasks = [asyncio.create_task(enduring(name, work), name=name) for name, work in works.items()]
+    work: list[Callable[[], Awaitable[None]]] = [partial(listener.run, address)]
+    work += [partial(registering, keeper, producer, world) for producer in keeper.shelves]
+    tasks = [asyncio.create_task(lasting(one, of=keeper.holder)) for one in work]
     try:
         yield
     finally:

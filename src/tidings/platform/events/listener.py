@@ -70,7 +70,13 @@ class Listener:
         self._back = asyncio.Event()
 
     async def run(self, address: BusAddress) -> None:
-        """Listen until cancelled."""
+        """Listen until cancelled; whatever ends it, nothing is heard then."""
+        try:
+            await self._run(address)
+        finally:
+            self.gap()
+
+    async def _run(self, address: BusAddress) -> None:
         async with connected(address, self._name, gap=self.gap, back=self._back.set) as bus, self._delayed():
             for producer in self._producers:
                 await bus.hear(producer, self._queue if self._delay else self.heard)

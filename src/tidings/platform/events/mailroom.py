@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -16,10 +16,10 @@ from tidings.platform import logs
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.registration import REMOVED_WITHIN, Registration
 from tidings.platform.contract import Busy, Call, NotFound, Nothing, Unavailable
-from tidings.platform.enduring import enduring
 from tidings.platform.events.beat import Removal, removal_subject
 from tidings.platform.events.bus import TROUBLE, Bus, BusAddress, connected
 from tidings.platform.events.consumer import Consumer
+from tidings.platform.events.lasting import lasting
 from tidings.platform.events.relay import Relay
 from tidings.platform.jitter import jittered
 from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
@@ -146,20 +146,15 @@ class Mailroom:
         }
         async with AsyncExitStack() as stack:
             stack.callback(on_committed(store.dsn, self.committed))
+            work: list[Callable[[], Awaitable[None]]] = []
             if address is not None:
-                on_the_bus = enduring(
-                    f"{kind.name} on the bus", partial(self._on_the_bus, kind, store, address, settings)
-                )
-                stack.push_async_callback(_end, asyncio.create_task(on_the_bus))
+                work.append(partial(self._on_the_bus, kind, store, address, settings))
             for consumer in self._consumers.values():
-                reconciling = enduring(
-                    f"{kind.name} compares with {consumer.producer}",
-                    partial(self._reconciling, consumer, world, settings),
-                )
-                stack.push_async_callback(_end, asyncio.create_task(reconciling))
+                work.append(partial(self._reconciling, consumer, world, settings))
             if self._consumers:
-                forgetting = enduring(f"inbox of {kind.name}", partial(self._forgetting, store))
-                stack.push_async_callback(_end, asyncio.create_task(forgetting))
+                work.append(partial(self._forgetting, store))
+            for one in work:
+                stack.push_async_callback(_end, asyncio.create_task(lasting(one, of=self.service)))
             yield
 
     async def _on_the_bus(
@@ -169,11 +164,9 @@ class Mailroom:
             self._bus = bus
             if kind.contract.events:
                 relay = Relay(kind.name, store.outbox, bus, delay=settings.relay_delay)
-                name = f"relay of {kind.name}"
-                tasks.create_task(enduring(name, relay.run), name=name)
+                tasks.create_task(relay.run(), name=f"relay of {kind.name}")
             for consumer in self._consumers.values():
-                name = f"{kind.name} hears {consumer.producer}"
-                tasks.create_task(enduring(name, partial(consumer.run, bus)), name=name)
+                tasks.create_task(consumer.run(bus), name=f"{kind.name} hears {consumer.producer}")
 
     async def _reconciling(self, consumer: Consumer, world: World, settings: Settings) -> None:
         """Compare with the producer's own record every now and then: the bus may have lost what it had."""

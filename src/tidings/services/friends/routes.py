@@ -91,6 +91,12 @@ async def branches(svc: Friends, viewer: Viewer, ask: TransactionsAsk) -> Branch
     return await views.branches(svc.removal, ask.gid)
 
 
+@serves(friends.everybody)
+async def everybody(svc: Friends, viewer: Viewer, ask: friends.EverybodyAsk) -> friends.Everybody:
+    rules.check_operator(viewer)
+    return friends.Everybody(ids=await svc.store.everybody(ask.after, ask.limit))
+
+
 # Friends and requests.
 
 

@@ -16,6 +16,7 @@ class Timeline:
     world: World
     cursors: Cursors
     hub: Hub
+    wait: float  # seconds for news; then the edge looks again whether the listener is still signed in
 
     def missed(self) -> None:
         """Events were lost on their way here."""

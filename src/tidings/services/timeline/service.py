@@ -17,7 +17,8 @@ from tidings.services.timeline.kept import KEPT
 @asynccontextmanager
 async def open_timeline(resources: Resources) -> AsyncIterator[Timeline]:
     """Nothing to open: its parts are other services' answers, and who listens is in memory."""
-    yield Timeline(world=resources.world, cursors=resources.cursors(), hub=Hub())
+    wait = resources.settings.stream_look_every
+    yield Timeline(world=resources.world, cursors=resources.cursors(), hub=Hub(), wait=wait)
 
 
 timeline = ServiceKind.of(contract, routes, open_timeline, reactions=reactions, kept=KEPT)

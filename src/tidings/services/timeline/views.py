@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tidings.contracts import friends, messages, timeline, users
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
@@ -15,8 +13,6 @@ from tidings.platform.seen import seen
 from tidings.services.timeline import present, rules
 from tidings.services.timeline.holder import Timeline
 from tidings.services.timeline.skeletons import FeedSkeleton, TimelineSkeleton
-
-WAIT: Final = 4.0  # seconds; then the edge looks again whether the listener is still signed in
 
 
 async def friends_and_rules(svc: Timeline, viewer: Viewer, ask: timeline.TimelineAsk) -> TimelineSkeleton:
@@ -92,7 +88,7 @@ async def listen(svc: Timeline, me: UserId, ask: timeline.StreamAsk) -> timeline
     """What changed for one person since the last event that they know; waits a little for something to."""
     if not svc.hub.knows(me):
         await svc.hub.welcome(me, lambda: svc.world.call(friends.circle, Nothing()))
-    heard = await svc.hub.heard(me, ask.last_event_id, WAIT)
+    heard = await svc.hub.heard(me, ask.last_event_id, svc.wait)
     if heard.changed or heard.resync:  # what is read next is as new as this
         for service in ("users", "friends", "messages"):
             seen().shown(service, stamp_ns())

@@ -88,6 +88,12 @@ async def accounts(svc: Users, viewer: Viewer, ask: users.AccountsAsk) -> users.
     return await views.accounts(svc.store, ask.after, ask.limit)
 
 
+@serves(users.living)
+async def living(svc: Users, viewer: Viewer, ask: users.ByIds) -> users.Living:
+    _check_operator(viewer)
+    return users.Living(ids=list(await svc.store.by_ids(ask.ids)))
+
+
 @serves(users.invite)
 async def invite(svc: Users, viewer: Viewer, ask: Nothing) -> users.OneTimeLink:
     _check_operator(viewer)
