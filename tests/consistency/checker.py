@@ -228,8 +228,10 @@ class Checker:
             yield from self._judge_card(read, user, role)
         for sight in shown.sights:
             yield from self._judge_sight(read, sight, session)
+            self._knows(session, sight.name, MONOTONIC_READS)
         for register, value in shown.values:
-            yield from self._judge_value(read, register, value, session)
+            if register[0] != "reaction" or value == "yes" or self._stands(register, session, read.returned):
+                yield from self._judge_value(read, register, value, session)
         # What stands in sight of what is shown has to be there too, and from now on.
         for sight in shown.sights:
             for before in self._read_before.get(sight.name, ()):
@@ -237,7 +239,6 @@ class Checker:
         if shown.covers is not None:
             yield from self._missing(read, shown, session)
         for sight in shown.sights:
-            self._knows(session, sight.name, MONOTONIC_READS)
             session.versions[sight.name] = max(session.versions.get(sight.name, 0), sight.version)
 
     def _judge_card(self, read: Operation, user: str, role: str) -> Iterator[Violation]:
@@ -306,6 +307,14 @@ class Checker:
         if register[0] == "pair" and value == "friends":
             yield from self._needs(read, register, {value}, f"{' '.join(register)} is shown as friends")
         self._attribute(read, register, value)
+
+    def _stands(self, register: Register, session: Session, until: float) -> bool:
+        """Whether nothing can have taken message and reactions away: an answer's parts are not of one moment."""
+        _, name, user, _ = register
+        people = (self._messages[name].author, user)
+        return self.certain(("message", name), "standing", session, until) and all(
+            self.certain(("account", one), "live", session, until) for one in people
+        )
 
     def _needs(
         self,

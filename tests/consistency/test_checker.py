@@ -337,6 +337,26 @@ def test_a_reply_that_is_missing(told: Told) -> None:
     one(told, "I5", "read your writes")
 
 
+def test_ones_own_reaction_that_is_missing(told: Told) -> None:
+    said = told.posts("alice")
+    reaction = ("reaction", said.name, "bob", "+1")
+    told.feed("bob", said)
+    told.does("bob", "react", {reaction: {"yes"}})
+    without = Shown(told.sights("item", (said,)), values=((reaction, "no"),))
+    told.reads("bob", without)
+    one(told, "I5", "older than what this client did or saw")
+
+
+def test_a_withdrawal_that_is_under_way_takes_reactions_along(told: Told) -> None:
+    said = told.posts("alice")
+    reaction = ("reaction", said.name, "bob", "+1")
+    told.feed("bob", said)
+    told.does("bob", "react", {reaction: {"yes"}})
+    told.invokes("alice", "withdraw", {("message", said.name): {"withdrawn"}})
+    told.reads("bob", Shown(told.sights("item", (said,)), values=((reaction, "no"),)))
+    assert found(told) == []
+
+
 def test_one_message_under_two_ids(told: Told) -> None:
     said = told.posts("alice")
     (sight,) = told.sights("feed", (said,))

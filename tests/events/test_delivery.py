@@ -20,7 +20,9 @@ from tests.harness.system import Whole, whole
 from tests.harness.waiting import until
 from tidings.cli.operator import operator
 from tidings.platform.contract import Nothing
+from tidings.platform.events.consumer import Consumer
 from tidings.platform.events.mailroom import letters_of, replay_of
+from tidings.platform.events.relay import Relay
 from tidings.platform.occurrence import DeadLetter, EventId
 from tidings.platform.storage.outbox import occurred
 
@@ -250,6 +252,35 @@ async def test_a_database_that_is_away_costs_no_event(quick: Whole) -> None:
     await until(all_told, within=60, what="5 mentions")
     assert await letters(quick, bob) == []
     assert await rows(quick, "notifications", "select 1 from reaction_failures") == []
+
+
+async def test_what_nobody_foresaw_does_not_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of a kind that no handler names, in the consumer and in the relay: both begin again."""
+    fell: list[str] = []
+
+    def falls_once(owner: type[Any], name: str) -> None:
+        real = getattr(owner, name)
+
+        async def fall(self: Any, *values: Any) -> Any:
+            if name not in fell:
+                fell.append(name)
+                raise LookupError("nobody foresaw this")
+            return await real(self, *values)
+
+        monkeypatch.setattr(owner, name, fall)
+
+    async with whole("near") as patient:  # so patient that no comparison with the producers makes it good
+        alice, bob = [await patient.joins(name) for name in ("Alice", "Bob")]
+        await bob.befriends(alice)
+        falls_once(Consumer, "_deliver")
+        falls_once(Relay, "round")
+        await bob.posts("all the same", mentions=[alice.id])
+
+        async def told() -> bool:
+            return await mentions(patient, alice) == 1
+
+        await until(told, within=30, what="what was said meanwhile")
+    assert sorted(fell) == ["_deliver", "round"]
 
 
 async def test_somebody_elses_lock_costs_no_event(quick: Whole) -> None:

@@ -160,13 +160,16 @@ class Mailroom:
     async def _on_the_bus(
         self, kind: ServiceKind[Any], store: EventStore, address: BusAddress, settings: Settings
     ) -> None:
+        # NOTE: no fault may end one of the group: in Python 3.11 the group then leaves this very task cancelled
+        # (`cancelling()`), and it would end for good.
         async with connected(address, kind.name) as bus, asyncio.TaskGroup() as tasks:
             self._bus = bus
             if kind.contract.events:
                 relay = Relay(kind.name, store.outbox, bus, delay=settings.relay_delay)
-                tasks.create_task(relay.run(), name=f"relay of {kind.name}")
+                tasks.create_task(lasting(relay.run, of=self.service), name=f"relay of {kind.name}")
             for consumer in self._consumers.values():
-                tasks.create_task(consumer.run(bus), name=f"{kind.name} hears {consumer.producer}")
+                name = f"{kind.name} hears {consumer.producer}"
+                tasks.create_task(lasting(partial(consumer.run, bus), of=self.service), name=name)
 
     async def _reconciling(self, consumer: Consumer, world: World, settings: Settings) -> None:
         """Compare with the producer's own record every now and then: the bus may have lost what it had."""
