@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+MINUTES ?= 20
 
-.PHONY: help install install-test up test lint docs lock clean
+.PHONY: help install install-test up test mutants chaos-matrix soak sessions lint docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed-run ## make .venv with Tidings in it, nothing more
 
@@ -25,11 +26,23 @@ up: install ## run the server (make up ARGS="--port 9000 --data ./data")
 test: install-test ## run all tests
 	@exec sh tools/test.sh $(BIN)/python $(ARGS)
 
+mutants: install-test ## take each protective line out, and see a test fail (make mutants ARGS="--only begin")
+	@exec $(BIN)/python -m tests.mutants $(ARGS)
+
+soak: install-test ## people live while faults strike (make soak MINUTES=20 ARGS="--seed 1")
+	@exec $(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
+sessions: install-test ## session guarantees under delays (make sessions ARGS="--trials 1000")
+	@exec $(BIN)/python -m tests.sessions $(ARGS)
+
 lint: install-test ## style, types and import boundaries
 	$(BIN)/ruff check src tests tools
 	$(BIN)/ruff format --check src tests tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+chaos-matrix: install-test ## break a deletion at every point, in every way (ARGS="--fresh" begins anew)
+	@exec $(BIN)/python -m tests.chaos.matrix $(ARGS)
 
 docs: install ## write docs/map.md and docs/openapi.json from the code
 	$(BIN)/tidings docs write docs

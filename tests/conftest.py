@@ -84,5 +84,6 @@ async def tidings(request: pytest.FixtureRequest) -> AsyncIterator[Whole]:
     from tests.security.canaries import logs_with_secrets
 
     async with whole(request.param) as running:
+        running.client.confiding = True  # who acts in a test for somebody to see it lets them know
         yield running
         assert logs_with_secrets(running.settings.data) == []  # row 39, over all that the run did with it

@@ -16,6 +16,7 @@ from typing import Any, Final
 import uvloop
 
 from tidings.edge.front import exposing, front_app, listening
+from tidings.edge.kept import KEPT as FRONT_KEPT
 from tidings.platform import logs, tracing
 from tidings.platform.http.internal import internal_app, readiness
 from tidings.platform.http.listener import Listener, bind_tcp, bind_unix
@@ -32,6 +33,7 @@ from tidings.services.users.service import users
 
 KINDS: Final = (users, friends, messages, notifications, timeline)
 SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {kind.name: kind for kind in KINDS}
+FRONT_HEARS: Final = frozenset(kept.call.service for kept in FRONT_KEPT)
 STORELESS: Final = frozenset(name for name, kind in SERVICES.items() if kind.migrations is None)
 
 
@@ -59,6 +61,8 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         await internal.start()
         stack.push_async_callback(internal.stop)
         if launch.front:
+            process.keep(EDGE, FRONT_KEPT)
+            await stack.enter_async_context(process.hearing(EDGE))
             contracts = [kinds[name].contract for name in launch.everyone]
             app = front_app(
                 process.world(EDGE),

@@ -83,7 +83,7 @@ async def running(
             exposed = stack.enter_context(
                 bind_tcp(settings.metrics_host, settings.metrics_port, setting="--metrics-port")
             )
-        installation = Installation(settings, topology, kinds, directory, mode)
+        installation = Installation(settings, topology, kinds, directory, mode, front_hears=everything.FRONT_HEARS)
         stack.push_async_callback(installation.stop)
         embedded = any(placed.store == EMBEDDED for placed in topology.services.values())
         first = embedded and not (directory.path / "postgres" / "PG_VERSION").exists()

@@ -63,6 +63,7 @@ OF_THE_SERVICE = {
     "reaction_failures": "ids of events",
     "dead_letters": "events that could not be handled: ids",
     "reconciled": "how far events were compared",
+    "cache_register": "processes that keep answers, for seconds: no person",
     "twophase_log": "deletions, for 7 days: ids",
     "twophase_branch": "parts of deletions: ids",
     "search_entries": "made from handle and name",

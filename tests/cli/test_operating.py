@@ -189,7 +189,7 @@ def test_documents_come_from_the_code_alone(tmp_path: Path) -> None:
     assert one == two
     assert json.loads(one["openapi.json"])["openapi"] == "3.1.0"
     chart = one["map.md"].decode()
-    assert 'timeline -->|"latest_by_authors<br>page_by_authors"| messages' in chart
+    assert 'timeline -->|"latest_by_authors<br>page_by_authors<br>register_cache"| messages' in chart
     for service in ("users", "friends", "messages", "notifications", "timeline", "edge"):
         assert f"| **{service}** |" in chart
 

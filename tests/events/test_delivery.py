@@ -23,6 +23,7 @@ from tidings.platform.contract import Nothing
 from tidings.platform.events.bus import OPERATOR, connected, consumers_of
 from tidings.platform.events.mailroom import letters_of, replay_of
 from tidings.platform.occurrence import DeadLetter, EventId
+from tidings.platform.storage.outbox import occurred
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ async def letters(system: Whole, person: Person) -> list[DeadLetter]:
     return [one for one in found if str(one.occurred.subject) == person.id]
 
 
-async def test_twice_and_shuffled_ends_alike(quick: Whole) -> None:
+async def test_row_37_twice_and_shuffled_ends_alike(quick: Whole) -> None:
     """One person's whole history again, each event twice, in ten random orders."""
     alice, bob = [await quick.joins(name) for name in ("Alice", "Bob")]
     (await alice.put(f"/v1/friends/{bob.id}")).ok()
@@ -118,8 +119,6 @@ async def test_twice_and_shuffled_ends_alike(quick: Whole) -> None:
         )  # fmt: skip
         history += [(producer, row) for row in found]
     assert len(history) > 12
-    from tidings.platform.storage.outbox import occurred
-
     for seed in range(10):
         ids = [row["id"] for _, row in history]
         await rows(quick, "notifications", "delete from inbox where event_id = any($1::uuid[])", ids)
@@ -134,6 +133,30 @@ async def test_twice_and_shuffled_ends_alike(quick: Whole) -> None:
         for producer, row in twice:
             assert (await room._consumers[producer].handle(occurred(row)))[0] == "done"
         assert [await state_of(quick, person) for person in (alice, bob)] == straight, seed
+
+
+async def test_row_37_an_event_that_comes_again_changes_nothing(quick: Whole) -> None:
+    """One whose effect would show each time: a version that rises, and an event of its own."""
+    alice, bob = [await quick.joins(name) for name in ("Alice", "Bob")]
+    await alice.befriends(bob)
+    (await alice.delete("/v1/users/me")).ok()
+
+    async def effects() -> list[int]:
+        query = "select version from outbox where event = 'friends.unfriended' and subject = $1::uuid"
+        return [row["version"] for row in await rows(quick, "friends", query, bob.id)]
+
+    await until(effects, what="what the deletion means for Bob")
+    (happened,) = await rows(
+        quick, "friends",
+        "select id, event, subject, version, body::text as body, trace from outbox"
+        " where event = 'friends.person_removed' and subject = $1::uuid", alice.id,
+    )  # fmt: skip
+    process = quick.system.process
+    assert process is not None
+    consumer = process.servings["friends"].holder.mailroom._consumers["friends"]
+    for _ in range(3):
+        assert await consumer.handle(occurred(happened)) == ("done", 0.0)
+    assert await effects() == [3]  # asked, accepted, ended
 
 
 async def test_row_37_a_poison_event_is_set_aside_and_the_others_go_on(quick: Whole) -> None:
@@ -175,6 +198,13 @@ async def test_row_37_a_poison_event_is_set_aside_and_the_others_go_on(quick: Wh
         assert (await reached.call(replay_of("notifications"), EventId(id=poison))).done
     assert await letters(quick, bob) == []
     assert await mentions(quick, alice) == 2
+    # What still has it as it was, on its way or in the producer's record, does not set it aside once more.
+    process = quick.system.process
+    assert process is not None
+    consumer = process.servings["notifications"].holder.mailroom._consumers["messages"]
+    for _ in range(8):
+        assert await consumer.handle(letter.occurred) == ("dead", 0.0)
+    assert await letters(quick, bob) == []
 
 
 async def test_what_the_bus_lost_is_made_good_once(quick: Whole) -> None:
@@ -234,3 +264,31 @@ async def test_a_database_that_is_away_costs_no_event(quick: Whole) -> None:
     await until(all_told, within=60, what="5 mentions")
     assert await letters(quick, bob) == []
     assert await rows(quick, "notifications", "select 1 from reaction_failures") == []
+
+
+async def test_somebody_elses_lock_costs_no_event(quick: Whole) -> None:
+    """A fence that another writer holds makes the reaction wait. It did not fail, so nothing is counted."""
+    alice, bob = [await quick.joins(name) for name in ("Alice", "Bob")]
+    await bob.befriends(alice)
+    await bob.posts("so that there is a fence", mentions=[alice.id])
+
+    async def told(times: int) -> bool:
+        return await mentions(quick, alice) == times
+
+    await until(lambda: told(1), what="the first mention")
+    other = await asyncpg.connect(quick.system.installation.dsns["notifications"])
+    try:
+        async with other.transaction():
+            await other.execute("select from subject_fence where user_id = $1::uuid for no key update", alice.id)
+            await bob.posts("meanwhile", mentions=[alice.id])
+            told_of = await rows(quick, "messages", "select id from outbox where subject = $1::uuid", bob.id)
+            ids = [row["id"] for row in told_of]
+            for _ in range(30):
+                await asyncio.sleep(0.1)
+                failures = "select error from reaction_failures where event_id = any($1::uuid[])"
+                assert await rows(quick, "notifications", failures, ids) == []
+            assert await mentions(quick, alice) == 1
+    finally:
+        await other.close()
+    await until(lambda: told(2), what="the second mention")
+    assert await letters(quick, bob) == []

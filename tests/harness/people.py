@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 
 PASSWORD = "correct horse battery"
+SEEN = "Tidings-Seen"
 
 
 @dataclass(frozen=True)
@@ -33,28 +35,40 @@ class Answer:
 
 @dataclass
 class Person:
-    """Somebody with a token."""
+    """Somebody with a token. `seen` is the newest of what their answers brought, and goes with each request."""
 
     client: Client
     handle: str
     name: str
     id: str
     token: str
+    seen: str | None = None
 
     async def get(self, path: str, **more: Any) -> Answer:
-        return await self.client.ask("GET", path, token=self.token, **more)
+        return await self.ask("GET", path, **more)
 
     async def post(self, path: str, json: Any = None, **more: Any) -> Answer:
-        return await self.client.ask("POST", path, token=self.token, json=json, **more)
+        return await self.ask("POST", path, json=json, **more)
 
     async def put(self, path: str, json: Any = None, **more: Any) -> Answer:
-        return await self.client.ask("PUT", path, token=self.token, json=json, **more)
+        return await self.ask("PUT", path, json=json, **more)
 
     async def patch(self, path: str, json: Any = None, **more: Any) -> Answer:
-        return await self.client.ask("PATCH", path, token=self.token, json=json, **more)
+        return await self.ask("PATCH", path, json=json, **more)
 
     async def delete(self, path: str, **more: Any) -> Answer:
-        return await self.client.ask("DELETE", path, token=self.token, **more)
+        return await self.ask("DELETE", path, **more)
+
+    async def ask(self, method: str, path: str, *, headers: Any = None, **more: Any) -> Answer:
+        sent = headers or {}
+        known = [*self.client.told, *([self.seen] if self.seen is not None else [])]
+        if known:
+            sent = {SEEN: ", ".join(dict.fromkeys(known)), **sent}
+        answer = await self.client.ask(method, path, token=self.token, headers=sent, **more)
+        self.seen = answer.headers.get(SEEN, self.seen)
+        if self.client.confiding and self.seen is not None:
+            self.client.told.append(self.seen)
+        return answer
 
     async def befriends(self, *others: Person) -> None:
         """Ask, and let them accept."""
@@ -77,11 +91,14 @@ class Person:
 
 @dataclass
 class Client:
-    """An HTTP client of one system."""
+    """An HTTP client of one system. `confiding`: its people tell each other at once what they have seen."""
 
     session: aiohttp.ClientSession
     base: str
     made: list[Person] = field(default_factory=list)
+    confiding: bool = False
+    told: deque[str] = field(default_factory=lambda: deque(maxlen=6))
+    asked: int = 0  # requests
 
     async def ask(
         self,
@@ -93,6 +110,7 @@ class Client:
         headers: Any = None,
         **more: Any,
     ) -> Answer:
+        self.asked += 1
         trace = secrets.token_hex(16)
         sent = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01", **(headers or {})}
         if token is not None:
@@ -110,7 +128,7 @@ class Client:
         made = (
             await self.ask("POST", "/v1/users", json={"handle": handle, "name": name, "password": PASSWORD})
         ).ok()
-        signed = (await self.ask("POST", "/v1/sessions", json={"handle": handle, "password": PASSWORD})).ok()
-        person = Person(self, handle, name, made["id"], signed["token"])
+        answer = await self.ask("POST", "/v1/sessions", json={"handle": handle, "password": PASSWORD})
+        person = Person(self, handle, name, made["id"], answer.ok()["token"], answer.headers.get(SEEN))
         self.made.append(person)
         return person

@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 # A test's id says which system it sees: `test_stream.py::test_a_stream_ends[apart-everywhere]`.
 _MODE = re.compile(r"[\[-](near|wire|apart|array friends|two servers)(?=[-\]])")
 # What takes longest begins first, lest it be alone at the end.
-_LONGEST = ("apart", "near", "wire", "array friends", "two servers", "tests/twophase/test_crashes.py")
+_LONGEST = ("apart", "near", "wire", "array friends", "two servers", "tests/chaos")
 
 
 class BySystem(LoadScopeScheduling):
@@ -25,7 +25,8 @@ def system_of(test: str) -> str:
     place, mode = path.parts[1], _MODE.search(test)
     if place == "services" and mode is not None:
         return f"{path.parent} {mode[1]}"
-    if place == "docs" or (place == "security" and mode is None):  # one grown source; one wary system
+    # One grown source; one fleet; one wary system.
+    if place in ("docs", "chaos") or (place == "security" and mode is None):
         return f"{path.parent}"
     return str(path) if mode is None else mode[1]
 

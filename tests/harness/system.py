@@ -109,14 +109,20 @@ async def whole(
     *,
     kinds: Mapping[str, ServiceKind[Any]] = everything.SERVICES,
     topology: Topology | None = None,
+    folder: Path | None = None,
+    watched: bool = True,
     **more: Any,
 ) -> AsyncIterator[Whole]:
-    """Start a system on a folder of its own; stop it and remove the folder afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="tidings-test-"))
+    """Start a system on a new folder of its own (`folder`, if it matters where); stop it and remove that.
+
+    Without being `watched` it is quicker, and its points are those of production.
+    """
+    folder = folder or Path(tempfile.mkdtemp(prefix="tidings-test-"))
+    folder.mkdir(exist_ok=True)
     folder.chmod(0o711)
     watcher = Watcher()
     await watcher.start()
-    settings = settings_for(folder / "data", watcher.path, **more)
+    settings = settings_for(folder / "data", watcher.path if watched else None, **more)
     chosen = topology or chosen_topology(settings, apart=mode == "apart")
     try:
         if kinds is everything.SERVICES and fits(chosen):

@@ -5,78 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
-from tests.harness.people import Person
+from tests.harness.streams import listening
 from tests.harness.system import Whole
 from tidings.contracts import users
 from tidings.platform.settings import Settings
 
 MARGIN = 1.0  # seconds, beyond the pause between two looks
-
-
-@dataclass
-class Stream:
-    """What a client has heard, and whether its stream is open."""
-
-    events: list[tuple[str, str, Any]] = field(default_factory=list)  # name, id, data
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def last(self) -> str:
-        return [one for _, one, _ in self.events if one][-1]
-
-    def concerns(self) -> set[str]:
-        return {one for _, _, data in self.events for one in data.get("changed", ())}
-
-    async def until(self, *concerns: str, within: float = 5.0) -> None:
-        """Return once each of these has changed, and forget what was heard."""
-        async with asyncio.timeout(within):
-            while not self.concerns() >= set(concerns):
-                self._news.clear()
-                await self._news.wait()
-
-    async def read(self, response: aiohttp.ClientResponse) -> None:
-        name, event_id = "message", ""
-        async for raw in response.content:
-            line = raw.decode().rstrip("\n")
-            part, _, value = line.partition(": ")
-            if part == "event":
-                name = value
-            elif part == "id":
-                event_id = value
-            elif part == "data":
-                self.events.append((name, event_id, json.loads(value)))
-            elif not line:
-                name, event_id = "message", ""
-                self._news.set()
-        self.closed.set()
-
-
-@asynccontextmanager
-async def listening(person: Person, last: str | None = None) -> AsyncIterator[Stream]:
-    headers = {"authorization": f"Bearer {person.token}"} | ({"last-event-id": last} if last else {})
-    stream = Stream()
-    async with person.client.session.get(person.client.base + "/v1/stream", headers=headers) as response:
-        assert (response.status, response.content_type) == (200, "text/event-stream")
-        assert "no-store" in response.headers["cache-control"]
-        reading = asyncio.create_task(stream.read(response))
-        async with asyncio.timeout(5):
-            while not stream.events:
-                await asyncio.sleep(0.01)
-        try:
-            yield stream
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
 
 
 async def test_friends_hear_that_something_changed_and_strangers_do_not(tidings: Whole) -> None:
@@ -135,8 +73,7 @@ async def test_row_05_row_15_a_stream_ends_with_its_session(tidings: Whole, how:
             (session,) = (await alice.get("/v1/sessions")).ok()["sessions"]
             (await alice.delete(f"/v1/sessions/{session['id']}")).ok()
         began = time.monotonic()
-        async with asyncio.timeout(15):
-            await stream.closed.wait()
+        await stream.ends(within=15)
         within = tidings.settings.stream_look_every + MARGIN
         assert time.monotonic() - began < within * (2 if tidings.settings.repeat_safe_calls else 1)
     again = await alice.get("/v1/stream")

@@ -61,6 +61,13 @@ def test_services_may_share_a_process(tmp_path: Path) -> None:
     assert (topology.services["messages"].replicas, topology.edge) == (2, "edge")
 
 
+def test_a_service_may_be_reached_elsewhere_than_where_it_listens(tmp_path: Path) -> None:
+    for address in ("tcp://proxy-1:9001", "unix:/run/proxy.sock"):
+        text = f'[services.users]\nlisten = "tcp://0.0.0.0:9001"\naddress = "{address}"'
+        placed = load(tmp_path, text).services["users"]
+        assert (placed.listen, placed.address) == ("tcp://0.0.0.0:9001", address)
+
+
 def test_the_edge_may_join_a_process(tmp_path: Path) -> None:
     text = '[edge]\nprocess = "timeline"\n[services.timeline]\nprocess = "timeline"'
     assert load(tmp_path, text).processes() == {"tidings": NAMES[:3], "timeline": ["timeline"]}
@@ -115,6 +122,8 @@ def test_rows_are_plain(tmp_path: Path) -> None:
         ("[services.users]\nprocess = '../x'", "lower-case name"),
         ("[services.users]\nlisten = '127.0.0.1:90'", "tcp://"),
         ("[services.users]\nlisten = 'tcp://h:99999'", "tcp://"),
+        ("[services.users]\naddress = 'proxy:9001'", "tcp://"),
+        ("[services.users]\naddress = 'unix:proxy.sock'", "unix:/"),
         ("[services.users]\nstore = 'embeded'", "not the URL"),
         ("[services.users]\nstore = 'mysql://u@h/d'", "not the URL"),
         ("[services.users]\nstore = 'postgres:/u@h/d'", "not the URL"),

@@ -106,7 +106,7 @@ async def test_messages_down_shows_friends_without_a_message(tidings: Whole) -> 
     assert (await alice.timeline())["unreachable"] == []
 
 
-@pytest.mark.parametrize(("call", "service"), [("friends/circle", "friends"), ("users/cards", "users")])
+@pytest.mark.parametrize(("call", "service"), [("friends/circle", "friends"), ("users/cards_as_of", "users")])
 @pytest.mark.parametrize("path", ["/v1/timeline", "/v1/feed"])
 async def test_friends_or_users_down_is_a_503_that_names_it(
     tidings: Whole, path: str, call: str, service: str

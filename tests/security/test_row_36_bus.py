@@ -42,6 +42,9 @@ async def test_row_36_a_service_publishes_its_own_events_alone(tidings: Whole) -
         ("messages", "$JS.API.STREAM.DELETE.users"),
         ("notifications", "$JS.API.STREAM.PURGE.messages"),
         ("users", "$JS.ACK.messages.notifications.1.1.1.1.1"),
+        ("timeline", "users._beat"),  # nobody else may say that all was told,
+        ("edge", "users._removal"),  # nor empty others' caches
+        ("edge", "users.removed"),
     ):
         client, refused = await connected(tidings, user)
         await client.publish(subject, b"{}")
@@ -52,9 +55,12 @@ async def test_row_36_a_service_publishes_its_own_events_alone(tidings: Whole) -
 
 
 @pytest.mark.parametrize("tidings", ["near"], indirect=True)
-async def test_row_36_a_service_hears_only_what_its_reactions_name(tidings: Whole) -> None:
+async def test_row_36_a_service_hears_only_whom_its_reactions_and_caches_name(tidings: Whole) -> None:
     for user, subject in (
-        ("timeline", "users.>"),
+        ("timeline", ">"),
+        ("timeline", "$JS.>"),
+        ("edge", "messages.>"),
+        ("notifications", "users.>"),  # what it reacts to comes to its own durable consumer
         ("friends", "messages.>"),
         ("users", ">"),
         ("messages", "_INBOX.>"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -50,8 +50,9 @@ class Databases:
     by_service: Mapping[str, asyncpg.Connection[asyncpg.Record]]
 
     @classmethod
-    async def open(cls, dsns: Mapping[str, str]) -> Databases:
-        return cls({name: await asyncpg.connect(dsns[name]) for name in ("users", *PARTICIPANTS)})
+    async def open(cls, dsns: Mapping[str, str], *more: str) -> Databases:
+        """Of all who take part in a deletion, and `more`."""
+        return cls({name: await asyncpg.connect(dsns[name]) for name in ("users", *PARTICIPANTS, *more)})
 
     async def close(self) -> None:
         for connection in self.by_service.values():
@@ -101,14 +102,14 @@ async def judge(
     databases: Databases,
     subject: UUID,
     *,
-    before: Snapshot,
+    before: Snapshot | None,
     acknowledged: bool | None = None,
     within: float = 15.0,
 ) -> str:
     """Judge one deletion after healing: `deleted`, `aborted`, or `untouched` when there was none. Fails on damage.
 
-    `before` is the snapshot of when nothing had begun; `acknowledged` is what the client was told, if it was:
-    True for 204 or a status of `deleted`, False for a refusal or a status of `aborted`.
+    `before` is the snapshot of when nothing had begun (None: others wrote meanwhile); `acknowledged` is what the
+    client was told, if it was: True for 204 or a status of `deleted`, False for a refusal or a status of `aborted`.
     """
     await healed(databases, within=within)
     log = await databases.by_service["users"].fetch(
@@ -134,7 +135,8 @@ async def judge(
     )
     assert removed == len(committed), f"{removed} events of the removal"
     if not committed:
-        assert await snapshot(databases, subject) == before, "an aborted deletion changed something"
+        if before is not None:
+            assert await snapshot(databases, subject) == before, "an aborted deletion changed something"
         assert acknowledged is not True, "an acknowledged deletion is lost"
         return "aborted" if aborted else "untouched"
     assert acknowledged is not False, "a deletion that was called aborted has happened"
@@ -164,3 +166,38 @@ async def erased(databases: Databases, subject: UUID, *, within: float = 20.0) -
             return
         assert time.monotonic() < until, left
         await asyncio.sleep(0.05)
+
+
+async def announced(
+    databases: Databases, subject: UUID, *, friends: Collection[UUID] = (), within: float = 10.0
+) -> None:
+    """Wait until the removal of somebody deleted has its effects, and see that each is there exactly once.
+
+    Needs the notifications' database too. Fails after `within` seconds.
+    """
+    events = []
+    for service, event in (
+        ("users", "users.removed"),
+        ("friends", "friends.person_removed"),
+        ("messages", "messages.author_removed"),
+    ):
+        rows = await databases.by_service[service].fetch(
+            "select id from outbox where event = $1 and subject = $2", event, subject
+        )
+        assert len(rows) == 1, f"{len(rows)} times {event}"
+        events.append(rows[0][0])
+    until = time.monotonic() + within
+    while True:
+        heard = await databases.value("notifications", "select count(*) from inbox where event_id = $1", events[0])
+        parted = [
+            row[0]
+            for row in await databases.by_service["friends"].fetch(
+                "select subject from outbox where event = 'friends.unfriended' and body->>'other_id' = $1",
+                str(subject),
+            )
+        ]
+        if heard and set(friends) <= set(parted):
+            break
+        assert time.monotonic() < until, f"heard by notifications: {heard}; friends with an event: {parted}"
+        await asyncio.sleep(0.05)
+    assert sorted(parted) == sorted(set(friends)), f"the friends {friends} got these events: {parted}"

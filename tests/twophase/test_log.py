@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from tests.chaos.proxy import Proxy, Trouble
 from tidings.platform.contract import Busy, Unavailable
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.settings import Settings
@@ -158,6 +163,45 @@ async def test_two_recoverers_share_the_work_and_do_no_harm(log: PostgresLog, ds
     )
 
 
+async def test_what_one_has_taken_up_nobody_else_takes(log: PostgresLog) -> None:
+    """Until its lease is over: then whoever took it is thought to be gone."""
+    gid = await begun(log, seconds=0.05)
+    assert await log.lease(16) == []  # the one who began it is still at work
+    await asyncio.sleep(0.1)
+    assert [row.gid for row in await log.lease(16)] == [gid]
+    assert await log.lease(16) == []
+    await asyncio.sleep(SETTINGS.twophase_lease + 0.1)
+    assert [row.gid for row in await log.lease(16)] == [gid]
+
+
+async def test_an_answer_to_the_decision_that_is_lost_is_looked_up(log: PostgresLog) -> None:
+    """cp6: it was decided, and nobody heard so. What is in the log is what happens, and no other thing."""
+    peers = Peers()
+    coordinator = Coordinator(log, {"friends": peers}, deadline=3.0)
+    gid = await begun(log)
+
+    async def decides_unheard(of: str) -> bool:
+        assert await decided(log, of)
+        raise Unavailable("the answer is lost", service="users")
+
+    coordinator.start(gid, uuid4(), decides_unheard)
+    ended = await coordinator.wait(gid, seconds=5.0)
+    assert (ended.outcome, ended.finished) == ("COMMIT", True)
+    assert peers.told == Counter({f"prepare {gid}": 1, f"commit {gid}": 1})
+
+
+async def test_without_every_vote_nothing_is_decided(log: PostgresLog) -> None:
+    class Refusing(Peers):
+        async def prepare(self, gid: str, subject: UUID, *, seconds: float) -> bool:
+            return False
+
+    coordinator = Coordinator(log, {"friends": Refusing(), "messages": Peers()}, deadline=3.0)
+    gid = await begun(log)
+    coordinator.start(gid, uuid4(), lambda of: decided(log, of))
+    ended = await coordinator.wait(gid, seconds=5.0)
+    assert (ended.outcome, ended.finished) == ("ABORT", True)
+
+
 async def test_recovery_tries_again_what_nobody_acknowledged(log: PostgresLog) -> None:
     peers = Peers()
     peers.away = True
@@ -211,3 +255,46 @@ async def test_what_ended_long_ago_is_forgotten(log: PostgresLog) -> None:
     await log.forget()
     assert await log.read(old) is None
     assert await log.read(new) is not None
+
+
+@pytest.fixture
+async def cut_off(dsn: str, postgres: EmbeddedPostgres) -> AsyncIterator[tuple[PostgresLog, Proxy]]:
+    """A coordinator's log that is reached by a proxy."""
+    settings = Settings(twophase_idle_timeout_ms=500, twophase_lock_timeout_ms=200, twophase_deadline=1.0)
+    with tempfile.TemporaryDirectory(prefix="tidings-log-") as name:
+        socket = ".s.PGSQL.5432"
+        proxy = Proxy("database", Path(name) / socket, postgres.socket / socket, str)
+        await proxy.start()
+        through = urlsplit(dsn)._replace(query=f"host={quote(name)}&port=5432").geturl()
+        async with PostgresLog.open("users", through, settings) as opened:
+            yield opened, proxy
+        await proxy.stop()
+
+
+async def test_a_session_that_is_cut_off_within_a_statement_holds_no_row_for_long(
+    log: PostgresLog, cut_off: tuple[PostgresLog, Proxy]
+) -> None:
+    """asyncpg parses first, and binds when it has an answer: in between the session is not idle, but active."""
+    cut, proxy = cut_off
+    gid, subject = await begun(log), uuid4()
+    proxy.disturb(Trouble("swallow", ways=("there",), needle=gid.encode(), once=True))
+
+    async def decides() -> None:
+        async with cut.write(Write) as write:
+            await write.connection.execute("insert into subject_fence (user_id) values ($1)", subject)
+            await decide(write.connection, gid)
+
+    deciding = asyncio.create_task(decides())
+    async with asyncio.timeout(5):
+        while not any(trouble.parts for trouble in proxy.troubles):
+            await asyncio.sleep(0.01)
+    began = time.monotonic()
+    while True:
+        try:
+            async with log.write(Write) as write:
+                await write.connection.execute("insert into subject_fence (user_id) values ($1)", subject)
+            break
+        except Busy:
+            assert time.monotonic() - began < 5, "the row is held for ever"
+    with pytest.raises(Unavailable):
+        await deciding

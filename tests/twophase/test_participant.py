@@ -17,7 +17,7 @@ import pytest
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.settings import Settings
 from tidings.platform.storage.foundation import FOUNDATION, TWOPHASE_PARTICIPANT
-from tidings.platform.storage.postgres import Write
+from tidings.platform.storage.postgres import Write, handled
 from tidings.platform.twophase.participant import OrphanSweep
 from tidings.platform.twophase.postgres_participant import PostgresParticipant
 from tidings.platform.twophase.sessions import Sessions
@@ -132,6 +132,20 @@ async def test_an_abort_waits_for_a_branch_that_is_open(branches: Branches) -> N
     await preparing  # its vote comes too late, whatever it is
     assert await aborting == "aborted"
     assert (await branches.participant.branch(gid), await branches.prepared()) == ("aborted", 0)
+
+
+async def test_a_writer_who_came_first_is_never_overtaken(branches: Branches, dsn: str) -> None:
+    """Also where nobody has written to or as that person yet: a lock on a row that is not there locks nothing."""
+    gid, subject, other = new_gid(), uuid4(), await asyncpg.connect(dsn)
+    try:
+        async with other.transaction(), handled(other, Write, service="friends") as write:
+            await write.fence([subject])
+            voted = await branches.participant.prepare(gid, subject)
+            assert not voted, "the branch was prepared past a writer who holds the fence"
+    finally:
+        await other.close()
+    assert await branches.participant.prepare(gid, subject)
+    assert await branches.participant.abort(gid, subject) == "aborted"
 
 
 async def test_a_branch_that_stalls_is_ended_by_the_database(branches: Branches, dsn: str) -> None:

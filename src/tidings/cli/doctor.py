@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 import typer
 
 from tidings import everything
+from tidings.cli.doctor_edges import about_edges
 from tidings.cli.doctor_events import about_events
 from tidings.cli.findings import Finding, State
 from tidings.cli.memory import Memory, memory_of
@@ -36,6 +38,7 @@ from tidings.platform.topology import EMBEDDED, Topology
 IDLE_BUDGET = 350  # MB, what an idle `tidings up` may take
 ROOM_COMFORTABLE = 1024 * 1024 * 1024
 CLOCK_TOLERANCE = 0.2  # seconds; the freshness rule counts on it
+CLOCK_MEND = "Synchronise the clocks of all machines (chrony, systemd-timesyncd): 200 ms apart is the most."
 PATIENCE = 3.0  # seconds
 IN_DOUBT_TOLERANCE = 15.0  # seconds that a deletion may be unfinished while everything runs
 
@@ -76,6 +79,7 @@ async def _report(settings: Settings, topology: Topology) -> Report:
         findings += await _public(info, settings)
         findings += await _databases(info, settings, topology)
         findings.append(await _deletions(settings))
+        findings.append(await about_edges(settings))
         findings += await about_events(info, settings)
         memory = memory_of(info["pids"])
         findings.append(_memory(memory))
@@ -184,8 +188,10 @@ async def _process(address: str, services: list[str]) -> list[Finding]:
     session, base = open_session(address)
     try:
         async with asyncio.timeout(PATIENCE), session:
+            asked_ns = time.time_ns()
             async with session.get(f"{base}/livez") as alive:
                 alive.raise_for_status()
+                clock = off_by(msgspec.json.decode(await alive.read(), type=Alive).now_ns, asked_ns, time.time_ns())
             async with session.get(f"{base}/readyz") as ready:
                 states = msgspec.json.decode(await ready.read(), type=dict[str, bool])
     except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
@@ -199,7 +205,27 @@ async def _process(address: str, services: list[str]) -> list[Finding]:
             )
             for name in services
         ]
-    return [_readiness(name, address, ready=states.get(name)) for name in services]
+    return [*(_readiness(name, address, ready=states.get(name)) for name in services), *_clock_of(services, clock)]
+
+
+class Alive(msgspec.Struct):
+    """What a process says of itself."""
+
+    now_ns: int
+
+
+def off_by(theirs_ns: int, asked_ns: int, answered_ns: int) -> float:
+    """Seconds by which another clock is surely ahead (negative: behind); it was read between the two of ours."""
+    ahead, behind = theirs_ns - answered_ns, theirs_ns - asked_ns
+    return (ahead if ahead > 0 else min(behind, 0)) / 1e9
+
+
+def _clock_of(services: list[str], off: float) -> list[Finding]:
+    """Caches trust the clocks of those whose answers they keep."""
+    if abs(off) <= CLOCK_TOLERANCE:
+        return []
+    detail = f"{off * 1000:+.0f} ms between the machine of {', '.join(services)} and this one"
+    return [Finding(link="clock", state="broken", detail=detail, mend=CLOCK_MEND)]
 
 
 def _readiness(name: str, address: str, *, ready: bool | None) -> Finding:
@@ -294,8 +320,7 @@ def _clock(offs: list[float]) -> list[Finding]:
     worst = max(offs, key=abs)
     detail = f"{worst * 1000:+.0f} ms between a database server and this machine"
     if abs(worst) > CLOCK_TOLERANCE:
-        mend = "Synchronise the clocks of all machines (chrony, systemd-timesyncd): 200 ms apart is the most."
-        return [Finding(link="clock", state="broken", detail=detail, mend=mend)]
+        return [Finding(link="clock", state="broken", detail=detail, mend=CLOCK_MEND)]
     return [Finding(link="clock", state="ok", detail=detail)]
 
 

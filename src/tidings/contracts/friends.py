@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from msgspec import Meta
 
@@ -19,6 +20,7 @@ from tidings.contracts.users import (
     UserId,
     Vote,
 )
+from tidings.platform.cache.registration import Registration
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, NotFound, Nothing, Refusal, Route, Value
 from tidings.platform.export import Export
@@ -39,10 +41,14 @@ class NotYourself(Refusal, code="not_yourself", status=422, title="That is you")
 
 
 class Circle(Value, frozen=True):
-    """The viewer's friends, oldest friendship first, and which of them the viewer has muted."""
+    """The viewer's friends, oldest friendship first, and which of them the viewer has muted.
+
+    `as_of`: the version of the viewer's own graph when it was read.
+    """
 
     friends: list[UserId]
     muted: list[UserId]
+    as_of: int = 0
 
 
 class Relation(Value, frozen=True):
@@ -65,10 +71,24 @@ class ImportFriendships(Value, frozen=True):
     friendships: Annotated[list[ImportedFriendship], Meta(max_length=5000)]
 
 
+class EverybodyAsk(Value, frozen=True):
+    """Who comes after somebody, in the order of ids."""
+
+    after: UserId = UserId(UUID(int=0))
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
+
+
+class Everybody(Value, frozen=True):
+    """People who have a friend, a request, a block or a mute, whichever side of it they are on."""
+
+    ids: list[UserId]
+
+
 circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"})
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
     "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "notifications", "users"}
 )  # strangers are absent
+register_cache = Call("friends/register_cache", Registration, Nothing, callers={"timeline"})
 occurrences = Call(
     "friends/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"friends", "notifications"}
 )
@@ -90,6 +110,7 @@ prepare_removal = Call("friends/prepare_removal", Removal, Vote, callers={"users
 commit_removal = Call("friends/commit_removal", Removal, Branch, callers={"users"})
 abort_removal = Call("friends/abort_removal", Removal, Branch, callers={"users"})
 branches = Call("friends/branches", TransactionsAsk, Branches, safe=True, callers={"cli"})
+everybody = Call("friends/everybody", EverybodyAsk, Everybody, safe=True, callers={"cli"})
 
 
 # Events. `version` is that of `user_id`'s own graph, taken under its fence.
@@ -115,8 +136,8 @@ class PersonRemoved(Value, frozen=True):
 requested = Event("friends.requested", GraphChanged)
 request_withdrawn = Event("friends.request_withdrawn", GraphChanged)
 befriended = Event("friends.befriended", GraphChanged)
-unfriended = Event("friends.unfriended", GraphChanged)
-blocked = Event("friends.blocked", GraphChanged)
+unfriended = Event("friends.unfriended", GraphChanged, takes_away=True)
+blocked = Event("friends.blocked", GraphChanged, takes_away=True)
 unblocked = Event("friends.unblocked", GraphChanged)
 muted = Event("friends.muted", GraphChanged)
 unmuted = Event("friends.unmuted", GraphChanged)

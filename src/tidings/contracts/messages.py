@@ -20,6 +20,7 @@ from tidings.contracts.users import (
     UserId,
     Vote,
 )
+from tidings.platform.cache.registration import Registration
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Call, Event, Invalid, NotFound, Nothing, Refusal, Route, Stale, Value
 from tidings.platform.export import Export
@@ -131,6 +132,7 @@ class LatestAsk(Value, frozen=True):
     as_of_ms: int | None = None
     before: MessageId | None = None
     limit: Annotated[int, Meta(ge=1, le=5001)] = 50
+    to_keep: bool = False
 
 
 class AuthorLatest(Value, frozen=True):
@@ -141,12 +143,24 @@ class AuthorLatest(Value, frozen=True):
     messages: list[msgspec.Raw]
 
 
+class AuthorAsOf(Value, frozen=True):
+    """The author's version when their latest was read, and whether every friend of theirs is shown the same."""
+
+    author_id: UserId
+    version: int
+    same_for_friends: bool
+
+
 class Latest(Value, frozen=True):
-    """`more`: there are authors beyond `limit`. `newer`: how many authors said something after `as_of_ms`."""
+    """`more`: there are authors beyond `limit`. `newer`: how many authors said something after `as_of_ms`.
+
+    `as_of`, for those who keep the answer (`to_keep`): of each of `friends`, also of those who said nothing.
+    """
 
     authors: list[AuthorLatest]
     more: bool = False
     newer: int = 0
+    as_of: list[AuthorAsOf] = []
 
 
 class PageByAuthorsAsk(Value, frozen=True):
@@ -208,6 +222,7 @@ page_by_authors = Call("messages/page_by_authors", PageByAuthorsAsk, PageByAutho
 by_ids: Call[ByMessageIds, dict[MessageId, Message]] = Call(
     "messages/by_ids", ByMessageIds, dict[MessageId, Message], safe=True, callers={"notifications"}
 )  # what the viewer may not see is absent
+register_cache = Call("messages/register_cache", Registration, Nothing, callers={"timeline"})
 occurrences = Call("messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 export = Export(
     "messages",
@@ -258,11 +273,11 @@ class AuthorRemoved(Value, frozen=True):
 
 
 posted = Event("messages.posted", MessageChanged)
-edited = Event("messages.edited", MessageChanged)
-withdrawn = Event("messages.withdrawn", MessageChanged)
+edited = Event("messages.edited", MessageChanged, takes_away=True)
+withdrawn = Event("messages.withdrawn", MessageChanged, takes_away=True)
 reacted = Event("messages.reacted", ReactionChanged)
 unreacted = Event("messages.unreacted", ReactionChanged)
-author_removed = Event("messages.author_removed", AuthorRemoved)
+author_removed = Event("messages.author_removed", AuthorRemoved, takes_away=True)
 
 
 # Public routes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tidings.contracts.users import Cursor, Limit, UserCard
 from tidings.platform.contract import BadCursor, Invalid, Route, Unavailable, Value
@@ -118,11 +118,15 @@ class StreamAsk(Value, frozen=True):
 
 
 class Heard(Value, frozen=True):
-    """The data of a stream's event: what to read again; with `resync`, everything. `last` is the event's id."""
+    """The data of a stream's event: what to read again; with `resync`, everything. `last` is the event's id.
+
+    `seen` is added on the way out: with it as the header Tidings-Seen, what is read is as new as the event.
+    """
 
     last: str
     changed: list[Concern] = []
     resync: bool = False
+    seen: str | UnsetType = UNSET
 
 
 stream = Route(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
+from tidings.platform.cache.registration import Registration
 from tidings.platform.clock import Instant
 from tidings.platform.contract import Busy, Call, Event, NotFound, Nothing, Refusal, Route, Stale, Value
 from tidings.platform.export import Export
@@ -111,6 +112,13 @@ class ByIds(Value, frozen=True):
     ids: UserIds
 
 
+class CardAsOf(Value, frozen=True):
+    """A card, and the person's version when it was read: for those who keep it."""
+
+    card: UserCard
+    as_of: int
+
+
 class TokenDigest(Value, frozen=True):
     """SHA-256 of a session's token: the token itself stays at the edge."""
 
@@ -123,12 +131,20 @@ class SignedIn(Value, frozen=True):
     user_id: UserId
     role: Role
     session_id: SessionId
+    as_of: int  # the person's version when this was read
+    expires_ms: int
 
 
 class ByHandle(Value, frozen=True):
     """Which person, by handle."""
 
     handle: str
+
+
+class Living(Value, frozen=True):
+    """Those who have an account, the suspended too."""
+
+    ids: list[UserId]
 
 
 class ImportedPerson(Value, frozen=True):
@@ -279,10 +295,14 @@ cards: Call[ByIds, dict[UserId, UserCard]] = Call(
     safe=True,
     callers={"timeline", "messages", "friends", "cli", "notifications"},
 )
+cards_as_of: Call[ByIds, dict[UserId, CardAsOf]] = Call(
+    "users/cards_as_of", ByIds, dict[UserId, CardAsOf], safe=True, callers={"timeline"}
+)
 whois = Call("users/whois", TokenDigest, SignedIn, safe=True, callers={"edge"})
 set_up_state = Call("users/set_up_state", Nothing, SetUpState, callers={"cli"})
 find = Call("users/find", ByHandle, Account, safe=True, callers={"cli"})
 accounts = Call("users/accounts", AccountsAsk, Accounts, safe=True, callers={"cli"})
+living = Call("users/living", ByIds, Living, safe=True, callers={"cli"})
 invite = Call("users/invite", Nothing, OneTimeLink, callers={"cli"})
 suspend = Call("users/suspend", Suspend, Account, callers={"cli"})
 reset_link = Call("users/reset_link", ByHandle, OneTimeLink, callers={"cli"})
@@ -290,6 +310,7 @@ sign_in_link = Call("users/sign_in_link", ByHandle, OneTimeLink, callers={"cli"}
 make_administrator = Call("users/make_administrator", ByHandle, Account, callers={"cli"})
 outcome = Call("users/outcome", OneTransaction, Outcome, safe=True, callers={"friends", "messages"})
 transactions = Call("users/transactions", TransactionsAsk, Transactions, safe=True, callers={"cli"})
+register_cache = Call("users/register_cache", Registration, Nothing, callers={"timeline", "edge"})
 occurrences = Call("users/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
 export = Export(
     "users",
@@ -317,10 +338,10 @@ class UserChanged(Value, frozen=True):
 
 joined = Event("users.joined", UserChanged)
 changed = Event("users.changed", UserChanged)
-suspended = Event("users.suspended", UserChanged)
+suspended = Event("users.suspended", UserChanged, takes_away=True)
 reinstated = Event("users.reinstated", UserChanged)
-removed = Event("users.removed", UserChanged)
-signed_out = Event("users.signed_out", UserChanged)
+removed = Event("users.removed", UserChanged, takes_away=True)
+signed_out = Event("users.signed_out", UserChanged, takes_away=True)
 
 
 # Public routes.

@@ -55,7 +55,8 @@ def front_app(
         PathRoute("/readyz", readiness),
         *Pages(world, settings, document).routes(),
     ]
-    return Gateway(world, settings, secret).app(contracts, own)
+    services = [contract.service for contract in contracts]
+    return Gateway(world, settings, secret, services).app(contracts, own)
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from tidings.edge.bodies import read_body
 from tidings.edge.conditions import entity_tag, not_modified, versions
 from tidings.edge.guard import Guard, client_address
 from tidings.edge.refusing import refused
+from tidings.edge.seen_tokens import SeenTokens
 from tidings.edge.streams import EVENT_STREAM, EventStream
 from tidings.platform import logs, metrics, tracing
 from tidings.platform.contract import Contract, NotFound, Refusal, Route, Served, Unauthenticated
@@ -38,6 +39,8 @@ from tidings.platform.http.problems import (
     problem_response,
 )
 from tidings.platform.request import Idempotency, Request, Viewer
+from tidings.platform.seen import HEADER as SEEN
+from tidings.platform.seen import Seen, seeing
 from tidings.platform.settings import Settings
 from tidings.platform.world import World
 
@@ -53,10 +56,11 @@ REQUEST_TIME = 15.0  # seconds, over all internal calls of one request
 class Gateway:
     """Turns public requests into calls of the edge, and answers into responses."""
 
-    def __init__(self, world: World, settings: Settings, secret: bytes) -> None:
+    def __init__(self, world: World, settings: Settings, secret: bytes, services: Iterable[str]) -> None:
         self._world = world
         self._secret = secret
         self._settings = settings
+        self._tokens = SeenTokens(secret, sorted(services), strict=settings.freshness == "on")
 
     def app(self, contracts: Iterable[Contract], more: Iterable[BaseRoute] = ()) -> Starlette:
         """The ASGI application for these contracts; `more` are paths of the edge's own."""
@@ -74,8 +78,15 @@ class Gateway:
                     CORSMiddleware,
                     allow_origins=list(self._settings.cors_origins),
                     allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                    allow_headers=["authorization", "content-type", "idempotency-key", "if-match", "if-none-match"],
-                    expose_headers=["etag", "link", "location", "retry-after"],
+                    allow_headers=[
+                        "authorization",
+                        "content-type",
+                        "idempotency-key",
+                        "if-match",
+                        "if-none-match",
+                        SEEN.lower(),
+                    ],
+                    expose_headers=["etag", "link", "location", "retry-after", SEEN.lower()],
                 )
             )
         return Starlette(
@@ -95,10 +106,14 @@ class Gateway:
     async def _measured(self, request: HttpRequest, route: Route[Any, Any], reader: Reader) -> Response:
         began = time.perf_counter()
         parent = tracing.parse(request.headers.get("traceparent"))
+        client = Seen()
         with tracing.span(f"{route.method} {route.path}", kind="server", parent=parent) as span:
             try:
-                response = await self._answer(request, route, reader)
+                client = self._tokens.opened(request.headers.get(SEEN))
+                with seeing(client):
+                    response = await self._answer(request, route, reader)
             except Refusal as refusal:
+                client = client.before()
                 response = problem_response(refusal)
             except ClientDisconnect:
                 response = Response(status_code=499)
@@ -106,6 +121,8 @@ class Gateway:
                 log.exception("fault", route=route.name)
                 response = problem_response(Fault("This is our mistake. Tell the operator the trace id."))
             span.note(**{"http.response.status_code": response.status_code})
+        if not response.headers.get("cache-control", "").startswith("public"):  # that goes to other clients, too
+            response.headers[SEEN] = self._tokens.sealed(client)
         metrics.request_served(
             route=route.path,
             method=request.method,
@@ -151,8 +168,9 @@ class Gateway:
         async def listen(last: str | None) -> bytes:
             asked = msgspec.structs.replace(ask, last_event_id=last)
             deadline = time.monotonic() + REQUEST_TIME
-            served = await self._world.call(route.call, asked, request=Request(viewer, "edge", deadline))
-            return bytes(served.body)
+            with seeing(Seen()) as client:
+                served = await self._world.call(route.call, asked, request=Request(viewer, "edge", deadline))
+            return bytes(served.body)[:-1] + b',"seen":"%b"}' % self._tokens.sealed(client).encode()
 
         async def still_signed_in() -> bool:
             return await self._viewer(request, time.monotonic() + REQUEST_TIME) == viewer

@@ -16,6 +16,16 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def stamp_ns() -> int:
+    """Nanoseconds since 1970, never the same twice in one process: the end of a read is known by it."""
+    global _last_ns  # noqa: PLW0603 - one clock, one process
+    _last_ns = max(_last_ns + 1, time.time_ns())
+    return _last_ns
+
+
+_last_ns = 0
+
+
 def rfc3339(ms: int) -> str:
     """`2026-01-31T23:59:59.042Z` (RFC 3339, always UTC, always three decimals)."""
     seconds, rest = divmod(ms, 1000)

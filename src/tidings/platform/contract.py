@@ -217,10 +217,14 @@ class Route(Generic[Ask, Answer]):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened in one service. It carries ids and versions, never content."""
+    """Something that happened in one service. It carries ids and versions, never content.
+
+    `takes_away`: somebody may see less from now on, so the write is acknowledged when no cache shows it any more.
+    """
 
     name: str
     body: type[Value]
+    takes_away: bool = False
 
     @property
     def service(self) -> str:

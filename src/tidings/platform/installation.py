@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Final, Literal, Protocol
 
@@ -50,8 +50,11 @@ class Installation:
         kinds: Mapping[str, ServiceKind[Any]],
         directory: DataDirectory,
         mode: Literal["near", "wire"] = "near",
+        *,
+        front_hears: Collection[str] = (),
     ) -> None:
         self.settings = settings
+        self._front_hears = front_hears  # the producers whose answers the edge keeps
         self.topology = topology
         self.kinds = kinds
         self.directory = directory
@@ -79,7 +82,11 @@ class Installation:
         if self.topology.bus == EMBEDDED:
             self.bus = EmbeddedNats(
                 self.directory.path / "nats",
-                users=users_of(self.kinds, {name: self._bus_password(name) for name in (OPERATOR, *self.kinds)}),
+                users=users_of(
+                    self.kinds,
+                    {name: self._bus_password(name) for name in (OPERATOR, EDGE, *self.kinds)},
+                    {EDGE: self._front_hears},
+                ),
                 program=self.settings.nats_server,
             )
             await self.bus.start()
@@ -196,14 +203,16 @@ class Installation:
                 },
                 dsns={name: self.dsns[name] for name in services if name in self.dsns},
                 addresses={name: where for name, where in address.items() if name not in services},
-                buses={name: self._bus_address(name) for name in services if self.bus_url},
+                buses={
+                    name: self._bus_address(name)
+                    for name in (*services, *([EDGE] if process == self.topology.edge else []))
+                    if self.bus_url
+                },
                 internal=self._listening(process, services),
                 front=process == self.topology.edge,
                 public_fd=public_fd if process == self.topology.edge else None,
                 metrics_fd=metrics_fd if process == self.topology.edge else None,
-                exposed={
-                    name: self._listening(name, those) for name, those in processes.items() if name != process
-                },
+                exposed={name: self._reached(name, those) for name, those in processes.items() if name != process},
                 mode=self.mode,
             )
             for process, services in processes.items()
@@ -214,9 +223,9 @@ class Installation:
         return {f"internal:{service}": address for service, address in self._addresses().items()}
 
     def _addresses(self) -> dict[str, str]:
-        """The internal address of each service: that of the one listener of its process."""
+        """Where the others reach each service: at the one listener of its process, or at what stands before it."""
         return {
-            service: self._listening(process, services)
+            service: self.topology.services[service].address or self._listening(process, services)
             for process, services in self.topology.processes().items()
             for service in services
         }
@@ -225,6 +234,11 @@ class Installation:
         """What a process listens on: the `listen` of any service in it, else a Unix socket in the run folder."""
         given = (self.topology.services[name].listen for name in services)
         return next((one for one in given if one), None) or f"unix:{self.directory.run / f'{process}.sock'}"
+
+    def _reached(self, process: str, services: Iterable[str]) -> str:
+        """Where the others reach a process, whichever service of it they want."""
+        given = (self.topology.services[name].address for name in services)
+        return next((one for one in given if one), None) or self._listening(process, services)
 
     def _embedded(self) -> list[str]:
         return sorted(name for name in self.kinds if self.topology.services[name].store == EMBEDDED)

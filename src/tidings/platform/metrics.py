@@ -68,6 +68,20 @@ def event_handled(*, service: str, event: str, outcome: str, seconds: float) -> 
     _reactions.labels(service, event, outcome).observe(seconds)
 
 
+def cache_read(*, holder: str, call: str, hits: int, misses: int) -> None:
+    """Count what one bulk read found in the cache, in entries, and what it had to ask for."""
+    if hits:
+        _cache_reads.labels(holder, call, "hit").inc(hits)
+    if misses:
+        _cache_reads.labels(holder, call, "miss").inc(misses)
+
+
+def cache_holds(*, holder: str, producer: str, entries: int, size: int) -> None:
+    """What a service keeps of a producer's answers now: entries, and bytes."""
+    _cache_entries.labels(holder, producer).set(entries)
+    _cache_bytes.labels(holder, producer).set(size)
+
+
 def watch_pool(*, service: str, pool: str, state: Callable[[], PoolState]) -> Callable[[], None]:
     """Read `state` at each scrape; the answer stops that."""
     key = (service, pool)
@@ -225,6 +239,20 @@ _reactions = _Bounded(
         registry=_registry,
         buckets=_BUCKETS,
     )
+)
+_cache_reads = _Bounded(
+    Counter(
+        "tidings_cache_reads",
+        "Entries that bulk reads asked for, by whether the cache had them.",
+        ["holder", "call", "outcome"],
+        registry=_registry,
+    )
+)
+_cache_entries = _Bounded(
+    Gauge("tidings_cache_entries", "Entries in a cache.", ["holder", "producer"], registry=_registry)
+)
+_cache_bytes = _Bounded(
+    Gauge("tidings_cache_bytes", "Bytes in a cache.", ["holder", "producer"], registry=_registry)
 )
 _pools = _Pools()
 _registry.register(_pools)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal
@@ -11,8 +11,10 @@ from typing import Any, Literal
 import aiohttp
 
 from tidings.platform import logs
+from tidings.platform.cache.keeper import Keeper, Kept
 from tidings.platform.cursors import Cursors
 from tidings.platform.events.bus import BusAddress
+from tidings.platform.events.hearing import hearing
 from tidings.platform.events.mailroom import Mailroom, open_mailroom
 from tidings.platform.http.internal import Http, open_session
 from tidings.platform.points import points_at
@@ -72,8 +74,18 @@ class Process:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self.servings: dict[str, Serving[Any]] = {}
+        self._keepers: dict[str, Keeper] = {}
+        self._keeping: list[Keeper] = []  # the same, as the mailrooms have them
         self._sessions: dict[str, tuple[aiohttp.ClientSession, str]] = {}
         self._points = points_at(plan.settings.points)
+
+    def keep(self, name: str, kept: Collection[Kept[Any, Any]]) -> Keeper:
+        """What `name` keeps of others' answers here; its world answers from it from now on."""
+        settings = self._plan.settings
+        keeper = Keeper(name, kept, room=settings.cache_bytes, strict=settings.freshness == "on")
+        self._keepers[name] = keeper
+        self._keeping.append(keeper)
+        return keeper
 
     def world(self, name: str) -> World:
         """What `name` sees of the others. Links are made when the services are there, so order does not matter."""
@@ -83,6 +95,7 @@ class Process:
             deadline=self._plan.settings.call_deadline,
             points=self._points,
             repeat_safe=self._plan.settings.repeat_safe_calls,
+            keeper=self._keepers.get(name),
         )
 
     def link(self, caller: str, callee: str) -> Link | None:
@@ -109,7 +122,9 @@ class Process:
             stack.push_async_callback(process._close)
             rooms: dict[str, Mailroom] = {}
             for name, kind in plan.kinds.items():
-                rooms[name] = await stack.enter_async_context(open_mailroom(name, plan.dsns.get(name)))
+                process.keep(name, kind.kept)
+                room = open_mailroom(name, plan.dsns.get(name), process._keeping)
+                rooms[name] = await stack.enter_async_context(room)
                 resources = Resources(
                     service=name,
                     world=process.world(name),
@@ -126,7 +141,21 @@ class Process:
                     serving.kind, serving.holder, process.world(name), plan.buses.get(name), plan.settings
                 )
                 await stack.enter_async_context(working)
+            for name, serving in process.servings.items():
+                await stack.enter_async_context(process.hearing(name, serving))
             yield process
+
+    def hearing(self, name: str, serving: Serving[Any] | None = None) -> AbstractAsyncContextManager[None]:
+        """Keep true, within the block, what `name` keeps; a service without a database reacts to what it hears."""
+        reacts = serving is not None and serving.kind.migrations is None
+        return hearing(
+            self._keepers[name],
+            self.world(name),
+            self._plan.buses.get(name),
+            self._plan.settings,
+            reactions=serving.kind.reactions if serving is not None and reacts else None,
+            holder=serving.holder if serving is not None and reacts else None,
+        )
 
     async def _close(self) -> None:
         for session, _ in self._sessions.values():

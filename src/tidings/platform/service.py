@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 
 from tidings.platform import tracing
+from tidings.platform.cache.keeper import Kept
 from tidings.platform.contract import Call, Contract, Event, Reply, Route, Served, Untrusted
 from tidings.platform.export import personal
 from tidings.platform.occurrence import Occurrence
@@ -90,6 +91,7 @@ class ServiceKind(Generic[Holder]):
     open: Callable[[Any], AbstractAsyncContextManager[Holder]]
     migrations: Path | None  # None: owns nothing durable
     reactions: Mapping[str, tuple[Event, Reaction]] = field(default_factory=dict)  # by the event's name
+    kept: tuple[Kept[Any, Any], ...] = ()  # bulk calls whose answers it keeps
 
     @property
     def name(self) -> str:
@@ -103,6 +105,7 @@ class ServiceKind(Generic[Holder]):
         open_: Callable[[Any], AbstractAsyncContextManager[Holder]],
         migrations: Path | None = None,
         reactions: ModuleType | None = None,
+        kept: tuple[Kept[Any, Any], ...] = (),
     ) -> ServiceKind[Holder]:
         """Match the contract's promises with the handlers in `routes`; each is served exactly once."""
         promised = Contract.of(contract)
@@ -122,7 +125,8 @@ class ServiceKind(Generic[Holder]):
             raise TypeError(
                 f"{promised.service}: promised but not served {missing}, served but not promised {extra}"
             )
-        return cls(promised, handlers, open_, migrations, {} if reactions is None else _reactions(reactions))
+        found = {} if reactions is None else _reactions(reactions)
+        return cls(promised, handlers, open_, migrations, found, kept)
 
 
 def _reactions(module: ModuleType) -> dict[str, tuple[Event, Reaction]]:

@@ -24,6 +24,7 @@ MASK = "***"
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Delay = Annotated[float, Meta(ge=0, le=60)]
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -170,6 +171,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         _about("A crash point and what happens there, for tests; or a file that says so.", "cp3@friends:kill"),
     ] = None
+    cache_bytes: Annotated[
+        int, Meta(ge=0), _about("Most bytes of others' answers that a service keeps; 0 keeps none.", "33554432")
+    ] = 33_554_432
+    freshness: Annotated[
+        Literal["on", "off"],
+        _about("Whether what is kept is used only while surely fresh; off is for measuring.", "on"),
+    ] = "on"
+    relay_delay: Annotated[
+        Delay, _about("Seconds by which events are held before they are sent; for tests.", "0.2")
+    ] = 0.0
+    hear_delay: Annotated[
+        Delay, _about("Seconds by which caches hold what they hear of changes; for tests.", "0.2")
+    ] = 0.0
     repeat_safe_calls: Annotated[bool, _about("Send every safe internal call twice; for tests.", "false")] = False
     repeat_events: Annotated[bool, _about("Handle every event twice; for tests.", "false")] = False
 
@@ -405,14 +419,16 @@ def _bind_address(text: str) -> None:
 
 FAILPOINT = re.compile(
     r"(?P<point>cp\d{1,2}[a-z]?)(?:@(?P<service>[a-z]+))?"
-    r":(?P<action>kill|stop|delay|drop_request|drop_reply|dup)(?:=(?P<seconds>\d+(?:\.\d+)?))?"
+    r":(?P<action>kill|stop|hold|delay|drop_request|drop_reply|dup)(?:=(?P<seconds>\d+(?:\.\d+)?))?"
 )
 
 
 def _failpoint(text: str) -> None:
-    if not text.startswith("/") and not FAILPOINT.fullmatch(text):
+    match = FAILPOINT.fullmatch(text)
+    if not text.startswith("/") and (match is None or match["action"] == "hold"):
         raise ValueError(
-            "cpN[@service]:action (kill, stop, delay[=seconds], drop_request, drop_reply, dup), or a file's path"
+            "cpN[@service]:action (kill, stop, delay[=seconds], drop_request, drop_reply, dup), or the path of a "
+            "file that says so (there also: hold)"
         )
 
 

@@ -11,6 +11,7 @@ process = "friends"                         # services with the same name share 
 replicas = 2
 store = "postgres://friends:${FRIENDS_PASSWORD}@db-2/friends"
 listen = "tcp://0.0.0.0:9001"               # its internal API; default: a Unix socket in the run folder
+address = "tcp://proxy-1:9001"              # where others reach it; default: what it listens on
 ```
 """
 
@@ -51,6 +52,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 1
     store: str | None = EMBEDDED
     listen: str | None = None
+    address: str | None = None
 
     @property
     def shown_store(self) -> str:
@@ -60,7 +62,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return (
             f"Placement(service={self.service!r}, process={self.process!r}, replicas={self.replicas}, "
-            f"store={self.shown_store!r}, listen={self.listen!r})"
+            f"store={self.shown_store!r}, listen={self.listen!r}, address={self.address!r})"
         )
 
     def __rich_repr__(self) -> Iterator[tuple[str, object]]:  # type: ignore[override]
@@ -162,6 +164,7 @@ class _Service(msgspec.Struct, frozen=True):
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
     store: str | None = None
     listen: str | None = None
+    address: str | None = None
 
 
 def _built(
@@ -204,6 +207,7 @@ def _built(
             replicas=table.replicas,
             store=store,
             listen=_listen(table.listen, spot),
+            address=_address(table.address, spot),
         )
     names = {spot.process for spot in placed.values()}
     front = edge.process or (names.pop() if len(names) == 1 and not apart else EDGE)
@@ -242,10 +246,22 @@ def _known(name: str, names: Collection[str], kind: str, where: str) -> None:
 def _listen(listen: str | None, where: str) -> str | None:
     if listen is None:
         return None
-    match = re.fullmatch(r"tcp://(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})", listen)
-    if match is None or not 1 <= int(match[1]) <= 65535:
+    if not _is_tcp(listen):
         raise TopologyProblem(f"{where}: listen is {listen!r}; write it as tcp://127.0.0.1:9001, or leave it out.")
     return listen
+
+
+def _address(address: str | None, where: str) -> str | None:
+    if address is None or _is_tcp(address) or re.fullmatch(r"unix:/[^\0]+", address):
+        return address
+    raise TopologyProblem(
+        f"{where}: address is {address!r}; write it as tcp://proxy-1:9001 or unix:/run/proxy.sock, or leave it out."
+    )
+
+
+def _is_tcp(place: str) -> bool:
+    match = re.fullmatch(r"tcp://(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})", place)
+    return match is not None and 1 <= int(match[1]) <= 65535
 
 
 def _filled_in(url: str, environ: Mapping[str, str], where: str) -> str:

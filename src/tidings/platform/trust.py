@@ -29,6 +29,7 @@ class Envelope(msgspec.Struct, frozen=True):
     traceparent: str = ""
     idempotency: Idempotency | None = None
     if_match: Versions | None = None
+    seen: bytes = b""  # what the client knows by now: platform/seen.py
 
 
 class KeyRing(msgspec.Struct, frozen=True):
@@ -71,8 +72,8 @@ def seal(ring: KeyRing, callee: str, envelope: Envelope, body: bytes) -> tuple[b
     return encoded, mac(ring.to[callee], encoded, body)
 
 
-def open_sealed(ring: KeyRing, call: str, encoded: bytes, given: bytes, body: bytes) -> tuple[Request, str]:
-    """The request and its traceparent. `Untrusted` unless a peer signed exactly this just now."""
+def open_sealed(ring: KeyRing, call: str, encoded: bytes, given: bytes, body: bytes) -> tuple[Request, Envelope]:
+    """The request and what came with it. `Untrusted` unless a peer signed exactly this just now."""
     try:
         envelope = _decode_envelope(encoded)
     except msgspec.DecodeError as error:
@@ -91,4 +92,4 @@ def open_sealed(ring: KeyRing, call: str, encoded: bytes, given: bytes, body: by
         idempotency=envelope.idempotency,
         if_match=envelope.if_match,
     )
-    return request, envelope.traceparent
+    return request, envelope

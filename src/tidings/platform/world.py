@@ -6,13 +6,17 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from tidings.platform import logs, metrics, tracing
+from tidings.platform.cache.keeper import Keeper
+from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Refusal, Unavailable, Untrusted
 from tidings.platform.http import wire
 from tidings.platform.points import NoPoints, Points, Reached
 from tidings.platform.request import Request, current, refuse_remote
+from tidings.platform.seen import seen
 from tidings.platform.service import Serving
 from tidings.platform.topology import EDGE
 from tidings.platform.trust import KeyRing
@@ -51,8 +55,7 @@ class Encoded:
 
     async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
         parcel = wire.pack(call, ask, request, self.mine)
-        status, body = await wire.receive(self.serving, self.theirs, call.name, parcel)
-        return wire.unpack(call, status, body)
+        return wire.unpack(call, await wire.receive(self.serving, self.theirs, call.name, parcel))
 
 
 class World:
@@ -66,8 +69,10 @@ class World:
         deadline: float,
         points: Points | None = None,
         repeat_safe: bool = False,
+        keeper: Keeper | None = None,
     ) -> None:
         self.name = name
+        self._keeper = keeper
         self._links = links
         self._deadline = deadline
         self._points = points or NoPoints()
@@ -75,7 +80,7 @@ class World:
         self._repeat_safe = repeat_safe
 
     async def call(self, call: Call[Ask, Answer], ask: Ask, *, request: Request | None = None) -> Answer:
-        """Ask another service, on behalf of the request being answered.
+        """Ask another service, on behalf of the request being answered, or answer from what was kept of it.
 
         Raises the contract's refusals, and `Unavailable` (with `service`) if there is no answer in time.
         """
@@ -83,6 +88,15 @@ class World:
             raise Untrusted(f"{call.name} does not list {self.name!r} among its callers.", service=call.service)
         refuse_remote(call.name)
         asked = request or current()
+        kept = self._keeper.keeps(call) if self._keeper is not None else None
+        if kept is not None and self._keeper is not None:
+            return await self._keeper.answer(kept, asked.viewer, ask, partial(self._ask, call, asked))
+        answer = await self._ask(call, asked, ask)
+        if call.safe:
+            seen().shown(call.service, stamp_ns())
+        return answer
+
+    async def _ask(self, call: Call[Ask, Answer], asked: Request, ask: Ask) -> Answer:
         with tracing.span("call " + call.name, kind="client") as span:
             onward = self._onward(call, asked)
             await self._reach("before", call, onward, span.context.trace_id)

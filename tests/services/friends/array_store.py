@@ -168,9 +168,12 @@ class ArrayFriends:
         await self._database.ready()
 
     async def circle(self, user_id: UserId) -> Circle:
+        # Read first: what comes after is as new as it says, or newer.
+        versions = await self._database.fetch("select version from subject_fence where user_id = $1", user_id)
         mine = await self._shelf(user_id)
         oldest_first = sorted(mine["friends"], key=lambda friend: (mine["friends"][friend], friend))
-        return Circle(friends=oldest_first, muted=[friend for friend in mine["mutes"] if friend in mine["friends"]])
+        muted = [friend for friend in mine["mutes"] if friend in mine["friends"]]
+        return Circle(friends=oldest_first, muted=muted, as_of=versions[0][0] if versions else 0)
 
     async def relations(self, user_id: UserId, others: Collection[UserId]) -> dict[UserId, Relation]:
         mine = await self._shelf(user_id)
@@ -193,6 +196,19 @@ class ArrayFriends:
         hidden = mine["blocks"].keys() | mine["blocked_by"].keys()
         shown = {friend: since for friend, since in theirs["friends"].items() if friend not in hidden}
         return newest(shown, before, limit)
+
+    async def everybody(self, after: UserId, limit: int) -> list[UserId]:
+        sides = " union all ".join(f"select unnest({name}) from people" for name in LISTS)
+        muters = "select user_id from people where cardinality(mutes) > 0"
+        some = f"({sides} union all {muters}) some (one)"
+        return [
+            row[0]
+            for row in await self._database.fetch(
+                f"select distinct one from {some} where one > $1 order by one limit $2",
+                after,
+                limit,
+            )
+        ]
 
     def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[ArrayWrite]:
         return self._database.write(ArrayWrite, timeout_ms=timeout_ms)

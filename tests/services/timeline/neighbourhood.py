@@ -63,7 +63,7 @@ class Neighbourhood:
     def played(self) -> Mapping[str, Played]:
         return {
             "friends/circle": self.circle,
-            "users/cards": self.cards,
+            "users/cards_as_of": self.cards,
             "messages/latest_by_authors": self.latest,
             "messages/page_by_authors": self.page,
         }
@@ -72,15 +72,9 @@ class Neighbourhood:
         self._up("friends")
         return friends.Circle(friends=self.friends, muted=self.muted)
 
-    async def cards(self, viewer: Viewer, ask: users.ByIds) -> dict[UserId, users.UserCard]:
+    async def cards(self, viewer: Viewer, ask: users.ByIds) -> dict[UserId, users.CardAsOf]:
         self._up("users")
-        return {
-            one: users.UserCard(
-                id=one, handle=f"h{one.hex[:8]}", name=f"n{one.hex[:8]}", avatar=f"/v1/avatars/{one}"
-            )
-            for one in ask.ids
-            if one not in self.gone
-        }
+        return {one: users.CardAsOf(card=card_of(one), as_of=1) for one in ask.ids if one not in self.gone}
 
     async def latest(self, viewer: Viewer, ask: messages.LatestAsk) -> messages.Latest:
         self._up("messages")
@@ -129,3 +123,7 @@ class Neighbourhood:
 
 def ids_of(raws: list[msgspec.Raw]) -> list[UUID]:
     return [UUID(msgspec.json.decode(raw)["id"]) for raw in raws]
+
+
+def card_of(one: UserId) -> users.UserCard:
+    return users.UserCard(id=one, handle=f"h{one.hex[:8]}", name=f"n{one.hex[:8]}", avatar=f"/v1/avatars/{one}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import blake2b, sha256
 from typing import Any
 
 import pytest
@@ -175,6 +176,9 @@ async def test_a_handle_is_free_after_thirty_days(town: Town) -> None:
         await town.joins("phoenix")
     days = await town.database.fetchval("select extract(day from max(until) - now()) from reserved_handles")
     assert days in (29, 30)
+    kept = await town.database.fetchval("select digest from reserved_handles order by until desc limit 1")
+    assert len(kept) == 32
+    assert kept not in {sha256(b"phoenix").digest(), blake2b(b"phoenix", digest_size=32).digest()}  # it is keyed
     await town.database.execute("update reserved_handles set until = now()")
     await town.joins("phoenix")
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from tests.harness.lone import in_process
 from tests.services.users.people import NOTHING, PASSWORD, Person, Town
 from tidings.contracts import users
-from tidings.platform.clock import now_ms
+from tidings.platform.clock import now_ms, rfc3339
 from tidings.platform.contract import Forbidden, Invalid, NotFound, Unauthenticated
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Viewer
@@ -84,7 +84,8 @@ async def test_a_session_is_new_at_every_sign_in(town: Town) -> None:  # row 13
     first, second = await anna.signs_in(label="phone"), await town.signs_in("@SE_Anna", label="laptop")
     assert first.token != second.token and first.session_id != second.session_id
     signed_in = await town.whois(second.token)
-    assert signed_in == users.SignedIn(user_id=anna.id, role="member", session_id=second.session_id)
+    assert (signed_in.user_id, signed_in.role, signed_in.session_id) == (anna.id, "member", second.session_id)
+    assert rfc3339(signed_in.expires_ms) == second.expires_at
     listed = (await anna.does(users.list_sessions)).sessions
     assert [(one.label, one.current) for one in listed] == [("laptop", False), ("phone", True)]
 

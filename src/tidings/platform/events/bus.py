@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -35,6 +36,8 @@ log = logs.get_logger("bus")
 
 OPERATOR: Final = "tidings"  # makes streams and consumers; services only use them
 ACK_WAIT: Final = 5.0  # seconds
+PATIENCE: Final = 2.0  # seconds
+FLUSHED: Final = 60  # seconds; a connection that is silent for so long was given up before
 KEPT: Final = 7 * 86_400.0  # seconds
 MOST_BYTES: Final = 512 * 1024 * 1024  # of one stream: what does not fit waits in its outbox
 DUPLICATES: Final = 120.0  # seconds within which the bus itself drops a second copy
@@ -54,6 +57,15 @@ class BusAddress(msgspec.Struct, frozen=True):
         return f"BusAddress(url={self.url!r}, user={self.user!r})"
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message in passing; `respond` where an answer is waited for."""
+
+    subject: str
+    content: bytes
+    respond: Callable[[bytes], Awaitable[None]] | None
+
+
 class Bus:
     """One service's connection. It comes back by itself."""
 
@@ -65,21 +77,54 @@ class Bus:
     def connected(self) -> bool:
         return self._client.is_connected
 
+    async def say(self, subject: str, content: bytes) -> None:
+        """Tell whoever hears it now; nobody keeps it."""
+        with heeding_cancellation():
+            await self._client.publish(subject, content)
+
+    async def ask_each(self, subject: str, content: bytes, answered: Callable[[bytes], bool]) -> None:
+        """Tell whoever hears it now; return when `answered`, given each answer, is True. Wait under a time-out."""
+        inbox, enough = self._client.new_inbox(), asyncio.Event()
+
+        async def got(message: Msg) -> None:
+            if answered(message.data):
+                enough.set()
+
+        subscription = await self._client.subscribe(inbox, cb=got)
+        try:
+            await self._client.publish(subject, content, reply=inbox)
+            await enough.wait()
+        finally:
+            with contextlib.suppress(*TROUBLE):
+                await subscription.unsubscribe()
+
     async def publish(self, one: Occurred) -> None:
         """Return when the bus has it on its disk. Under the same id it is taken once. One of TROUBLE otherwise."""
         with heeding_cancellation():
             await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
 
-    async def hear(self, events: Sequence[str], heard: Callable[[bytes], Awaitable[None]]) -> None:
-        """Get each message as it passes, once, or never: what is missed on the way is gone."""
+    async def hear(self, producer: str, heard: Callable[[Heard], Awaitable[None]]) -> None:
+        """Get each message of a producer as it passes, once, or never: what is missed on the way is gone.
+
+        One subscription for all, since two are not heard in the order in which they were sent. The bus has it once
+        a `flush` returns.
+        """
 
         async def got(message: Msg) -> None:
-            await heard(message.data)
+            await heard(Heard(message.subject, message.data, message.respond if message.reply else None))
 
         with heeding_cancellation():
-            for name in events:
-                await self._client.subscribe(name, cb=got)
-            await self._client.flush()
+            await self._client.subscribe(f"{producer}.>", cb=got)
+
+    async def flush(self) -> None:
+        """Return when the bus has done all that it was told until now. One of TROUBLE if it does not."""
+        # NOTE: the client's own time-out cancels what a late PONG then fails to set, and that ends its reader.
+        answered = asyncio.ensure_future(self._client.flush(FLUSHED))
+        answered.add_done_callback(lambda one: one.cancelled() or one.exception())
+        done, _ = await asyncio.wait({answered}, timeout=PATIENCE)
+        if not done:
+            raise TimeoutError(f"the bus did not answer within {PATIENCE:g} s")
+        await answered
 
     async def pull(self, producer: str, consumer: str) -> Deliveries:
         """What a durable consumer gets of a producer's stream."""
@@ -132,34 +177,44 @@ class Delivery:
 
 
 @asynccontextmanager
-async def connected(address: BusAddress, name: str, gap: Callable[[], None] = lambda: None) -> AsyncIterator[Bus]:
+async def connected(
+    address: BusAddress,
+    name: str,
+    *,
+    gap: Callable[[], None] = lambda: None,
+    back: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Bus]:
     """A connection within the block; where there is no bus yet, it waits for one.
 
-    `gap` is called when something may have passed that was not heard.
+    `gap` is called when something may pass that is not heard, `back` when the connection is there again.
     """
-    client = await _connect(address, name, gap)
+    client = await _connect(address, name, gap, back)
     try:
         heed_cancellation()
         yield Bus(client)
     finally:
-        with heeding_cancellation(), contextlib.suppress(*TROUBLE):
-            async with asyncio.timeout(2):
-                await client.close()
+        with heeding_cancellation():
+            await _close(client)
 
 
-async def _connect(address: BusAddress, name: str, gap: Callable[[], None]) -> Client:
+async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back: Callable[[], None]) -> Client:
     async def noticed(error: Exception) -> None:
         log.debug("bus_trouble", service=name, error=repr(error))
         if isinstance(error, nats.errors.SlowConsumerError):
             gap()
+            back()
 
     async def parted() -> None:
         gap()
 
+    async def reconnected() -> None:
+        back()
+
     pause = 0.05
     while True:
+        client = Client()
         try:
-            return await nats.connect(
+            await client.connect(
                 address.url,
                 user=address.user,
                 password=address.password,
@@ -167,17 +222,27 @@ async def _connect(address: BusAddress, name: str, gap: Callable[[], None]) -> C
                 inbox_prefix=f"_INBOX.{address.user}",
                 error_cb=noticed,
                 disconnected_cb=parted,
-                reconnected_cb=parted,
+                reconnected_cb=reconnected,
                 connect_timeout=2,
-                reconnect_time_wait=0.2,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it sleeps so long: any number
                 max_reconnect_attempts=-1,
                 ping_interval=5,
             )
+            return client
         except TROUBLE as error:
             heed_cancellation()
             log.warning("bus_away", service=name, error=repr(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
+        except asyncio.CancelledError:  # whoever asked waits no longer, for a server that hangs perhaps
+            await _close(client)
+            raise
+
+
+async def _close(client: Client) -> None:
+    with contextlib.suppress(*TROUBLE):
+        async with asyncio.timeout(2):
+            await client.close()
 
 
 # What the operator makes: users, streams and consumers, from the contracts and reactions alone.
@@ -197,30 +262,48 @@ def producers_of(kinds: Mapping[str, ServiceKind[Any]]) -> list[str]:
     return [kind.name for kind in kinds.values() if kind.contract.events and kind.migrations is not None]
 
 
-def users_of(kinds: Mapping[str, ServiceKind[Any]], passwords: Mapping[str, str]) -> list[Mapping[str, Any]]:
-    """NATS users: each publishes its own events only, and consumes only what its reactions name."""
+def users_of(
+    kinds: Mapping[str, ServiceKind[Any]],
+    passwords: Mapping[str, str],
+    listeners: Mapping[str, Collection[str]] | None = None,
+) -> list[Mapping[str, Any]]:
+    """NATS users: each publishes its own subjects only, and consumes only what its reactions name.
+
+    `listeners` are those who only listen to producers, beside the services: the edge.
+    """
     consumed = consumers_of(kinds)
     users: list[Mapping[str, Any]] = [
         {"user": OPERATOR, "password": passwords[OPERATOR], "permissions": {"publish": [">"], "subscribe": [">"]}}
     ]
     for kind in kinds.values():
-        ephemeral = kind.migrations is None
         publish = [f"{kind.name}.>"] if kind.contract.events else []
         for producer, consumer in consumed:
             if consumer == kind.name:
                 publish.append(f"$JS.API.CONSUMER.MSG.NEXT.{producer}.{consumer}")
                 publish.append(f"$JS.ACK.{producer}.{consumer}.>")
-        users.append(
-            {
-                "user": kind.name,
-                "password": passwords[kind.name],
-                "permissions": {
-                    "publish": {"allow": publish} if publish else {"deny": [">"]},
-                    "subscribe": [f"_INBOX.{kind.name}.>", *(sorted(kind.reactions) if ephemeral else ())],
-                },
-            }
-        )
+        users.append(_user(kind.name, passwords[kind.name], publish, heard_by(kind)))
+    for name, producers in (listeners or {}).items():
+        users.append(_user(name, passwords[name], [], producers))
     return users
+
+
+def heard_by(kind: ServiceKind[Any]) -> list[str]:
+    """The producers that a service listens to as they speak: it keeps their answers, or keeps nothing at all."""
+    reacts = {event.service for event, _ in kind.reactions.values()} if kind.migrations is None else set()
+    return sorted(reacts | {kept.call.service for kept in kind.kept})
+
+
+def _user(name: str, password: str, publish: list[str], hears: Collection[str]) -> Mapping[str, Any]:
+    """Who only listens may still answer where an answer is waited for."""
+    return {
+        "user": name,
+        "password": password,
+        "permissions": {
+            "publish": {"allow": publish} if publish else {"deny": [">"]},
+            "subscribe": [f"_INBOX.{name}.>", *(f"{producer}.>" for producer in hears)],
+            **({"allow_responses": {"max": 1, "expires": "5s"}} if hears else {}),
+        },
+    }
 
 
 async def prepare(address: BusAddress, kinds: Mapping[str, ServiceKind[Any]]) -> bool:
@@ -228,11 +311,14 @@ async def prepare(address: BusAddress, kinds: Mapping[str, ServiceKind[Any]]) ->
     made = False
     async with connected(address, "operator") as bus:
         manager = bus._stream
-        present = set(await _names_of_streams(manager))
+        present = {found.config.name: found.config.subjects for found in await manager.streams_info()}
         for producer in producers_of(kinds):
+            wanted = _stream(kinds[producer])
             if producer not in present:
                 made = True
-                await manager.add_stream(_stream(producer))
+                await manager.add_stream(wanted)
+            elif sorted(present[producer] or []) != wanted.subjects:
+                await manager.update_stream(wanted)
         for (producer, consumer), events in consumers_of(kinds).items():
             try:
                 found = await manager.consumer_info(producer, consumer)
@@ -244,14 +330,11 @@ async def prepare(address: BusAddress, kinds: Mapping[str, ServiceKind[Any]]) ->
     return made
 
 
-async def _names_of_streams(manager: Any) -> Sequence[str]:
-    return [found.config.name for found in await manager.streams_info()]
-
-
-def _stream(producer: str) -> StreamConfig:
+def _stream(kind: ServiceKind[Any]) -> StreamConfig:
+    """Events alone: what else a producer says is heard in passing, and kept by nobody."""
     return StreamConfig(
-        name=producer,
-        subjects=[f"{producer}.>"],
+        name=kind.name,
+        subjects=sorted(event.name for event in kind.contract.events),
         retention=RetentionPolicy.INTEREST,
         storage=StorageType.FILE,
         discard=DiscardPolicy.NEW,

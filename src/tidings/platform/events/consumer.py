@@ -154,6 +154,8 @@ class Consumer:
     async def _failed(self, one: Occurred, error: Exception) -> tuple[Outcome, float]:
         said = f"{type(error).__name__}: {error}"[:2000]
         attempts = await self._inbox.failed(one.id, said)
+        if attempts is None:
+            return "dead", 0.0
         if attempts < MOST_ATTEMPTS:
             return "failed", min(self._backoff * 2**attempts, LONGEST_WAIT)
         await self._inbox.bury(self.producer, one, said, attempts)

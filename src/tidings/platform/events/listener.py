@@ -1,58 +1,187 @@
-"""Reactions of a service without a database: each event as it passes, and word when some may have been missed."""
+"""What is heard in passing, in the order in which it was said: for caches, and for reactions without a database."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
+from uuid import UUID
 
 import msgspec
 
 from tidings.platform import logs, tracing
-from tidings.platform.events.bus import Bus
+from tidings.platform.cache.keeper import Keeper
+from tidings.platform.contract import Event
+from tidings.platform.events.beat import BEAT, REMOVAL, Beat, Removal
+from tidings.platform.events.bus import TROUBLE, Bus, BusAddress, Heard, connected
 from tidings.platform.occurrence import Occurred, Occurrence
 from tidings.platform.request import Request, Viewer, answering
-from tidings.platform.service import ServiceKind
+from tidings.platform.service import Reaction
 
 log = logs.get_logger("listener")
 
 DEADLINE = 5.0
+PAUSE = 0.2
 
 
 @runtime_checkable
 class Hears(Protocol):
-    """What such a service holds: it can do without what it missed, once it knows."""
+    """What a service without a database holds: it can do without what it missed, once it knows."""
 
     def missed(self) -> None: ...
 
 
-class Listener:
-    """One service's reactions, kept in memory only."""
+@dataclass(slots=True)
+class _Told:
+    """How far one producer's relay has told us."""
 
-    def __init__(self, kind: ServiceKind[Any], holder: Any) -> None:
-        if not isinstance(holder, Hears):
-            raise TypeError(f"{kind.name} reacts without a database, so what it holds needs `missed()`")
-        self._kind = kind
+    relay: UUID | None = None
+    number: int = 0
+    events: int = 0  # heard since that beat
+
+
+class Listener:
+    """One service's ears, or the edge's: what it keeps hears first, then its reactions."""
+
+    def __init__(
+        self,
+        name: str,
+        producers: list[str],
+        keeper: Keeper,
+        *,
+        reactions: Mapping[str, tuple[Event, Reaction]] | None = None,
+        holder: Any = None,
+        delay: float = 0.0,
+    ) -> None:
+        if reactions and not isinstance(holder, Hears):
+            raise TypeError(f"{name} reacts without a database, so what it holds needs `missed()`")
+        self._name = name
+        self._producers = producers
+        self._keeper = keeper
+        self._reactions = reactions or {}
         self._holder = holder
+        self._delay = delay
+        self._told: dict[str, _Told] = {}
+        self._waiting: asyncio.Queue[tuple[float, Heard]] = asyncio.Queue()
+        self._back = asyncio.Event()
+
+    async def run(self, address: BusAddress) -> None:
+        """Listen until cancelled; whatever ends it, nothing is heard then."""
+        try:
+            await self._run(address)
+        finally:
+            self.gap()
+
+    async def _run(self, address: BusAddress) -> None:
+        async with connected(address, self._name, gap=self.gap, back=self._back.set) as bus, self._delayed():
+            for producer in self._producers:
+                await bus.hear(producer, self._queue if self._delay else self.heard)
+            self._back.set()
+            while True:
+                await self._back.wait()
+                self._back.clear()
+                await self._again(bus)
 
     def gap(self) -> None:
-        """The connection was lost or came back: what passed meanwhile is not known."""
-        self._holder.missed()
-
-    async def listen(self, bus: Bus) -> None:
-        """Hear from now on; what was before is unknown."""
-        await bus.hear(sorted(self._kind.reactions), self.heard)
-        self._holder.missed()
-
-    async def heard(self, content: bytes) -> None:
-        """React. A reaction that fails has missed its event."""
-        try:
-            one = msgspec.json.decode(content, type=Occurred)
-            event, reaction = self._kind.reactions[one.event]
-            body = msgspec.json.decode(one.body, type=event.body)
-            occurrence = Occurrence(one.id, event, one.subject, one.version, body)
-            request = Request(Viewer(role="operator"), caller=event.service, deadline=time.monotonic() + DEADLINE)
-            with tracing.span(f"react {one.event}", parent=tracing.parse(one.trace)), answering(request):
-                await reaction(self._holder, occurrence)
-        except Exception:
-            log.exception("event_not_heard", service=self._kind.name)
+        """The connection was lost: what passes meanwhile is not known."""
+        for shelf in self._keeper.shelves.values():
+            shelf.deaf()
+        self._told.clear()
+        if isinstance(self._holder, Hears):
             self._holder.missed()
+
+    async def heard(self, one: Heard) -> None:
+        """React. A reaction that fails has missed its event."""
+        producer, _, name = one.subject.partition(".")
+        try:
+            if name == BEAT:
+                self._beat(producer, msgspec.json.decode(one.content, type=Beat))
+            elif name == REMOVAL:
+                await self._remove(producer, one)
+            else:
+                await self._event(producer, msgspec.json.decode(one.content, type=Occurred))
+        except Exception:
+            log.exception("not_heard", service=self._name, subject=one.subject)
+            self.gap()
+            self._back.set()
+
+    def _listening(self) -> None:
+        for shelf in self._keeper.shelves.values():
+            shelf.listening()
+        if isinstance(self._holder, Hears):
+            self._holder.missed()
+
+    async def _again(self, bus: Bus) -> None:
+        """The subscriptions are there again once the bus has answered what was asked after them."""
+        try:
+            await bus.flush()
+        except TROUBLE as error:
+            log.info("not_listening", service=self._name, error=repr(error))
+            await asyncio.sleep(PAUSE)
+            self._back.set()
+            return
+        self._told.clear()
+        self._listening()
+
+    def _beat(self, producer: str, beat: Beat) -> None:
+        told = self._told.setdefault(producer, _Told())
+        expected = told.relay is None or (
+            (beat.relay, beat.number) == (told.relay, told.number + 1) and beat.told == told.events
+        )
+        if not expected:
+            log.info("events_missed", service=self._name, producer=producer, heard=told.events, told=beat.told)
+            self._missed(producer)
+        self._told[producer] = _Told(beat.relay, beat.number)
+        shelf = self._keeper.shelves.get(producer)
+        if shelf is not None:
+            shelf.beat(beat.at_ns)
+
+    def _missed(self, producer: str) -> None:
+        shelf = self._keeper.shelves.get(producer)
+        if shelf is not None:
+            shelf.listening()
+        if isinstance(self._holder, Hears):
+            self._holder.missed()
+
+    async def _remove(self, producer: str, one: Heard) -> None:
+        self._keeper.heard(producer, msgspec.json.decode(one.content, type=Removal).gone)
+        if one.respond is not None:
+            with contextlib.suppress(*TROUBLE):  # who waits for it does so for a second at most
+                await one.respond(self._keeper.id.bytes)
+
+    async def _event(self, producer: str, one: Occurred) -> None:
+        self._told.setdefault(producer, _Told()).events += 1
+        self._keeper.heard(producer, [(one.subject, one.version)])
+        found = self._reactions.get(one.event)
+        if found is None:
+            return
+        event, reaction = found
+        body = msgspec.json.decode(one.body, type=event.body)
+        occurrence = Occurrence(one.id, event, one.subject, one.version, body)
+        request = Request(Viewer(role="operator"), caller=event.service, deadline=time.monotonic() + DEADLINE)
+        with tracing.span(f"react {one.event}", parent=tracing.parse(one.trace)), answering(request):
+            await reaction(self._holder, occurrence)
+
+    # A bus that is slow, in tests.
+
+    async def _queue(self, one: Heard) -> None:
+        self._waiting.put_nowait((time.monotonic() + self._delay, one))
+
+    @asynccontextmanager
+    async def _delayed(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._hand_on(), name=f"{self._name} hears late")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _hand_on(self) -> None:
+        while True:
+            due, one = await self._waiting.get()
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await self.heard(one)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from tidings.platform import logs
+from tidings.platform.cache.keeper import Keeper
+from tidings.platform.cache.registration import REMOVED_WITHIN, Registration
 from tidings.platform.contract import Busy, Call, NotFound, Nothing, Unavailable
-from tidings.platform.events.bus import BusAddress, connected
+from tidings.platform.events.beat import Removal, removal_subject
+from tidings.platform.events.bus import TROUBLE, Bus, BusAddress, connected
 from tidings.platform.events.consumer import Consumer
-from tidings.platform.events.listener import Listener
+from tidings.platform.events.lasting import lasting
 from tidings.platform.events.relay import Relay
 from tidings.platform.jitter import jittered
 from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
+from tidings.platform.request import reacting_to
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
 from tidings.platform.storage.events import AWAY, EventStore, open_events
+from tidings.platform.storage.outbox import Happened, on_committed
 from tidings.platform.topology import CLI
 from tidings.platform.world import World
 
@@ -30,9 +39,11 @@ FORGET_EVERY: Final = 3600.0
 class Mailroom:
     """What a service's routes ask about events. Without a database it has none, and says so."""
 
-    def __init__(self, service: str, store: EventStore | None = None) -> None:
+    def __init__(self, service: str, store: EventStore | None = None, keepers: Sequence[Keeper] = ()) -> None:
         self.service = service
         self._store = store
+        self._keepers = keepers  # of this process
+        self._bus: Bus | None = None
         self._consumers: dict[str, Consumer] = {}
 
     async def occurrences(self, ask: OccurredAsk) -> OccurredPage:
@@ -61,6 +72,47 @@ class Mailroom:
             raise self._away() from error
         raise NotFound(f"{self.service} has set no such event aside.")
 
+    async def register(self, ask: Registration) -> None:
+        """Note who keeps answers of this service, and until when."""
+        try:
+            if ask.seconds:
+                await self._kept().caches.register(ask.cache, ask.holder, ask.seconds)
+            else:
+                await self._kept().caches.leave(ask.cache)
+        except AWAY as error:
+            raise self._away() from error
+
+    async def committed(self, happened: Sequence[Happened]) -> None:
+        """Caches of this process let go at once; where access is taken away, all others within a second."""
+        until = time.monotonic() + REMOVED_WITHIN
+        changed = [(one.subject, one.version) for one in happened]
+        for keeper in self._keepers:
+            keeper.heard(self.service, changed)
+        gone = [(one.subject, one.version) for one in happened if one.takes_away]
+        if not gone or reacting_to() is not None:  # a reaction acknowledges nothing to anybody
+            return
+        try:
+            async with asyncio.timeout(REMOVED_WITHIN):
+                await self._removed(gone)
+        except (*AWAY, *TROUBLE) as error:
+            # By then nothing that is older than the commit is used anywhere, whoever did not answer.
+            log.warning("removal_not_confirmed", service=self.service, error=repr(error))
+            await asyncio.sleep(max(0.0, until - time.monotonic()))
+
+    async def _removed(self, gone: list[tuple[UUID, int]]) -> None:
+        """Return when every registered cache elsewhere has confirmed."""
+        waiting = await self._kept().caches.live() - {keeper.id for keeper in self._keepers}
+        if not waiting:
+            return
+        if self._bus is None:
+            raise OSError("the bus is not connected")
+
+        def answered(content: bytes) -> bool:
+            waiting.discard(UUID(bytes=content))
+            return not waiting
+
+        await self._bus.ask_each(removal_subject(self.service), msgspec.json.encode(Removal(gone)), answered)
+
     def _kept(self) -> EventStore:
         if self._store is None:
             raise Unavailable(f"{self.service} keeps no events here.", service=self.service)
@@ -77,13 +129,6 @@ class Mailroom:
     ) -> AsyncIterator[None]:
         """Relay and react while the block lasts."""
         store = self._store
-        if store is None and kind.reactions and address is not None:
-            task = asyncio.create_task(self._listening(Listener(kind, holder), address))
-            try:
-                yield
-            finally:
-                await _end(task)
-            return
         if store is None or not (kind.contract.events or kind.reactions):
             yield
             return
@@ -100,24 +145,26 @@ class Mailroom:
             for producer in sorted({event.service for event, _ in kind.reactions.values()})
         }
         async with AsyncExitStack() as stack:
+            stack.callback(on_committed(store.dsn, self.committed))
+            work: list[Callable[[], Awaitable[None]]] = []
             if address is not None:
-                stack.push_async_callback(_end, asyncio.create_task(self._on_the_bus(kind, store, address)))
+                work.append(partial(self._on_the_bus, kind, store, address, settings))
             for consumer in self._consumers.values():
-                reconciling = self._reconciling(consumer, world, settings)
-                stack.push_async_callback(_end, asyncio.create_task(reconciling))
+                work.append(partial(self._reconciling, consumer, world, settings))
             if self._consumers:
-                stack.push_async_callback(_end, asyncio.create_task(self._forgetting(store)))
+                work.append(partial(self._forgetting, store))
+            for one in work:
+                stack.push_async_callback(_end, asyncio.create_task(lasting(one, of=self.service)))
             yield
 
-    async def _listening(self, listener: Listener, address: BusAddress) -> None:
-        async with connected(address, self.service, listener.gap) as bus:
-            await listener.listen(bus)
-            await asyncio.Event().wait()  # the client's own tasks do the rest
-
-    async def _on_the_bus(self, kind: ServiceKind[Any], store: EventStore, address: BusAddress) -> None:
+    async def _on_the_bus(
+        self, kind: ServiceKind[Any], store: EventStore, address: BusAddress, settings: Settings
+    ) -> None:
         async with connected(address, kind.name) as bus, asyncio.TaskGroup() as tasks:
+            self._bus = bus
             if kind.contract.events:
-                tasks.create_task(Relay(kind.name, store.outbox, bus).run(), name=f"relay of {kind.name}")
+                relay = Relay(kind.name, store.outbox, bus, delay=settings.relay_delay)
+                tasks.create_task(relay.run(), name=f"relay of {kind.name}")
             for consumer in self._consumers.values():
                 tasks.create_task(consumer.run(bus), name=f"{kind.name} hears {consumer.producer}")
 
@@ -144,13 +191,13 @@ class Mailroom:
 
 
 @asynccontextmanager
-async def open_mailroom(service: str, dsn: str | None) -> AsyncIterator[Mailroom]:
-    """The mailroom of a service; it works once the service is there."""
+async def open_mailroom(service: str, dsn: str | None, keepers: Sequence[Keeper] = ()) -> AsyncIterator[Mailroom]:
+    """The mailroom of a service; it works once the service is there. `keepers` are those of its process."""
     if dsn is None:
         yield Mailroom(service)
         return
     async with open_events(dsn, service) as store:
-        yield Mailroom(service, store)
+        yield Mailroom(service, store, keepers)
 
 
 def occurrences_of(producer: str, consumer: str) -> Call[OccurredAsk, OccurredPage]:

@@ -7,7 +7,10 @@ import contextlib
 import time
 from uuid import UUID, uuid4
 
+import msgspec
+
 from tidings.platform import logs, metrics
+from tidings.platform.events.beat import Beat, beat_subject
 from tidings.platform.events.bus import TROUBLE, Bus
 from tidings.platform.occurrence import Occurred
 from tidings.platform.storage.events import AWAY
@@ -18,6 +21,7 @@ log = logs.get_logger("relay")
 BATCH = 64  # each is synced by itself, and all have to be acknowledged in time
 BUSY_PAUSE = 0.02  # seconds
 IDLE_PAUSE = 0.25
+BEAT_EVERY = 0.05
 LEASE = 3.0
 FORGET_EVERY = 900.0
 
@@ -25,14 +29,18 @@ FORGET_EVERY = 900.0
 class Relay:
     """One service's. Of several processes that host it, the one that holds the lease publishes."""
 
-    def __init__(self, service: str, outbox: Outbox, bus: Bus) -> None:
+    def __init__(self, service: str, outbox: Outbox, bus: Bus, *, delay: float = 0.0) -> None:
         self.service = service
+        self._delay = delay
         self._outbox = outbox
         self._bus = bus
         self._holder: UUID = uuid4()
         self._leased_until = 0.0
         self._woken = asyncio.Event()
         self._forget_at = time.monotonic() + FORGET_EVERY
+        self._beats = 0
+        self._beat_at = 0.0
+        self._told: int | None = 0  # events since the last beat; None: some may have been lost on their way
 
     async def run(self) -> None:
         """Until cancelled. Where the database or the bus is away, it waits and goes on."""
@@ -69,10 +77,14 @@ class Relay:
             if not await self._outbox.lease(self._holder, LEASE):
                 return 0
             self._leased_until = now + LEASE
+        began_ns = time.time_ns()
         waiting = await self._outbox.unpublished(BATCH)
+        if self._delay:
+            await asyncio.sleep(self._delay)
         if waiting:
             await self._publish(waiting)
         if len(waiting) < BATCH:
+            await self._beat(began_ns)
             metrics.outbox_waits(service=self.service, count=0, oldest=0.0)
         else:
             await self._measure()
@@ -83,6 +95,7 @@ class Relay:
 
     async def _publish(self, waiting: list[Occurred]) -> None:
         """All at once; what the bus took is marked even if it did not take the rest."""
+        told, self._told = self._told, None  # whatever ends this early, who listens cannot know how many came
         outcomes = await asyncio.gather(*(self._bus.publish(one) for one in waiting), return_exceptions=True)
         taken = [one.id for one, outcome in zip(waiting, outcomes, strict=True) if outcome is None]
         if taken:
@@ -91,6 +104,19 @@ class Relay:
         refused = [outcome for outcome in outcomes if outcome is not None]
         if refused:
             raise refused[0]
+        self._told = None if told is None else told + len(waiting)
+
+    async def _beat(self, began_ns: int) -> None:
+        """Say that all is told that was there when a plain read of the outbox began, and not too often."""
+        now = time.monotonic()
+        if now - self._beat_at < BEAT_EVERY:
+            return
+        self._beat_at = now
+        self._beats += 1
+        beat = Beat(self._holder, self._beats, began_ns, self._told)
+        self._told = None
+        await self._bus.say(beat_subject(self.service), msgspec.json.encode(beat))
+        self._told = 0
 
     async def _measure(self) -> None:
         with contextlib.suppress(*AWAY):  # then the last figures stand

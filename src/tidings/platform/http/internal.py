@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +23,7 @@ from tidings.platform.trust import KeyRing
 
 log = logs.get_logger("internal")
 
-ENVELOPE, MAC = "tidings-envelope", "tidings-mac"
+ENVELOPE, MAC, SEEN = "tidings-envelope", "tidings-mac", "tidings-seen"
 MOST_BODY = 64 * 1024 * 1024  # bytes; a full batch of an import is a few
 BODY_TIME = 30.0  # seconds
 READY_TIME = 1.0
@@ -49,14 +50,15 @@ def internal_app(servings: Mapping[str, Serving[Any]], rings: Mapping[str, KeyRi
             return _refused(Invalid("This call's body is too large or too slow.", service=service))
         parcel = wire.Parcel(envelope, signature, body)
         try:
-            status, body = await wire.receive(serving, rings[service], f"{service}/{call}", parcel)
+            answered = await wire.receive(serving, rings[service], f"{service}/{call}", parcel)
         except Exception:
             log.exception("fault", call=f"{service}/{call}")
             return Response(status_code=wire.FAULT)
-        return Response(body, status_code=status, media_type="application/json")
+        headers = {SEEN: b64encode(answered.seen).decode()}
+        return Response(answered.body, answered.status, headers, media_type="application/json")
 
     async def alive(request: HttpRequest) -> Response:
-        return JSONResponse({"alive": True, "services": sorted(servings)})
+        return JSONResponse({"alive": True, "services": sorted(servings), "now_ns": time.time_ns()})
 
     async def ready(request: HttpRequest) -> Response:
         states = await readiness(servings)
@@ -128,12 +130,13 @@ class Http:
             async with self._session.post(
                 f"{self._base}/internal/{call.name}", data=parcel.body, headers=headers
             ) as response:
-                status, body = response.status, await response.read()
+                known = b64decode(response.headers.get(SEEN, ""))
+                answered = wire.Answered(response.status, await response.read(), known)
         except UNREACHABLE as error:
             raise Unavailable(
                 f"{call.service} cannot be reached. Try again.", service=call.service, retry_after=1
             ) from error
-        return wire.unpack(call, status, body)
+        return wire.unpack(call, answered)
 
 
 def open_session(address: str) -> tuple[aiohttp.ClientSession, str]:

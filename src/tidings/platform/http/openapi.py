@@ -29,7 +29,9 @@ Sign in at `POST /v1/sessions` and send the token as `Authorization: Bearer`. Ev
 `application/problem+json` (RFC 9457): `code` is stable, `errors` points at what is wrong, `trace_id` finds it in
 the log. Lists lead on by `next_cursor` and a `Link` header; a cursor is opaque, signed and one's own. Times are
 RFC 3339 in UTC with milliseconds. Unknown fields and parameters are refused. HEAD answers like GET, without the
-body. Bulk reads leave out what does not exist and what one may not see, alike."""
+body. Bulk reads leave out what does not exist and what one may not see, alike. Every answer carries the header
+`Tidings-Seen`: send the newest with your next request, and its answer is never older than what you have seen and
+written; give it to whom you tell of it."""
 
 
 def openapi(

@@ -12,6 +12,7 @@ import msgspec
 from tidings.platform import tracing
 from tidings.platform.contract import Call, FieldError, Invalid, Refusal, Unavailable
 from tidings.platform.request import Request
+from tidings.platform.seen import Seen, decoded, seeing, seen
 from tidings.platform.service import Serving
 from tidings.platform.trust import VALID_MS, Envelope, KeyRing, open_sealed, seal
 
@@ -32,6 +33,14 @@ class Parcel(msgspec.Struct, frozen=True):
     envelope: bytes
     mac: bytes
     body: bytes
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """An answer, or a refusal, on its way back, with what who gets it will have seen."""
+
+    status: int
+    body: bytes
+    seen: bytes = b""
 
 
 OK, REFUSED, FAULT = 200, 400, 500
@@ -62,15 +71,17 @@ def pack(call: Call[Any, Any], ask: Any, request: Request, ring: KeyRing) -> Par
         traceparent=tracing.traceparent() or "",
         idempotency=request.idempotency,
         if_match=request.if_match,
+        seen=seen().forward(),
     )
     encoded, signature = seal(ring, call.service, envelope, body)
     return Parcel(encoded, signature, body)
 
 
-async def receive(serving: Serving[Any], ring: KeyRing, name: str, parcel: Parcel) -> tuple[int, bytes]:
+async def receive(serving: Serving[Any], ring: KeyRing, name: str, parcel: Parcel) -> Answered:
     """Check, decode, answer, encode. A fault rises to the caller of this function."""
+    gathered = Seen()
     try:
-        request, traceparent = open_sealed(ring, name, parcel.envelope, parcel.mac, parcel.body)
+        request, envelope = open_sealed(ring, name, parcel.envelope, parcel.mac, parcel.body)
         promise = serving.promises.get(name)
         if promise is None:
             raise Invalid(f"{serving.name} has no call {name!r}.", service=serving.name)
@@ -78,11 +89,13 @@ async def receive(serving: Serving[Any], ring: KeyRing, name: str, parcel: Parce
             ask = _ask_decoder(promise).decode(parcel.body)
         except msgspec.ValidationError as error:
             raise Invalid(f"{name}: {error}", service=serving.name) from error
-        with tracing.span("serve " + name, kind="server", parent=tracing.parse(traceparent)):
+        gathered = Seen(decoded(envelope.seen))
+        parent = tracing.parse(envelope.traceparent)
+        with seeing(gathered), tracing.span("serve " + name, kind="server", parent=parent):
             answer = await _in_time(serving, name, ask, request)
     except Refusal as refusal:
-        return REFUSED, refused(refusal)
-    return OK, _encode(answer)
+        return Answered(REFUSED, refused(refusal), gathered.back())
+    return Answered(OK, _encode(answer), gathered.back())
 
 
 def refused(refusal: Refusal) -> bytes:
@@ -101,12 +114,13 @@ async def _in_time(serving: Serving[Any], name: str, ask: Any, request: Request)
         ) from error
 
 
-def unpack(call: Call[Any, Any], status: int, body: bytes) -> Any:
+def unpack(call: Call[Any, Any], answered: Answered) -> Any:
     """Decode an answer; raise the refusal that it holds."""
-    if status == OK:
-        return _answer_decoder(call).decode(body)
-    if status == REFUSED:
-        refused = _decode_refused(body)
+    seen().learn(decoded(answered.seen))
+    if answered.status == OK:
+        return _answer_decoder(call).decode(answered.body)
+    if answered.status == REFUSED:
+        refused = _decode_refused(answered.body)
         refusal = Refusal.known[refused.code]
         raise refusal(
             refused.detail, errors=refused.errors, retry_after=refused.retry_after, service=refused.service

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from tidings.platform.storage.caches import CacheRegister
 from tidings.platform.storage.inbox import Inbox
 from tidings.platform.storage.outbox import Outbox
 from tidings.platform.storage.postgres import LOST, json_as_text
@@ -17,8 +18,10 @@ AWAY = (*LOST, asyncpg.PostgresError)  # whatever keeps us from the database for
 
 @dataclass(frozen=True, slots=True)
 class EventStore:
+    dsn: str
     outbox: Outbox
     inbox: Inbox
+    caches: CacheRegister
 
 
 @asynccontextmanager
@@ -27,12 +30,12 @@ async def open_events(dsn: str, service: str) -> AsyncIterator[EventStore]:
     pool = await asyncpg.create_pool(
         dsn,
         min_size=0,
-        max_size=2,
+        max_size=3,
         init=json_as_text,
         command_timeout=10,
         server_settings={"application_name": f"tidings-{service}-events", "timezone": "UTC", "jit": "off"},
     )
     try:
-        yield EventStore(Outbox(pool), Inbox(pool))
+        yield EventStore(dsn, Outbox(pool), Inbox(pool), CacheRegister(pool))
     finally:
         pool.terminate()

@@ -139,3 +139,12 @@ create table reconciled (
 """
 
 REACTING = (INBOX, INBOX_BY_AGE, REACTION_FAILURES, DEAD_LETTERS, RECONCILED)  # for those who react
+
+# A producer's whose answers others keep: who they are, so that a writer can wait for them.
+CACHE_REGISTER = """
+create table cache_register (
+    cache uuid primary key,
+    holder text not null,
+    until timestamptz not null
+)
+"""

@@ -15,7 +15,8 @@ from tidings.platform.storage.outbox import occurred
 KEPT: Final = timedelta(days=14)  # longer than any outbox keeps what it published
 
 FAILED: Final = """
-insert into reaction_failures (event_id, attempts, error) values ($1, 1, $2)
+insert into reaction_failures (event_id, attempts, error)
+select $1, 1, $2 where not exists (select from inbox where event_id = $1)
 on conflict (event_id) do update
    set attempts = reaction_failures.attempts + 1, error = excluded.error, failed_at = clock_timestamp()
 returning attempts
@@ -53,9 +54,10 @@ class Inbox:
         rows = await self._pool.fetch("select event_id from inbox where event_id = any($1::uuid[])", list(ids))
         return {row["event_id"] for row in rows}
 
-    async def failed(self, event_id: UUID, error: str) -> int:
-        """Note that a reaction raised; how often it has by now."""
-        return int(await self._pool.fetchval(FAILED, event_id, error))
+    async def failed(self, event_id: UUID, error: str) -> int | None:
+        """Note that a reaction raised; how often it has by now. None: it counts as done already."""
+        attempts: int | None = await self._pool.fetchval(FAILED, event_id, error)
+        return attempts
 
     async def succeeded(self, event_id: UUID) -> None:
         """Forget that it had failed before."""
@@ -85,6 +87,7 @@ class Inbox:
         await self._pool.execute("delete from inbox where event_id = $1", event_id)
 
     async def forget_letter(self, event_id: UUID) -> None:
+        await self.succeeded(event_id)
         await self._pool.execute("delete from dead_letters where event_id = $1", event_id)
 
     async def reconciled(self, producer: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 
 from tidings.platform.occurrence import Occurred, OccurredAsk, OccurredPage
+from tidings.platform.seen import seen
 
 KEPT: Final = timedelta(days=7)
 BEGINNING: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
@@ -45,7 +46,19 @@ select id, event, subject, version, body, trace, published_at from outbox
  order by published_at, id limit $5
 """
 
+
+class Happened(msgspec.Struct, frozen=True, gc=False):
+    """What a commit announced: whose version rose in it, and whether somebody may see less from now on."""
+
+    subject: UUID
+    version: int
+    takes_away: bool
+
+
+AfterCommit = Callable[[Sequence[Happened]], Awaitable[None]]
+
 _listeners: dict[str, set[Callable[[], None]]] = {}
+_after: dict[str, set[AfterCommit]] = {}
 
 
 def on_announced(service: str, wake: Callable[[], None]) -> Callable[[], None]:
@@ -58,10 +71,32 @@ def on_announced(service: str, wake: Callable[[], None]) -> Callable[[], None]:
     return stop
 
 
-def announced(service: str) -> None:
+def on_committed(dsn: str, then: AfterCommit) -> Callable[[], None]:
+    """Await `then` after each commit in this process that announced something there; how to end that.
+
+    The write is acknowledged when it returns. It must not raise, nor take longer than the write may.
+    """
+    _after.setdefault(dsn, set()).add(then)
+
+    def stop() -> None:
+        _after[dsn].discard(then)
+
+    return stop
+
+
+def wake_relay(service: str) -> None:
     """A commit has left rows in this service's outbox."""
     for wake in _listeners.get(service, ()):
         wake()
+
+
+async def announced(service: str, dsn: str, happened: Sequence[Happened]) -> None:
+    """A write was committed: the relay is woken, its client is credited, and those who keep answers are told."""
+    wake_relay(service)
+    for one in happened:
+        seen().wrote(service, one.subject, one.version)
+    for then in tuple(_after.get(dsn, ())):
+        await then(happened)
 
 
 class Outbox:

@@ -30,7 +30,7 @@ from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, writing
 from tidings.platform.service import AlreadyDone, Replayed, served
 from tidings.platform.settings import Settings
-from tidings.platform.storage.outbox import announced
+from tidings.platform.storage.outbox import Happened, announced
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 log = logs.get_logger("storage")
@@ -83,6 +83,7 @@ class Write:
         self._connection: Connection | None = connection
         self._idempotency = idempotency
         self._announced: list[tuple[UUID, str, UUID, int, str, str | None]] = []
+        self._happened: list[Happened] = []
         self._answer: Served | None = None
 
     @property
@@ -143,11 +144,12 @@ class Write:
                 tracing.traceparent(),
             )
         )
+        self._happened.append(Happened(subject, version, event.takes_away))
 
     @property
-    def announced(self) -> bool:
-        """Whether anything happened that others will hear of."""
-        return bool(self._announced)
+    def happened(self) -> Sequence[Happened]:
+        """What others will hear of, once it is committed."""
+        return self._happened
 
     def answers(self, route: Route[Any, Any], reply: Any) -> None:
         """Keep the answer under the request's Idempotency-Key, if it has one."""
@@ -227,8 +229,9 @@ class Owner(Protocol):
 class Database:
     """Reads and writes have pools of their own, so that waiting writers never starve readers."""
 
-    def __init__(self, service: str, readers: asyncpg.Pool, writers: asyncpg.Pool) -> None:
+    def __init__(self, service: str, dsn: str, readers: asyncpg.Pool, writers: asyncpg.Pool) -> None:
         self.service = service
+        self._dsn = dsn
         self.readers = readers
         self.writers = writers
         self._unwatch = [
@@ -272,7 +275,7 @@ class Database:
                 "transaction_timeout": str(transaction_timeout_ms),
             },
         )
-        return cls(service, reading, writing_pool)
+        return cls(service, dsn, reading, writing_pool)
 
     @classmethod
     @asynccontextmanager
@@ -365,8 +368,8 @@ class Database:
                             await write._finish()
                     finally:
                         write._die()
-            if write.announced:
-                announced(self.service)
+            if write.happened:
+                await announced(self.service, self._dsn, write.happened)
         except CONTENDED as error:
             raise Busy(
                 "Another change is under way there. Try again.", retry_after=1, service=self.service

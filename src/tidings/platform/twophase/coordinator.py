@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from tidings.platform import logs
+from tidings.platform.cache.registration import REMOVED_WITHIN
 from tidings.platform.contract import Refusal, Unavailable
 from tidings.platform.twophase.failpoints import Failpoints, NoFailpoints
 from tidings.platform.twophase.transaction import BranchState, Outcome, Transaction
@@ -112,10 +113,18 @@ class Coordinator:
         until = time.monotonic() + seconds  # another instance is at work on it
         while True:
             row = await self.log.read(gid)
-            ended = Ended(None) if row is None else Ended(row.outcome, row.finished_at is not None)
+            ended = Ended(None) if row is None else Ended(self.told(row), row.finished_at is not None)
             if ended.finished or time.monotonic() > until:
                 return ended
             await asyncio.sleep(PAUSE)
+
+    def told(self, row: Transaction) -> Outcome | None:
+        """The outcome, once it may be acknowledged: no cache shows any more what a COMMIT took away."""
+        running = self._running.get(row.gid)
+        confirmed = row.finished_at is not None or row.decided_for >= REMOVED_WITHIN
+        if row.outcome == "COMMIT" and not confirmed and (running is None or running.outcome is None):
+            return None
+        return row.outcome
 
     async def close(self) -> None:
         """Stop; what is unfinished is taken up by recovery, here at the next start or elsewhere."""
@@ -139,6 +148,8 @@ class Coordinator:
                 outcome, refusal = await self._decided(gid, decide)
             if outcome is None:
                 outcome = await self.log.settle(gid)
+                if outcome == "COMMIT":  # by a commit whose answer was lost: no cache was told of it
+                    await asyncio.sleep(REMOVED_WITHIN)
         except Unavailable as error:  # our own database is away: recovery settles it when it is back
             log.warning("undecided", gid=gid, why=error.detail)
             return Ended(None)
@@ -192,6 +203,8 @@ class Coordinator:
         await self._failpoints.reach("cp12")
         outcome = row.outcome or await self.log.settle(row.gid)
         log.info("resumed", gid=row.gid, outcome=outcome)
+        if outcome == "COMMIT":  # whoever decided it may have died before the caches had confirmed
+            await asyncio.sleep(max(0.0, REMOVED_WITHIN - row.decided_for))
         return await self._told(row.gid, row.subject, row.participants, outcome, tries=1)
 
     async def _told(self, gid: str, subject: UUID, names: Sequence[str], outcome: Outcome, *, tries: int) -> bool:

@@ -27,7 +27,7 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from tidings.platform import logs
 from tidings.platform.contract import Unavailable
@@ -36,6 +36,9 @@ from tidings.platform.settings import FAILPOINT, Settings
 Verdict = Literal["go", "drop_request", "drop_reply", "dup"]
 
 log = logs.get_logger("failpoints")
+
+FIRED: Final = ".fired"
+LOOK: Final = 0.01  # seconds between looks of who is held
 
 
 class Failpoints(Protocol):
@@ -58,7 +61,8 @@ class Armed:
     """One point of one service, or of whichever reaches it first. It goes off once.
 
     `what` is `cp3@friends:kill`, which goes off once in each process; or the path of a file that holds such a line,
-    read at each point, and renamed to `.fired` by the one process in which it goes off.
+    read at each point, and renamed to `.fired` by the one process in which it goes off. `hold`, which only a file
+    can ask for, waits there until the `.fired` file is gone.
     """
 
     service: str
@@ -80,6 +84,10 @@ class Armed:
         log.warning("failpoint", point=point, service=self.service, action=action)
         if action in ("kill", "stop"):
             os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
+            return "go"
+        if action == "hold" and file is not None:
+            while file.with_suffix(FIRED).exists():
+                await asyncio.sleep(LOOK)
             return "go"
         if action == "delay":
             await asyncio.sleep(float(match["seconds"] or self.delay))
@@ -110,7 +118,7 @@ def _read(file: Path) -> str:
 def _take(file: Path) -> bool:
     """True for one process only."""
     try:
-        file.rename(file.with_suffix(".fired"))
+        file.rename(file.with_suffix(FIRED))
     except OSError:
         return False
     return True

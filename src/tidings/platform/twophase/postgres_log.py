@@ -16,7 +16,10 @@ from tidings.platform.storage.postgres import Connection, Handle
 from tidings.platform.twophase.sessions import Sessions
 from tidings.platform.twophase.transaction import Outcome, Transaction
 
-_COLUMNS: Final = "gid, subject, participants, outcome, begun_at, deadline, finished_at"
+_COLUMNS: Final = (
+    "gid, subject, participants, outcome, begun_at, deadline, finished_at,"
+    " coalesce(extract(epoch from clock_timestamp() - decided_at), 0)::float8 as decided_for"
+)
 
 _BEGIN: Final = """
     insert into twophase_log (gid, subject, participants, deadline, leased_until)
@@ -169,5 +172,6 @@ def _transaction(row: Record) -> Transaction:
         outcome=row["outcome"],
         begun_at=row["begun_at"],
         deadline=row["deadline"],
+        decided_for=row["decided_for"],
         finished_at=row["finished_at"],
     )

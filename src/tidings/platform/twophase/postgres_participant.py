@@ -12,7 +12,7 @@ import asyncpg
 
 from tidings.platform import logs
 from tidings.platform.contract import Busy
-from tidings.platform.storage.outbox import announced
+from tidings.platform.storage.outbox import wake_relay
 from tidings.platform.storage.postgres import CONTENDED, LOST, Connection, Handle, handled
 from tidings.platform.twophase.failpoints import Failpoints, NoFailpoints, passing
 from tidings.platform.twophase.sessions import Sessions
@@ -91,7 +91,7 @@ class PostgresParticipant(Generic[Handle]):
                 await asyncio.sleep(PAUSE)
                 continue
             if done == "done":
-                announced(self._service)  # its outbox rows are there only now
+                wake_relay(self._service)  # its outbox rows are there only now
                 await passing(self._failpoints, "cp9", self._service)
                 return "committed"
             state = await self._recorded(gid)

@@ -24,12 +24,13 @@ IDLE: Final = 60.0  # seconds for which a spare connection is kept
 class Sessions:
     """A few connections. Writers that wait for a fence take none of them.
 
-    A session that stalls inside a transaction is ended by the database (`idle_in_transaction_session_timeout`), so
-    that a stopped process does not hold an account's row.
+    A session that stalls inside a transaction is ended by the database, so that a stopped process, or one that is
+    cut off, does not hold an account's row: see `write`.
     """
 
-    def __init__(self, service: str, pool: asyncpg.Pool, settings: Settings) -> None:
+    def __init__(self, service: str, dsn: str, pool: asyncpg.Pool, settings: Settings) -> None:
         self.service = service
+        self._dsn = dsn
         self.settings = settings
         self._pool = pool
 
@@ -52,7 +53,7 @@ class Sessions:
             },
         )
         try:
-            yield cls(service, pool, settings)
+            yield cls(service, dsn, pool, settings)
         finally:
             try:
                 async with asyncio.timeout(2):
@@ -78,12 +79,17 @@ class Sessions:
 
     @asynccontextmanager
     async def write(self, handle: type[Handle]) -> AsyncIterator[Handle]:
-        """One transaction, committed when the block ends; a refusal or a fault rolls it back."""
-        async with (
-            self.session() as connection,
-            connection.transaction(),
-            handled(connection, handle, service=self.service) as write,
-        ):
-            yield write
-        if write.announced:
-            announced(self.service)
+        """One transaction, committed when the block ends; a refusal or a fault rolls it back.
+
+        The database ends it when it lasts too long, too: between the two messages of a statement a session is not
+        idle, and `idle_in_transaction_session_timeout` does not see that it stalls.
+        """
+        async with self.session() as connection, connection.transaction():
+            # What is not over by the deadline decides nothing any more.
+            await connection.execute(
+                f"SET LOCAL transaction_timeout = {int(self.settings.twophase_deadline * 1000)}"
+            )
+            async with handled(connection, handle, service=self.service) as write:
+                yield write
+        if write.happened:
+            await announced(self.service, self._dsn, write.happened)

@@ -25,6 +25,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None
     begun_at: datetime
     deadline: datetime
+    decided_for: float  # seconds since the outcome was set, by the database's clock; 0 while there is none
     finished_at: datetime | None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidings.contracts import friends
 from tidings.contracts.friends import Circle, Friendship, People, Relation
 from tidings.contracts.users import Branch, Branches, ByIds, Imported, Removal, TransactionsAsk, UserId, Vote
+from tidings.platform.cache.registration import Registration
 from tidings.platform.contract import Nothing, Reply
 from tidings.platform.export import ExportAsk, ExportPage
 from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
@@ -30,6 +31,12 @@ async def relations(svc: Friends, viewer: Viewer, ask: ByIds) -> dict[UserId, Re
     if viewer.user_id is None:  # a stranger to all
         return {}
     return await svc.store.relations(_me(viewer), ask.ids)
+
+
+@serves(friends.register_cache)
+async def register_cache(svc: Friends, viewer: Viewer, ask: Registration) -> Nothing:
+    await svc.mailroom.register(ask)
+    return NOTHING
 
 
 @serves(friends.occurrences)
@@ -82,6 +89,12 @@ async def abort_removal(svc: Friends, viewer: Viewer, ask: Removal) -> Branch:
 async def branches(svc: Friends, viewer: Viewer, ask: TransactionsAsk) -> Branches:
     rules.check_operator(viewer)
     return await views.branches(svc.removal, ask.gid)
+
+
+@serves(friends.everybody)
+async def everybody(svc: Friends, viewer: Viewer, ask: friends.EverybodyAsk) -> friends.Everybody:
+    rules.check_operator(viewer)
+    return friends.Everybody(ids=await svc.store.everybody(ask.after, ask.limit))
 
 
 # Friends and requests.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidings.contracts import messages as contract
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import Branch, Branches, Imported, Removal, TransactionsAsk, UserId, Vote
+from tidings.platform.cache.registration import Registration
 from tidings.platform.contract import Nothing, Reply
 from tidings.platform.export import ExportAsk, ExportPage
 from tidings.platform.occurrence import OccurredAsk, OccurredPage
@@ -32,6 +33,12 @@ async def page_by_authors(svc: Messages, viewer: Viewer, ask: contract.PageByAut
 @serves(contract.by_ids)
 async def by_ids(svc: Messages, viewer: Viewer, ask: contract.ByMessageIds) -> dict[MessageId, contract.Message]:
     return await public.by_ids(svc, viewer, ask.ids)
+
+
+@serves(contract.register_cache)
+async def register_cache(svc: Messages, viewer: Viewer, ask: Registration) -> Nothing:
+    await svc.mailroom.register(ask)
+    return NOTHING
 
 
 @serves(contract.occurrences)

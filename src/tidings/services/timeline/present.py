@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 from uuid import UUID
 
 from tidings.contracts import messages, timeline
-from tidings.contracts.users import UserCard, UserId
+from tidings.contracts.users import CardAsOf, UserCard, UserId
 from tidings.platform.compose import Parts
 from tidings.platform.contract import Reply
 from tidings.services.timeline import rules
@@ -35,11 +36,15 @@ class KeptFeed:
 
 
 def keep_timeline(page: TimelineSkeleton, parts: Parts) -> KeptTimeline:
-    return KeptTimeline(page, parts["latest"], parts["cards"], parts.unreachable)
+    return KeptTimeline(page, parts["latest"], _cards(parts["cards"]), parts.unreachable)
 
 
 def keep_feed(page: FeedSkeleton, parts: Parts) -> KeptFeed:
-    return KeptFeed(page, parts["page"], parts["cards"], parts.unreachable)
+    return KeptFeed(page, parts["page"], _cards(parts["cards"]), parts.unreachable)
+
+
+def _cards(found: Mapping[UserId, CardAsOf]) -> dict[UserId, UserCard]:
+    return {user_id: one.card for user_id, one in found.items()}
 
 
 def as_timeline(kept: KeptTimeline) -> Reply[timeline.Timeline]:

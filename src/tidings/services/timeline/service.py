@@ -11,6 +11,7 @@ from tidings.platform.service import ServiceKind
 from tidings.services.timeline import reactions, routes
 from tidings.services.timeline.holder import Timeline
 from tidings.services.timeline.hub import Hub
+from tidings.services.timeline.kept import KEPT
 
 
 @asynccontextmanager
@@ -20,4 +21,4 @@ async def open_timeline(resources: Resources) -> AsyncIterator[Timeline]:
     yield Timeline(world=resources.world, cursors=resources.cursors(), hub=Hub(), wait=wait)
 
 
-timeline = ServiceKind.of(contract, routes, open_timeline, reactions=reactions)
+timeline = ServiceKind.of(contract, routes, open_timeline, reactions=reactions, kept=KEPT)

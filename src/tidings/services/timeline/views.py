@@ -5,10 +5,11 @@ from __future__ import annotations
 from tidings.contracts import friends, messages, timeline, users
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
-from tidings.platform.clock import now_ms
+from tidings.platform.clock import now_ms, stamp_ns
 from tidings.platform.compose import Composite, Need
 from tidings.platform.contract import Nothing
 from tidings.platform.request import Viewer
+from tidings.platform.seen import seen
 from tidings.services.timeline import present, rules
 from tidings.services.timeline.holder import Timeline
 from tidings.services.timeline.skeletons import FeedSkeleton, TimelineSkeleton
@@ -87,14 +88,18 @@ async def listen(svc: Timeline, me: UserId, ask: timeline.StreamAsk) -> timeline
     """What changed for one person since the last event that they know; waits a little for something to."""
     if not svc.hub.knows(me):
         await svc.hub.welcome(me, lambda: svc.world.call(friends.circle, Nothing()))
-    return await svc.hub.heard(me, ask.last_event_id, svc.wait)
+    heard = await svc.hub.heard(me, ask.last_event_id, svc.wait)
+    if heard.changed or heard.resync:  # what is read next is as new as this
+        for service in ("users", "friends", "messages"):
+            seen().shown(service, stamp_ns())
+    return heard
 
 
 timeline_page = Composite(
     skeleton=friends_and_rules,
     needs={
         "latest": Need(messages.latest_by_authors, keys=latest_of_friends, optional=True),
-        "cards": Need(users.cards, keys=lambda page: users.ByIds(ids=page.friends)),
+        "cards": Need(users.cards_as_of, keys=lambda page: users.ByIds(ids=page.friends)),
     },
     keep=present.keep_timeline,
     present=present.as_timeline,
@@ -104,7 +109,7 @@ feed_page = Composite(
     skeleton=friends_and_self,
     needs={
         "page": Need(messages.page_by_authors, keys=page_of_feed, optional=True),
-        "cards": Need(users.cards, keys=lambda page: users.ByIds(ids=[*page.friends, page.me])),
+        "cards": Need(users.cards_as_of, keys=lambda page: users.ByIds(ids=[*page.friends, page.me])),
     },
     keep=present.keep_feed,
     present=present.as_feed,

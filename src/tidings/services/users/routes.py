@@ -6,6 +6,7 @@ from typing import Any
 
 from tidings.contracts import users
 from tidings.contracts.users import UserId
+from tidings.platform.cache.registration import Registration
 from tidings.platform.contract import Forbidden, Nothing, Reply
 from tidings.platform.export import ExportAsk, ExportPage
 from tidings.platform.occurrence import OccurredAsk, OccurredPage
@@ -26,6 +27,11 @@ async def cards(svc: Users, viewer: Viewer, ask: users.ByIds) -> dict[UserId, us
     return await views.cards(svc.store, ask.ids)
 
 
+@serves(users.cards_as_of)
+async def cards_as_of(svc: Users, viewer: Viewer, ask: users.ByIds) -> dict[UserId, users.CardAsOf]:
+    return await views.cards_as_of(svc.store, ask.ids)
+
+
 @serves(users.whois)
 async def whois(svc: Users, viewer: Viewer, ask: users.TokenDigest) -> users.SignedIn:
     return await views.whois(svc.store, ask.digest)
@@ -42,6 +48,12 @@ async def export(svc: Users, viewer: Viewer, ask: ExportAsk) -> ExportPage:
 @serves(users.outcome)
 async def outcome(svc: Users, viewer: Viewer, ask: users.OneTransaction) -> users.Outcome:
     return await views.outcome(svc.store, ask.gid)
+
+
+@serves(users.register_cache)
+async def register_cache(svc: Users, viewer: Viewer, ask: Registration) -> Nothing:
+    await svc.mailroom.register(ask)
+    return NOTHING
 
 
 @serves(users.occurrences)
@@ -74,6 +86,12 @@ async def find(svc: Users, viewer: Viewer, ask: users.ByHandle) -> users.Account
 async def accounts(svc: Users, viewer: Viewer, ask: users.AccountsAsk) -> users.Accounts:
     _check_operator(viewer)
     return await views.accounts(svc.store, ask.after, ask.limit)
+
+
+@serves(users.living)
+async def living(svc: Users, viewer: Viewer, ask: users.ByIds) -> users.Living:
+    _check_operator(viewer)
+    return users.Living(ids=list(await svc.store.by_ids(ask.ids)))
 
 
 @serves(users.invite)
@@ -174,7 +192,7 @@ async def delete_user(svc: Users, viewer: Viewer, ask: users.OneUser) -> Reply[A
 
 @serves(users.get_deletion)
 async def get_deletion(svc: Users, viewer: Viewer, ask: users.OneDeletion) -> users.Deletion:
-    return await views.deletion(svc.store, ask.gid)
+    return await views.deletion(svc.store, svc.coordinator, ask.gid)
 
 
 @serves(users.get_preferences)

@@ -15,6 +15,7 @@ from tidings.contracts.users import (
     Account,
     Accounts,
     ByIds,
+    CardAsOf,
     Deletion,
     FindUsers,
     Gid,
@@ -36,6 +37,7 @@ from tidings.contracts.users import (
 from tidings.platform.contract import FieldError, Invalid, NotFound, Reply, Unauthenticated
 from tidings.platform.cursors import Cursors
 from tidings.platform.request import Viewer
+from tidings.platform.twophase.coordinator import Coordinator
 from tidings.platform.world import World
 from tidings.services.users import avatar
 from tidings.services.users.codes import Codes
@@ -57,6 +59,16 @@ async def cards(store: UsersStore, ids: Sequence[UserId]) -> dict[UserId, UserCa
     """Live people only: the deleted, the suspended and the unknown are absent alike."""
     accounts = await store.by_ids(ids)
     return {user_id: as_card(account) for user_id, account in accounts.items() if not account.suspended}
+
+
+async def cards_as_of(store: UsersStore, ids: Sequence[UserId]) -> dict[UserId, CardAsOf]:
+    """The same, with the version that the person had in the same snapshot."""
+    found = await store.by_ids_as_of(ids)
+    return {
+        user_id: CardAsOf(card=as_card(account), as_of=version)
+        for user_id, (account, version) in found.items()
+        if not account.suspended
+    }
 
 
 async def profile(store: UsersStore, world: World, viewer: Viewer, user_id: UserId) -> Reply[Profile]:
@@ -91,7 +103,13 @@ async def whois(store: UsersStore, digest: bytes) -> SignedIn:
     holder = await store.holder(digest)
     if holder is None:
         raise Unauthenticated("This token is unknown, expired or revoked. Sign in again.")
-    return SignedIn(user_id=holder.user_id, role=holder.role, session_id=holder.session_id)
+    return SignedIn(
+        user_id=holder.user_id,
+        role=holder.role,
+        session_id=holder.session_id,
+        as_of=holder.version,
+        expires_ms=int(holder.expires_at.timestamp() * 1000),
+    )
 
 
 async def preferences(store: UsersStore, user_id: UserId) -> Reply[Preferences]:
@@ -135,12 +153,12 @@ async def outcome(store: UsersStore, gid: Gid) -> Outcome:
     return Outcome(known=row is not None, outcome=None if row is None else row.outcome)
 
 
-async def deletion(store: UsersStore, gid: Gid) -> Deletion:
+async def deletion(store: UsersStore, coordinator: Coordinator, gid: Gid) -> Deletion:
     """`NotFound` for what was not begun, or is long over."""
     row = await store.log.read(gid)
     if row is None:
         raise NotFound("There is no such deletion, or it is long over.")
-    return Deletion(state=deletion_state(row.outcome))
+    return Deletion(state=deletion_state(coordinator.told(row)))
 
 
 async def transactions(store: UsersStore, gid: Gid | None) -> Transactions:

@@ -117,6 +117,10 @@ class FriendsStore(Protocol):
         """The owner's friends as `page_before`, without those who block the viewer or whom the viewer blocks."""
         ...
 
+    async def everybody(self, after: UserId, limit: int) -> list[UserId]:
+        """Who stands on either side of anything here and has a greater id, in the order of ids."""
+        ...
+
     def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[FriendsWrite]: ...
 
     def participant(self, remove: Remove, failpoints: Failpoints) -> Participant:

@@ -27,7 +27,8 @@ _CIRCLE: Final = """
             select m.muted_id from mutes m
             join friendships f on f.user_id = $1 and f.friend_id = m.muted_id
             where m.muter_id = $1
-        ) as muted
+        ) as muted,
+        coalesce((select version from subject_fence where user_id = $1), 0) as as_of
 """
 
 _RELATIONS: Final = """
@@ -147,10 +148,34 @@ _REMOVE: Final = (
     _remove("mutes", "muter_id", "muted_id"),
 )
 
+
+def _next_in(table: str, column: str) -> str:
+    """Each value once, by a jump from one to the next: 5,000 friends of somebody cost as much as one."""
+    return (
+        f"(with recursive found as ("  # noqa: S608 names of ours
+        f"(select {column} as person from {table} where {column} > $1 order by {column} limit 1) union all "
+        f"select (select t.{column} from {table} t where t.{column} > found.person order by t.{column} limit 1)"
+        " from found where found.person is not null"
+        ") select person from found where person is not null limit $2)"
+    )
+
+
+_SIDES: Final = (
+    ("friendships", "user_id"),  # both directions are there
+    *(("friend_requests", "asker_id"), ("friend_requests", "asked_id")),
+    *(("blocks", "blocker_id"), ("blocks", "blocked_id")),
+    *(("mutes", "muter_id"), ("mutes", "muted_id")),
+)
+_EVERYBODY: Final = (
+    "select distinct person from ("  # noqa: S608 names of ours
+    + " union all ".join(_next_in(table, column) for table, column in _SIDES)
+    + ") one order by person limit $2"
+)
+
 STATEMENTS: Final = (
     *(_CIRCLE, _RELATIONS, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS, _FRIENDS_AMONG),
     *(_RAISE_VERSIONS, _ADD_FRIENDSHIPS, _ANSWER_REQUESTS, _END_FRIENDSHIP, _ADD_REQUEST, _DROP_REQUEST),
-    *(_ADD_BLOCK, _DROP_BLOCK, _ADD_MUTE, _DROP_MUTE, _REMOVE_FRIENDSHIPS, *_REMOVE),
+    *(_ADD_BLOCK, _DROP_BLOCK, _ADD_MUTE, _DROP_MUTE, _REMOVE_FRIENDSHIPS, *_REMOVE, _EVERYBODY),
 )
 
 
@@ -227,7 +252,7 @@ class PostgresFriends:
 
     async def circle(self, user_id: UserId) -> Circle:
         [row] = await self._database.fetch(_CIRCLE, user_id)
-        return Circle(friends=row["friends"], muted=row["muted"])
+        return Circle(friends=row["friends"], muted=row["muted"], as_of=row["as_of"])
 
     async def relations(self, user_id: UserId, others: Collection[UserId]) -> dict[UserId, Relation]:
         found: dict[UserId, dict[str, bool]] = {}
@@ -245,6 +270,9 @@ class PostgresFriends:
     async def friends_shown(self, owner: UserId, viewer: UserId, before: Entry, limit: int) -> list[Entry]:
         rows = await self._database.fetch(_FRIENDS_SHOWN, owner, before.since_ms, before.user_id, limit, viewer)
         return [Entry(row[0], row[1]) for row in rows]
+
+    async def everybody(self, after: UserId, limit: int) -> list[UserId]:
+        return [row[0] for row in await self._database.fetch(_EVERYBODY, after, limit)]
 
     def write(self, *, timeout_ms: int | None = None) -> AbstractAsyncContextManager[PostgresWrite]:
         return self._database.write(PostgresWrite, timeout_ms=timeout_ms)

@@ -78,6 +78,7 @@ class LatestRow(msgspec.Struct, frozen=True, gc=False):
     complete: bool
     heads: list[Head]
     bodies: list[bytes]  # as many as were asked for
+    version: int = 0  # the author's, in the same snapshot, where it was asked for
 
 
 class Probe(msgspec.Struct, frozen=True, gc=False):
@@ -123,6 +124,10 @@ class MessageReads(Protocol):
 
     async def latest(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:
         """The `latest` rows, with the first `bodies` of their bodies. Without a row, there is no message."""
+        ...
+
+    async def latest_as_of(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:
+        """A row of each, with the author's version in the same snapshot, also of those who said nothing."""
         ...
 
     async def latest_bodies(self, heads: Mapping[UserId, Sequence[Head]]) -> dict[tuple[MessageId, int], bytes]:

@@ -49,6 +49,13 @@ FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
 JOIN latest l ON l.bucket = asked.bucket AND l.author_id = asked.author_id
 """
 
+LATEST_AS_OF = """
+SELECT asked.author_id, l.complete, l.heads, l.bodies[1:$3::int], coalesce(f.version, 0)
+FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
+LEFT JOIN latest l ON l.bucket = asked.bucket AND l.author_id = asked.author_id
+LEFT JOIN subject_fence f ON f.user_id = asked.author_id
+"""
+
 LATEST_BODIES = """
 SELECT l.author_id, l.heads, l.bodies
 FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
@@ -269,6 +276,12 @@ ON CONFLICT (bucket, message_id, emoji) DO UPDATE SET count = tally.count + 1
 # Never makes a row: the message may be withdrawn by now, and its tallies with it.
 COUNT_DOWN = "UPDATE tally SET count = count - 1 WHERE bucket = $1 AND message_id = $2 AND emoji = $3"
 
+# An emoji is text that somebody chose: it goes with the last who left it.
+REMOVE_EMPTY = """
+DELETE FROM tally t USING unnest($1::smallint[], $2::uuid[]) AS fallen(bucket, id)
+WHERE t.bucket = fallen.bucket AND t.message_id = fallen.id AND t.count <= 0
+"""
+
 UNERASED = "SELECT user_id FROM subject_fence WHERE state = 'deleted' AND erased_at IS NULL LIMIT $1"
 
 ERASE_MESSAGES = """
@@ -435,6 +448,7 @@ class PostgresWrite(Write):
     async def remove_reaction(self, message_id: MessageId, user_id: UserId, emoji: str) -> None:
         await self.connection.execute(REMOVE_REACTION, bucket_in(message_id), message_id, user_id, emoji)
         await self._count(COUNT_DOWN, message_id, emoji)
+        await self.connection.execute(REMOVE_EMPTY, *_by_bucket([message_id]))
 
     async def erase(self, author: UserId, answers: Sequence[str], limit: int) -> bool:
         """As `MessageStore.erase_some`. A tally falls only by rows that this very statement removed."""
@@ -445,6 +459,7 @@ class PostgresWrite(Write):
         fewer = [(row[0], row[2], REPLIES) for row in replies] + [tuple(row) for row in reactions]
         if fewer:
             await self.connection.execute(COUNT_DOWN_MANY, *rows_of(fewer))
+            await self.connection.execute(REMOVE_EMPTY, *rows_of([(row[0], row[1]) for row in fewer]))
         gone = [(row[0], row[1]) for row in (*messages, *replies)]
         if gone:
             for statement in (ERASE_HISTORY, ERASE_REACTIONS_TO, ERASE_TALLIES):
@@ -498,6 +513,15 @@ class PostgresStore:
     async def latest(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:
         rows = await self._database.fetch(LATEST, *_author_keys(authors), bodies)
         return {row[0]: LatestRow(row[0], row[1], _heads(row[2]), row[3]) for row in rows}
+
+    async def latest_as_of(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:
+        rows = await self._database.fetch(LATEST_AS_OF, *_author_keys(authors), bodies)
+        return {
+            author: LatestRow(author, True, [], [], version)
+            if complete is None
+            else LatestRow(author, complete, _heads(heads), found, version)
+            for author, complete, heads, found, version in rows
+        }
 
     async def latest_bodies(self, heads: Mapping[UserId, Sequence[Head]]) -> dict[tuple[MessageId, int], bytes]:
         rows = await self._database.fetch(LATEST_BODIES, *_author_keys(heads))

@@ -44,7 +44,8 @@ class _LatestRead:
     async def answer(self) -> contract.Latest:
         ask = self._ask
         few = len(self._asked) <= FEW_AUTHORS
-        self._rows = await self._store.latest(list(self._asked), bodies=min(ask.per_author, KEPT) if few else 0)
+        read = self._store.latest_as_of if ask.to_keep else self._store.latest
+        self._rows = await read(list(self._asked), bodies=min(ask.per_author, KEPT) if few else 0)
         floor, ceiling = rules.floor_of(ask.rules), rules.ceiling_of(ask.as_of_ms)
         for author, row in self._rows.items():
             self._told[author] = rules.from_row(
@@ -62,7 +63,18 @@ class _LatestRead:
             newest = [pair for pair in newest if pair[0] < ask.before]
         chosen = [author for _, author in newest[: ask.limit]]
         return contract.Latest(
-            authors=await self._hydrated(chosen), more=len(newest) > ask.limit, newer=await self._newer()
+            authors=await self._hydrated(chosen),
+            more=len(newest) > ask.limit,
+            newer=await self._newer(),
+            as_of=[self._as_of(row) for row in self._rows.values()] if ask.to_keep else [],
+        )
+
+    def _as_of(self, row: LatestRow) -> contract.AuthorAsOf:
+        return contract.AuthorAsOf(
+            author_id=row.author_id,
+            version=row.version,
+            same_for_friends=rules.same_for_friends(row.heads, complete=row.complete, rules=self._ask.rules)
+            and self._asked[row.author_id] == "friend",
         )
 
     async def _newest(self) -> list[tuple[MessageId, UserId]]:

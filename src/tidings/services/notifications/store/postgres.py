@@ -91,6 +91,8 @@ class PostgresWrite(Write):
         await self.connection.execute("update subject_fence set state = 'deleted' where user_id = $1", person)
         await self.connection.execute("delete from notifications where user_id = $1 or actor_id = $1", person)
         await self.connection.execute("delete from read_marks where user_id = $1", person)
+        # Nobody can be told of it any more, and an error may quote what it met.
+        await self.connection.execute("delete from dead_letters where subject = $1", person)
 
 
 class PostgresNotifications:

@@ -62,11 +62,13 @@ class SessionRow(msgspec.Struct, frozen=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds a token."""
+    """Who holds a token, until when, and the version that they had when it was read."""
 
     user_id: UserId
     role: Role
     session_id: SessionId
+    expires_at: datetime
+    version: int
 
 
 class LinkRow(msgspec.Struct, frozen=True):
@@ -200,6 +202,10 @@ class UsersStore(Protocol):
 
     async def by_ids(self, ids: Sequence[UserId]) -> Mapping[UserId, AccountRow]:
         """Live accounts, the suspended too."""
+        ...
+
+    async def by_ids_as_of(self, ids: Sequence[UserId]) -> Mapping[UserId, tuple[AccountRow, int]]:
+        """Each with the version that the fence had in the same snapshot: events carry it."""
         ...
 
     async def by_handle(self, handle: str) -> AccountRow | None: ...

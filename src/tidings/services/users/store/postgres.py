@@ -28,6 +28,10 @@ from tidings.services.users.store.port import (
 
 ACCOUNT = "a.id, a.handle, a.name, a.bio, a.role, a.suspended, a.version, a.created_at, a.password_hash"
 BY_IDS = f"SELECT {ACCOUNT} FROM accounts a WHERE a.id = ANY($1::uuid[]) AND a.state = 'live'"  # noqa: S608
+BY_IDS_AS_OF = f"""
+    SELECT f.version, {ACCOUNT} FROM accounts a JOIN subject_fence f ON f.user_id = a.id
+    WHERE a.id = ANY($1::uuid[]) AND a.state = 'live'
+"""  # noqa: S608
 BY_HANDLE = f"SELECT {ACCOUNT} FROM accounts a WHERE a.handle = $1"  # noqa: S608
 AFTER_HANDLE = f"SELECT {ACCOUNT} FROM accounts a WHERE a.handle > $1 ORDER BY a.handle LIMIT $2"  # noqa: S608
 COUNT = "SELECT count(*) FROM accounts WHERE handle IS NOT NULL"
@@ -43,7 +47,8 @@ FOUND = f"""
 """  # noqa: S608
 
 HOLDER = """
-    SELECT a.id, a.role, s.id FROM sessions s JOIN accounts a ON a.id = s.user_id
+    SELECT a.id, a.role, s.id, s.expires_at, f.version
+    FROM sessions s JOIN accounts a ON a.id = s.user_id JOIN subject_fence f ON f.user_id = a.id
     WHERE s.digest = $1 AND s.expires_at > now() AND a.state = 'live' AND NOT a.suspended
 """
 SESSION = "SELECT id, user_id, label, created_at, expires_at FROM sessions"
@@ -273,6 +278,10 @@ class PostgresUsers:
 
     async def by_ids(self, ids: Sequence[UserId]) -> dict[UserId, AccountRow]:
         return _by_id(await self._database.fetch(BY_IDS, ids))
+
+    async def by_ids_as_of(self, ids: Sequence[UserId]) -> dict[UserId, tuple[AccountRow, int]]:
+        rows = await self._database.fetch(BY_IDS_AS_OF, ids)
+        return {row[1]: (AccountRow(*row[1:]), row[0]) for row in map(tuple, rows)}
 
     async def by_handle(self, handle: str) -> AccountRow | None:
         rows = await self._database.fetch(BY_HANDLE, handle)

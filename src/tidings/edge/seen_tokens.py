@@ -1,0 +1,73 @@
+"""The token `Tidings-Seen`: what a client has seen, sealed; it can be carried, but neither made up nor read.
+
+Which services were asked for an answer is nobody's business: it would tell a person who is blocked from one who is
+not there. So a token is encrypted, and its length says nothing but how many writes of one's own it holds.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from hashlib import blake2b
+from secrets import token_bytes
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tidings.platform.http.problems import BadRequest
+from tidings.platform.seen import HEADER, Known, Position, Seen
+
+LONGEST: Final = 8192  # characters; 64 writes take half of it
+MOST: Final = 8  # tokens at a time
+NONCE: Final = 12  # bytes (NIST SP 800-38D, 8.2.2)
+
+_encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+
+
+class _Sealed(msgspec.Struct, frozen=True, array_like=True):
+    """`stamps`: eight bytes for each service, in their order; zero for none."""
+
+    positions: tuple[Position, ...]
+    stamps: bytes
+
+
+_decode = msgspec.msgpack.Decoder(_Sealed).decode
+
+
+class SeenTokens:
+    """Opens what clients bring, and seals what they get. Unless `strict`, what they bring is let be."""
+
+    def __init__(self, secret: bytes, services: Sequence[str], *, strict: bool) -> None:
+        self._cipher = AESGCM(blake2b(b"seen", key=secret[:64], digest_size=32).digest())
+        self._services = services
+        self._strict = strict
+
+    def opened(self, header: str | None) -> Seen:
+        """What the client knows; tokens with commas between count together. `BadRequest` if one is not ours."""
+        if not header or not self._strict:
+            return Seen()
+        tokens = [token.strip() for token in header.split(",")]
+        if len(tokens) > MOST:
+            raise BadRequest(f"{HEADER} holds {len(tokens)} tokens. Send the newest {MOST} at most.")
+        return Seen(*(self._known(token) for token in tokens if token))
+
+    def _known(self, token: str) -> Known:
+        try:
+            raw = urlsafe_b64decode(token[:LONGEST].encode("ascii") + b"==")
+            found = _decode(self._cipher.decrypt(raw[:NONCE], raw[NONCE:], None))
+        except (ValueError, InvalidTag, msgspec.DecodeError) as error:
+            raise BadRequest(
+                f"{HEADER} holds nothing that an answer of this server gave. Leave it out, then take the next."
+            ) from error
+        times = [int.from_bytes(found.stamps[at : at + 8], "big") for at in range(0, len(found.stamps), 8)]
+        return Known(found.positions, {name: ns for name, ns in zip(self._services, times, strict=False) if ns})
+
+    def sealed(self, client: Seen) -> str:
+        """For the client's next request, or for whom it tells of what it saw."""
+        known = client.known()
+        stamps = b"".join(known.stamps.get(name, 0).to_bytes(8, "big") for name in self._services)
+        nonce = token_bytes(NONCE)
+        raw = nonce + self._cipher.encrypt(nonce, _encode(_Sealed(known.positions, stamps)), None)
+        return urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,141 @@
+"""The keeper: answers a service's bulk calls from what was kept of earlier ones, and asks for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+
+from tidings.platform import metrics
+from tidings.platform.cache.shelf import Entry, Reading, Shelf
+from tidings.platform.clock import stamp_ns
+from tidings.platform.contract import Call, Unavailable
+from tidings.platform.request import Viewer
+from tidings.platform.seen import Seen, seen
+
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
+
+OVERHEAD: Final = 400  # bytes that an entry costs beside its value
+BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What an answer says under one key, as of a version of whom it is about.
+
+    `keep` is False where it is meant for this asker alone; `until_ms`: from then on it is void.
+    """
+
+    key: Hashable
+    value: Any
+    subject: UUID
+    version: int
+    keep: bool = True
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Generic[Ask, Answer]):
+    """How one safe bulk call is kept. Functions are pure; no keys: this ask is not kept at all.
+
+    `rest` is the ask for some keys alone, `pieces` what its answer says of each (who is absent has none), and
+    `whole` the answer to the whole ask from the values by key. `shown`: whether people see what it says.
+    """
+
+    call: Call[Ask, Answer]
+    keys: Callable[[Viewer, Ask], Sequence[Hashable]]
+    rest: Callable[[Ask, Sequence[Any]], Ask]
+    pieces: Callable[[Viewer, Ask, Answer], Iterable[Piece]]
+    whole: Callable[[Ask, Mapping[Any, Any]], Answer]
+    shown: bool = True
+
+
+class Keeper:
+    """What one service, or the edge, keeps in this process: a shelf for each producer, with a share of the room."""
+
+    def __init__(self, holder: str, kept: Collection[Kept[Any, Any]], *, room: int, strict: bool = True) -> None:
+        self.id: UUID = uuid4()
+        self.holder = holder
+        self.strict = strict
+        self._kept = {one.call.name: one for one in kept} if room else {}
+        producers = sorted({one.call.service for one in kept}) if room else []
+        self.shelves = {name: Shelf(name, room // len(producers), strict=strict) for name in producers}
+
+    def keeps(self, call: Call[Any, Any]) -> Kept[Any, Any] | None:
+        return self._kept.get(call.name)
+
+    def heard(self, producer: str, happened: Iterable[tuple[UUID, int]]) -> None:
+        """These subjects have these versions by now."""
+        shelf = self.shelves.get(producer)
+        if shelf is not None:
+            for subject, version in happened:
+                shelf.heard(subject, version)
+
+    async def answer(
+        self, kept: Kept[Ask, Answer], viewer: Viewer, ask: Ask, bring: Callable[[Ask], Awaitable[Answer]]
+    ) -> Answer:
+        """The answer to `ask`; `bring` asks the producer. Raises what it raises.
+
+        `Unavailable` too, if the producer does not know of a write that the client has made: never older data.
+        """
+        known, producer = seen(), kept.call.service
+        keys = kept.keys(viewer, ask) if self.shelves[producer].keeps else ()
+        if not keys:
+            answer = await bring(ask)
+            if kept.shown:
+                known.shown(producer, stamp_ns())
+            return answer
+        shelf = self.shelves[producer]
+        values: dict[Hashable, Any] = {}
+        stamp = 0
+        for key in keys:
+            entry = shelf.fresh((kept.call.name, key), known)
+            if entry is not None:
+                values[key] = entry.value
+                stamp = max(stamp, entry.reading.ended_ns)
+        missing = [key for key in keys if key not in values]
+        metrics.cache_read(holder=self.holder, call=kept.call.name, hits=len(values), misses=len(missing))
+        if missing:
+            pieces, ended_ns = await self._brought(kept, viewer, kept.rest(ask, missing), bring, known)
+            values.update((piece.key, piece.value) for piece in pieces)
+            stamp = max(stamp, ended_ns)
+        if kept.shown:
+            known.shown(producer, stamp)
+        return kept.whole(ask, values)
+
+    async def _brought(
+        self,
+        kept: Kept[Ask, Answer],
+        viewer: Viewer,
+        ask: Ask,
+        bring: Callable[[Ask], Awaitable[Answer]],
+        known: Seen,
+    ) -> tuple[list[Piece], int]:
+        producer = kept.call.service
+        for attempt in range(2):
+            began, began_ns = time.monotonic(), time.time_ns()
+            answer = await bring(ask)
+            reading = Reading(began, began_ns, stamp_ns())
+            pieces = list(kept.pieces(viewer, ask, answer))
+            if self.strict and any(piece.version < known.version(producer, piece.subject) for piece in pieces):
+                if not attempt:
+                    await asyncio.sleep(BEHIND)
+                continue
+            self._fill(kept, pieces, reading)
+            return pieces, reading.ended_ns
+        raise Unavailable(f"{producer} is behind what you have seen. Try again.", service=producer, retry_after=1)
+
+    def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> None:
+        shelf = self.shelves[kept.call.service]
+        for piece in pieces:
+            if piece.keep:
+                size = OVERHEAD + len(msgspec.json.encode(piece.value))
+                entry = Entry(piece.subject, piece.version, piece.value, reading, size, piece.until_ms)
+                shelf.fill((kept.call.name, piece.key), entry)
+        metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)

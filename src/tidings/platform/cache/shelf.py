@@ -1,0 +1,194 @@
+"""What a process keeps of one producer's answers: versioned, bounded in bytes, used only while surely fresh."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from tidings.platform.seen import Seen
+
+FRESH_NS: Final = 800_000_000  # after the time of the last beat, by this process's clock
+SKEW_NS: Final = 200_000_000  # by which the clocks of one fleet may differ
+LEFT: Final = 10.0  # seconds for which a version is remembered after its entry went, or without one
+SLOWEST: Final = LEFT  # seconds: what was read longer ago may be older than a version that is forgotten
+LAST_OF_LEASE: Final = 1.0  # seconds in which no entry is used any more
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """When a read began, by both clocks, and when it had ended (ns since 1970)."""
+
+    began: float  # time.monotonic()
+    began_ns: int
+    ended_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One piece of an answer, as of a version of whom it is about. `until_ms`: by then it is void anyway."""
+
+    subject: UUID
+    version: int
+    value: Any
+    reading: Reading
+    size: int
+    until_ms: int | None = None
+
+
+class Shelf:
+    """Entries by key. Each depends on one subject, of whose changes the producer tells.
+
+    `strict` is False in measurements only: then an entry is used until an event drops it, whatever has been seen.
+    """
+
+    def __init__(
+        self,
+        producer: str,
+        room: int,
+        *,
+        strict: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.producer = producer
+        self._room = room
+        self._strict = strict
+        self._clock = clock
+        self._wall_ns = wall_ns
+        self._entries: OrderedDict[Hashable, Entry] = OrderedDict()  # the least recently used first
+        self._by_subject: defaultdict[UUID, set[Hashable]] = defaultdict(set)
+        self._left: OrderedDict[UUID, tuple[int, float]] = OrderedDict()  # version, and until when; oldest first
+        self._listening_since: float | None = None
+        self._registered_since: float | None = None
+        self._leased_until = 0.0
+        self._beat_ns = 0
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is read now may be kept: somebody will tell when it is old, and will wait for us."""
+        return self._listening_since is not None and self._registered_since is not None
+
+    # Reading and filling.
+
+    def fresh(self, key: Hashable, known: Seen) -> Entry | None:
+        """The entry, if it may be shown now to a client who knows that much."""
+        entry = self._entries.get(key)
+        if entry is None or not self._usable():
+            return None
+        if entry.until_ms is not None and entry.until_ms * 1_000_000 <= self._wall_ns():
+            self._drop(key)
+            return None
+        if self._strict and not self._new_enough(entry, known):
+            return None
+        self._entries.move_to_end(key)
+        return entry
+
+    def fill(self, key: Hashable, entry: Entry) -> bool:
+        """Keep it, unless it may be older than what was heard or held here meanwhile. Whether it was kept."""
+        began = entry.reading.began
+        if self._listening_since is None or self._registered_since is None or entry.size > self._room:
+            return False
+        # Before a gap, nobody would have told us; before we were registered, nobody would have waited for us.
+        if began < self._listening_since or began < self._registered_since or self._clock() - began > SLOWEST:
+            return False
+        self._forget_versions()
+        left = self._left.get(entry.subject)
+        if left is not None and entry.version < left[0]:
+            return False
+        held = self._entries.get(key)
+        if held is not None and (entry.version, began) < (held.version, held.reading.began):
+            return False
+        if held is not None:
+            self._drop(key)
+        self._entries[key] = entry
+        self._by_subject[entry.subject].add(key)
+        self.size += entry.size
+        while self.size > self._room:
+            oldest, evicted = next(iter(self._entries.items()))
+            self._drop(oldest)
+            self._leave(evicted.subject, evicted.version)
+        return True
+
+    # What is heard.
+
+    def heard(self, subject: UUID, version: int) -> None:
+        """Somebody's things have this version by now: what is older goes, and does not come back."""
+        for key in list(self._by_subject.get(subject, ())):
+            if self._entries[key].version < version:
+                self._drop(key)
+        self._leave(subject, version)
+
+    def beat(self, at_ns: int) -> None:
+        """Everything that was committed when it was `at_ns` has been heard."""
+        if self._listening_since is not None:
+            self._beat_ns = max(self._beat_ns, at_ns)
+
+    def listening(self) -> None:
+        """From now on everything is heard; what was before is not known."""
+        self._clear()
+        self._listening_since = self._clock()
+
+    def deaf(self) -> None:
+        """Nothing is heard any more."""
+        self._clear()
+        self._listening_since = None
+
+    def registered(self, until: float) -> None:
+        """The producer waits for this process, until then by `time.monotonic()`, before it takes access away."""
+        now = self._clock()
+        if self._registered_since is None or now > self._leased_until:
+            self._clear()
+            self._registered_since = now
+        self._leased_until = max(self._leased_until, until)
+
+    # Within.
+
+    def _usable(self) -> bool:
+        if not self.keeps or not self._strict:
+            return self.keeps
+        in_lease = self._clock() < self._leased_until - LAST_OF_LEASE
+        return in_lease and self._wall_ns() < self._beat_ns + FRESH_NS
+
+    def _new_enough(self, entry: Entry, known: Seen) -> bool:
+        if entry.version < known.version(self.producer, entry.subject):
+            return False
+        stamp = known.stamp(self.producer)
+        # The very read that was shown is as new as itself, though it began before it ended.
+        if not stamp or stamp == entry.reading.ended_ns:
+            return True
+        return max(entry.reading.began_ns, self._beat_ns) - SKEW_NS >= stamp
+
+    def _drop(self, key: Hashable) -> None:
+        entry = self._entries.pop(key)
+        self.size -= entry.size
+        keys = self._by_subject[entry.subject]
+        keys.discard(key)
+        if not keys:
+            del self._by_subject[entry.subject]
+
+    def _leave(self, subject: UUID, version: int) -> None:
+        self._forget_versions()
+        left = self._left.pop(subject, None)
+        self._left[subject] = (max(version, left[0] if left else 0), self._clock() + LEFT)
+
+    def _forget_versions(self) -> None:
+        now = self._clock()
+        while self._left:
+            subject, (_, until) = next(iter(self._left.items()))
+            if until > now:
+                return
+            del self._left[subject]
+
+    def _clear(self) -> None:
+        self._entries.clear()
+        self._by_subject.clear()
+        self.size = 0
+        self._beat_ns = 0

@@ -1,0 +1,132 @@
+"""What one client has seen: versions of its own writes, and how new was what it was shown. A token carries it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+HEADER: Final = "Tidings-Seen"
+KEPT_NS: Final = 10_000_000_000  # a position; by then every cache has long let go of what is older
+STAMPED_NS: Final = 2_000_000_000  # a stamp: no cached entry rests on a beat that is older than that
+MOST: Final = 64  # positions
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One write: the version that it gave to somebody's things in one service, and when (ns since 1970)."""
+
+    service: str
+    subject: UUID
+    version: int
+    at_ns: int
+
+
+class Known(msgspec.Struct, frozen=True, array_like=True):
+    """A client's knowledge at one moment. `stamps`: by service, no earlier than what was shown of it (ns)."""
+
+    positions: tuple[Position, ...] = ()
+    stamps: dict[str, int] = {}
+
+
+_encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+_decode = msgspec.msgpack.Decoder(Known).decode
+
+
+class Seen:
+    """Gathers, while one request is answered, what its client will have seen; begins with what it had.
+
+    Not frozen: the parts of a composite run at the same time and all write into the one of their request.
+    """
+
+    def __init__(self, *brought: Known) -> None:
+        self._positions: dict[tuple[str, UUID], Position] = {}
+        self._stamps: dict[str, int] = {}
+        for known in brought:
+            self.learn(known)
+        self._brought = Known(tuple(self._positions.values()), dict(self._stamps))
+
+    def version(self, service: str, subject: UUID) -> int:
+        """What is older than this version is older than a write of the client's own; 0 if there was none."""
+        position = self._positions.get((service, subject))
+        return 0 if position is None else position.version
+
+    def stamp(self, service: str) -> int:
+        """What was read of that service before this time is older than what the client had seen; 0: anything goes.
+
+        What is shown to it in this very request does not count: the parts of one answer are read side by side.
+        """
+        return self._brought.stamps.get(service, 0)
+
+    def wrote(self, service: str, subject: UUID, version: int, *, now_ns: int | None = None) -> None:
+        """The client's own write has been committed."""
+        self._note(Position(service, subject, version, now_ns or time.time_ns()))
+
+    def shown(self, service: str, stamp_ns: int) -> None:
+        """The client is shown what was read of a service; the read ended then."""
+        if stamp_ns > self._stamps.get(service, 0):
+            self._stamps[service] = stamp_ns
+
+    def learn(self, known: Known) -> None:
+        """All that somebody else gathered for the same request."""
+        for position in known.positions:
+            self._note(position)
+        for service, stamp in known.stamps.items():
+            self.shown(service, stamp)
+
+    def known(self, now_ns: int | None = None) -> Known:
+        """What is worth carrying on: the last seconds; of many writes the oldest become their service's stamp."""
+        now = now_ns or time.time_ns()
+        recent = sorted(
+            (one for one in self._positions.values() if now - one.at_ns < KEPT_NS), key=lambda one: -one.at_ns
+        )
+        stamps = {service: stamp for service, stamp in self._stamps.items() if now - stamp < STAMPED_NS}
+        for folded in recent[MOST:]:
+            if now - folded.at_ns < STAMPED_NS and folded.at_ns > stamps.get(folded.service, 0):
+                stamps[folded.service] = folded.at_ns
+        return Known(tuple(recent[:MOST]), stamps)
+
+    def before(self) -> Seen:
+        """What the client had when it came, for a refusal: it shows nothing, and tells of nobody who was asked."""
+        return Seen(self._brought)
+
+    def forward(self) -> bytes:
+        """For who is asked in the course of this request: all writes, and what the client had seen before."""
+        return _encode(Known(self.known().positions, self._brought.stamps))
+
+    def back(self) -> bytes:
+        """For who asked: all that was gathered."""
+        return _encode(self.known())
+
+    def _note(self, position: Position) -> None:
+        key = (position.service, position.subject)
+        held = self._positions.get(key)
+        if held is None or held.version < position.version:
+            self._positions[key] = position
+
+
+def decoded(raw: bytes) -> Known:
+    """What another service handed on. `msgspec.DecodeError` if it is none."""
+    return _decode(raw) if raw else Known()
+
+
+_seen: ContextVar[Seen | None] = ContextVar("tidings_seen", default=None)
+
+
+def seen() -> Seen:
+    """The knowledge of the request being answered; outside of one, some that nobody will ask for."""
+    return _seen.get() or Seen()
+
+
+@contextmanager
+def seeing(here: Seen) -> Iterator[Seen]:
+    """Gather into `here` within the block."""
+    token = _seen.set(here)
+    try:
+        yield here
+    finally:
+        _seen.reset(token)

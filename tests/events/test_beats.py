@@ -1,0 +1,224 @@
+"""Beats: what they promise, on the real bus; and what a listener does when they do not add up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from tests.harness.system import Whole
+from tidings.contracts import users
+from tidings.contracts.users import ByIds, CardAsOf
+from tidings.platform.cache.keeper import Keeper, Kept, Piece
+from tidings.platform.cache.shelf import Entry, Reading
+from tidings.platform.events.beat import BEAT, Beat, Removal, beat_subject, removal_subject
+from tidings.platform.events.bus import Heard, connected
+from tidings.platform.events.listener import Listener
+from tidings.platform.occurrence import Occurred
+from tidings.platform.request import Viewer
+from tidings.platform.seen import Seen
+
+RENAMES = 40
+
+
+@pytest.mark.parametrize("tidings", ["near", "apart"], indirect=True)
+async def test_a_beat_comes_after_every_event_of_what_was_committed_before_it(tidings: Whole) -> None:
+    heard: list[tuple[str, bytes]] = []
+
+    async def note(one: Heard) -> None:
+        heard.append((one.subject, one.content))
+
+    installation = tidings.system.installation
+    async with connected(installation._bus_address("timeline"), "timeline") as bus:
+        await bus.hear("users", note)
+        await bus.flush()
+        acknowledged: dict[tuple[UUID, int], int] = {}
+
+        async def renames(name: str) -> None:
+            person = await tidings.joins(name)
+            for number in range(RENAMES):
+                answer = await person.patch("/v1/users/me", {"name": f"{name} {number}"})
+                version = int(answer.headers["etag"].strip('"').partition(".")[0])
+                acknowledged[UUID(person.id), version] = time.time_ns()
+
+        await asyncio.gather(*(renames(name) for name in ("Ada", "Bob", "Carol")))
+        last = max(acknowledged.values())
+        async with asyncio.timeout(10):
+            while not any(beat.at_ns > last for beat in beats_in(heard)):
+                await asyncio.sleep(0.02)
+
+    told: set[tuple[UUID, int]] = set()
+    followed, since, before = 0, 0, None
+    for subject, content in heard:
+        if subject != beat_subject("users"):
+            one = msgspec.json.decode(content, type=Occurred)
+            told.add((one.subject, one.version))
+            since += 1
+            continue
+        beat = msgspec.json.decode(content, type=Beat)
+        late = {change for change, at_ns in acknowledged.items() if at_ns < beat.at_ns} - told
+        assert not late, "a beat says that all is told, and something is not"
+        if before is not None and beat.relay == before.relay:
+            assert beat.number == before.number + 1
+            assert beat.told == since
+            followed += 1
+        before, since = beat, 0
+    assert told >= acknowledged.keys()
+    assert followed >= 3
+
+
+def beats_in(heard: list[tuple[str, bytes]]) -> list[Beat]:
+    return [msgspec.json.decode(content, type=Beat) for subject, content in heard if subject.endswith(BEAT)]
+
+
+# A listener, told by hand.
+
+
+def _keys(viewer: Viewer, ask: ByIds) -> Sequence[UUID]:
+    return ask.ids
+
+
+def _rest(ask: ByIds, missing: Sequence[Any]) -> ByIds:
+    return ByIds(ids=list(missing))
+
+
+def _pieces(viewer: Viewer, ask: ByIds, found: Any) -> list[Piece]:
+    return []
+
+
+def _whole(ask: ByIds, found: Any) -> dict[Any, CardAsOf]:
+    return dict(found)
+
+
+@dataclass
+class Ear:
+    """A listener with one entry about Ada on its shelf, and a relay that is played."""
+
+    relay: UUID = field(default_factory=uuid4)
+    ada: UUID = field(default_factory=uuid4)
+    answered: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        kept = Kept(users.cards_as_of, keys=_keys, rest=_rest, pieces=_pieces, whole=_whole)
+        self.keeper = Keeper("timeline", [kept], room=10_000)
+        self.listener = Listener("timeline", ["users"], self.keeper)
+        self.shelf = self.keeper.shelves["users"]
+        self.shelf.listening()
+        self.shelf.registered(time.monotonic() + 100)
+        self.number = 0
+
+    def puts(self) -> None:
+        now = time.time_ns()
+        assert self.shelf.fill("ada", Entry(self.ada, 1, "Ada", Reading(time.monotonic(), now, now), 10))
+
+    @property
+    def shows(self) -> bool:
+        return self.shelf.fresh("ada", Seen()) is not None
+
+    async def beats(self, told: int | None, *, skip: int = 0, relay: UUID | None = None) -> None:
+        self.number += 1 + skip
+        beat = Beat(relay or self.relay, self.number, time.time_ns(), told)
+        await self.listener.heard(Heard(beat_subject("users"), msgspec.json.encode(beat), None))
+
+    async def tells(self, subject: UUID, version: int) -> None:
+        one = Occurred(id=uuid4(), event="users.changed", subject=subject, version=version, body=msgspec.Raw(b"{}"))
+        await self.listener.heard(Heard(one.event, msgspec.json.encode(one), None))
+
+    async def removes(self, subject: UUID, version: int) -> None:
+        async def respond(content: bytes) -> None:
+            self.answered.append(content)
+
+        content = msgspec.json.encode(Removal([(subject, version)]))
+        await self.listener.heard(Heard(removal_subject("users"), content, respond))
+
+
+async def test_beats_that_add_up_keep_what_is_there() -> None:
+    ear = Ear()
+    ear.puts()
+    await ear.beats(17)  # the first that is heard: what was before is not known, and nothing was kept then
+    assert ear.shows
+    await ear.tells(uuid4(), 9)
+    await ear.tells(uuid4(), 9)
+    await ear.beats(2)
+    await ear.beats(0)
+    assert ear.shows
+
+
+@pytest.mark.parametrize("wrong", ["one more told", "a beat missed", "not sure", "another relay"])
+async def test_what_does_not_add_up_was_missed(wrong: str) -> None:
+    ear = Ear()
+    await ear.beats(0)
+    ear.puts()
+    await ear.tells(uuid4(), 1)
+    if wrong == "one more told":
+        await ear.beats(2)
+    elif wrong == "a beat missed":
+        await ear.beats(1, skip=1)
+    elif wrong == "not sure":
+        await ear.beats(None)
+    else:
+        await ear.beats(1, relay=uuid4())
+    assert not ear.shows
+    assert len(ear.shelf) == 0
+    ear.puts()
+    assert ear.shows  # it goes on from there
+
+
+async def test_an_event_takes_away_what_it_makes_old() -> None:
+    ear = Ear()
+    await ear.beats(0)
+    ear.puts()
+    await ear.tells(ear.ada, 1)
+    assert ear.shows
+    await ear.tells(ear.ada, 2)
+    assert not ear.shows
+
+
+async def test_a_removal_is_confirmed_by_name_once_it_is_done() -> None:
+    ear = Ear()
+    await ear.beats(0)
+    ear.puts()
+    await ear.removes(ear.ada, 2)
+    assert not ear.shows
+    assert ear.answered == [ear.keeper.id.bytes]
+    await ear.beats(0)  # a removal is no event
+    assert ear.shelf.keeps
+
+
+async def test_what_cannot_be_read_was_missed() -> None:
+    ear = Ear()
+    await ear.beats(0)
+    ear.puts()
+    await ear.listener.heard(Heard("users.changed", b"nonsense", None))
+    assert not ear.shows
+    assert not ear.shelf.keeps
+
+
+async def test_who_hears_late_hears_in_order() -> None:
+    kept = Kept(users.cards_as_of, keys=_keys, rest=_rest, pieces=_pieces, whole=_whole)
+    listener = Listener("timeline", ["users"], Keeper("timeline", [kept], room=1), delay=0.1)
+    got: list[bytes] = []
+
+    async def note(one: Heard) -> None:
+        got.append(one.content)
+
+    listener.heard = note  # type: ignore[method-assign]
+    began = time.monotonic()
+    async with listener._delayed():
+        for number in range(5):
+            await listener._queue(Heard("users.changed", bytes([number]), None))
+        await asyncio.sleep(0.05)
+        assert got == []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while len(got) < 5:
+                    await asyncio.sleep(0.01)
+    assert got == [bytes([number]) for number in range(5)]
+    assert time.monotonic() - began < 2  # each waits its own time, not for one another

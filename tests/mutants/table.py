@@ -1,0 +1,607 @@
+"""Every protective line of the protocols, what becomes of it in a mutant, and the tests that may not pass then."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutation import Edit, Mutation, gone
+
+LOG: Final = "src/tidings/platform/twophase/postgres_log.py"
+COORDINATOR: Final = "src/tidings/platform/twophase/coordinator.py"
+PARTICIPANT: Final = "src/tidings/platform/twophase/postgres_participant.py"
+SWEEP: Final = "src/tidings/platform/twophase/participant.py"
+SESSIONS: Final = "src/tidings/platform/twophase/sessions.py"
+STORAGE: Final = "src/tidings/platform/storage/postgres.py"
+WORLD: Final = "src/tidings/platform/world.py"
+FOUNDATION: Final = "src/tidings/platform/storage/foundation.py"
+RELAY: Final = "src/tidings/platform/events/relay.py"
+BUS: Final = "src/tidings/platform/events/bus.py"
+CONSUMER: Final = "src/tidings/platform/events/consumer.py"
+DELETION: Final = "src/tidings/services/users/actions/deletion.py"
+ACCOUNTS: Final = "src/tidings/services/users/actions/writing.py"
+STREAMS: Final = "src/tidings/edge/streams.py"
+HUB: Final = "src/tidings/services/timeline/hub.py"
+USERS_STORE: Final = "src/tidings/services/users/store/postgres.py"
+FRIENDS: Final = "src/tidings/services/friends/actions.py"
+MESSAGES: Final = "src/tidings/services/messages/actions.py"
+MESSAGES_RULES: Final = "src/tidings/services/messages/rules.py"
+MESSAGES_STORE: Final = "src/tidings/services/messages/store/postgres.py"
+NOTIFICATIONS: Final = "src/tidings/services/notifications/actions.py"
+NOTIFICATIONS_STORE: Final = "src/tidings/services/notifications/store/postgres.py"
+
+IN_LOG: Final = "tests/twophase/test_log.py::"
+IN_PARTICIPANT: Final = "tests/twophase/test_participant.py::"
+IN_DELETION: Final = "tests/twophase/test_deletion.py::"
+IN_CRASHES: Final = "tests/chaos/test_crashes.py::"
+IN_DELIVERY: Final = "tests/events/test_delivery.py::"
+IN_FRIENDS: Final = "tests/services/friends/test_friends_writes.py::"
+IN_REMOTE: Final = "tests/platform/test_nothing_remote.py::"
+IN_NOTIFICATIONS: Final = "tests/services/notifications/test_notifications_contract.py::"
+EVERY_SESSION: Final = "test_row_15_every_session_token_link_and_stream_is_dead"
+FILTERED: Final = "test_row_05_an_open_stream_is_filtered_within_five_seconds"
+
+# Those whose removal the protocol says must break a property, and which: one of these at least.
+KEPT: Final = frozenset({"a", "I1", "I2", "I3", "I4", "I5", "I6"})
+REQUIRED: Final = {
+    "decide: compare-and-set": KEPT,
+    "settle: compare-and-set": KEPT,
+    "prepare: tag": KEPT,
+    "fence: insert": KEPT,
+    "event: inbox": KEPT,
+    "consumer: version": KEPT,
+    "decide: deadline": frozenset({"b"}),
+    "abort: marker": frozenset({"c"}),
+    "begin: order": frozenset({"d"}),
+}
+
+_BEGIN: Final = (
+    "    gid, is_new = await _begin(store, failpoints, user_id, coordinator.participants, seconds=deadline)\n"
+)
+_START: Final = (
+    "        coordinator.start(gid, user_id, partial(_decide, store, codes, failpoints, viewer, user_id))\n"
+)
+
+MUTATIONS: Final = (
+    # The coordinator's log.
+    Mutation(
+        name="decide: compare-and-set",
+        protects="COMMIT is decided only where nothing is decided yet",
+        file=LOG,
+        edits=gone(
+            "where gid = $1 and outcome is null and clock_timestamp()", "where gid = $1 and clock_timestamp()"
+        ),
+        broken=("a", "I1"),
+        tests=(IN_LOG + "test_the_outcome_is_set_once",),
+    ),
+    Mutation(
+        name="settle: compare-and-set",
+        protects="ABORT is set only where nothing is decided yet",
+        file=LOG,
+        edits=gone("where gid = $1 and outcome is null returning gid", "where gid = $1 returning gid"),
+        broken=("a", "I1"),
+        tests=(IN_LOG + "test_the_outcome_is_set_once",),
+    ),
+    Mutation(
+        name="settle: before the read",
+        protects="nothing is concluded from a read before the compare-and-set",
+        file=LOG,
+        edits=gone(
+            "                    hit = await connection.fetchval(_SETTLE, gid)\n",
+            "                    read = await connection.fetchrow(_READ, gid)\n"
+            '                    hit = gid if read is None or read["outcome"] is None else None\n',
+        ),
+        broken=("a", "I1"),
+        tests=(IN_LOG + "test_settling_waits_for_a_decision_that_is_on_its_way",),
+    ),
+    Mutation(
+        name="settle: waits for the row",
+        protects="the compare-and-set has no lock time-out: a decision may be on its way",
+        file=LOG,
+        edits=gone('                    await connection.execute("SET LOCAL lock_timeout = 0")\n'),
+        broken=("a", "I1"),
+        tests=(IN_LOG + "test_settling_waits_for_a_decision_that_is_on_its_way",),
+    ),
+    Mutation(
+        name="decide: deadline",
+        protects="no COMMIT is decided after the deadline",
+        file=LOG,
+        edits=gone("outcome is null and clock_timestamp() < deadline returning", "outcome is null returning"),
+        broken=("b",),
+        tests=(IN_LOG + "test_no_commit_is_decided_after_the_deadline",),
+    ),
+    Mutation(
+        name="decide: clock",
+        protects="the deadline is compared with now, not with when the transaction began",
+        file=LOG,
+        edits=gone("outcome is null and clock_timestamp() < deadline", "outcome is null and now() < deadline"),
+        broken=("b",),
+        tests=(IN_LOG + "test_no_commit_is_decided_after_the_deadline",),
+    ),
+    Mutation(
+        name="decide: stalled session",
+        protects="a coordinator that stalls inside its decision is ended by the database",
+        file=SESSIONS,
+        edits=gone(
+            '                "idle_in_transaction_session_timeout": str(settings.twophase_idle_timeout_ms),\n'
+        ),
+        broken=("b",),
+        tests=(IN_LOG + "test_a_coordinator_that_stalls_in_its_decision_loses_it",),
+    ),
+    Mutation(
+        name="log: one unfinished of a subject",
+        protects="a second deletion of somebody joins the first",
+        file=FOUNDATION,
+        edits=gone('"create unique index twophase_log_unfinished', '"create index twophase_log_unfinished'),
+        broken=("a", "I1"),
+        tests=(IN_LOG + "test_a_subject_has_one_unfinished_transaction",),
+    ),
+    Mutation(
+        name="recovery: lease",
+        protects="what one recoverer has taken up nobody else takes",
+        file=LOG,
+        edits=(
+            Edit(
+                "    where finished_at is null and leased_until < clock_timestamp() and gid = any",
+                "    where gid = any",
+            ),
+            Edit(
+                "        where finished_at is null and leased_until < clock_timestamp()\n", "        where true\n"
+            ),
+        ),
+        broken=("a", "I8"),
+        tests=(IN_LOG + "test_what_one_has_taken_up_nobody_else_takes",),
+    ),
+    Mutation(
+        name="recovery: undecided past the deadline",
+        protects="what nobody decided in time is aborted",
+        file=LOG,
+        edits=gone("and (outcome is not null or deadline < clock_timestamp())", "and outcome is not null"),
+        broken=("I8",),
+        tests=(IN_LOG + "test_recovery_tries_again_what_nobody_acknowledged",),
+    ),
+    # The coordinator.
+    Mutation(
+        name="begin: order",
+        protects="the log row is durable before anybody is asked",
+        file=DELETION,
+        edits=(
+            Edit(
+                _BEGIN,
+                "    def asks(of: str) -> None:\n"
+                "        decide = partial(_decide, store, codes, failpoints, viewer, user_id)\n"
+                "        coordinator.start(of, user_id, decide)\n\n"
+                "    names = coordinator.participants\n"
+                "    gid, is_new = await _begin(store, failpoints, user_id, names, seconds=deadline, asks=asks)\n",
+            ),
+            Edit(_START, "        pass\n"),
+            Edit(
+                "names: tuple[str, ...], *, seconds: float\n",
+                "names: tuple[str, ...], *, seconds: float, asks: Any\n",
+            ),
+            Edit("        gid = new_gid()\n", ""),
+            Edit(
+                "    async with store.coordinating() as write:\n        fences = await write.fence([user_id])\n",
+                "    asks(gid := new_gid())\n"
+                "    async with store.coordinating() as write:\n        fences = await write.fence([user_id])\n",
+            ),
+        ),
+        broken=("d",),
+        tests=(IN_CRASHES + "test_nobody_is_asked_before_the_log_row_is_durable",),
+    ),
+    Mutation(
+        name="coordinator: every vote",
+        protects="it is decided only when every participant has promised",
+        file=COORDINATOR,
+        edits=gone(
+            "            if await self._all_prepared(gid, subject):\n",
+            "            if await self._all_prepared(gid, subject) or True:\n",
+        ),
+        broken=("a", "I1"),
+        tests=(
+            IN_LOG + "test_without_every_vote_nothing_is_decided",
+            IN_DELETION + "test_a_participant_that_cannot_promise_ends_it_without_a_trace[near]",
+        ),
+    ),
+    Mutation(
+        name="coordinator: lost answer",
+        protects="what the answer to COMMIT would have said is settled in the log",
+        file=COORDINATOR,
+        edits=gone("                outcome = await self.log.settle(gid)\n", '                outcome = "ABORT"\n'),
+        broken=("a", "I1"),
+        tests=(
+            IN_LOG + "test_an_answer_to_the_decision_that_is_lost_is_looked_up",
+            IN_CRASHES + "test_a_lost_or_doubled_message_changes_nothing[cp6@users:drop_reply-204-deleted]",
+        ),
+    ),
+    Mutation(
+        name="coordinator: finish after every acknowledgement",
+        protects="the log row is unfinished until everybody has acknowledged",
+        file=COORDINATOR,
+        edits=gone(
+            "            if not await self._acknowledged(name, gid, subject, outcome, tries):\n"
+            "                return False\n",
+            "            await self._acknowledged(name, gid, subject, outcome, tries)\n",
+        ),
+        broken=("a", "I1", "I8"),
+        tests=(
+            IN_LOG + "test_recovery_tries_again_what_nobody_acknowledged",
+            IN_LOG + "test_a_participant_that_did_the_opposite_stays_in_sight",
+        ),
+    ),
+    Mutation(
+        name="deletion: decided or not",
+        protects="the tombstone is written only where the decision hit its row",
+        file=DELETION,
+        edits=gone(
+            "        if not await write.decide_deletion(gid):\n            return False\n",
+            "        await write.decide_deletion(gid)\n",
+        ),
+        broken=("a", "I1"),
+        tests=(IN_DELETION + "test_after_the_deadline_nothing_is_decided[near]",),
+    ),
+    Mutation(
+        name="deletion: one event",
+        protects="the event of the removal is in the decision's own commit",
+        file=DELETION,
+        edits=gone(
+            "        version = await happened(write, removed, user_id)\n",
+            "        version = (await write.bump([user_id]))[user_id]\n",
+        ),
+        broken=("a", "I1", "I6"),
+        tests=(IN_DELETION + "test_a_deleted_person_is_gone_for_everybody_at_once[near]",),
+    ),
+    # A participant.
+    Mutation(
+        name="prepare: tag",
+        protects="PREPARE in a failed transaction answers ROLLBACK, and is no promise",
+        file=PARTICIPANT,
+        edits=gone(
+            '                if tag not in (PREPARED_TAG, "COMMIT"):\n                    raise _NotPrepared(tag)\n'
+        ),
+        broken=("a", "I1"),
+        tests=(IN_PARTICIPANT + "test_a_failed_transaction_is_no_promise",),
+    ),
+    Mutation(
+        name="prepare: branch row",
+        protects="the branch inserts the row that an abort's marker would be",
+        file=PARTICIPANT,
+        edits=gone("                await connection.execute(_BRANCH, gid, subject)\n"),
+        broken=("c",),
+        tests=(IN_PARTICIPANT + "test_an_abort_waits_for_a_branch_that_is_open",),
+    ),
+    Mutation(
+        name="prepare: branch row first",
+        protects="the branch meets the marker before it takes any lock",
+        file=PARTICIPANT,
+        edits=(
+            Edit("                await connection.execute(_BRANCH, gid, subject)\n", ""),
+            Edit(
+                "                    await write.fence([subject])\n",
+                "                    await write.fence([subject])\n"
+                "                    await connection.execute(_BRANCH, gid, subject)\n",
+            ),
+            Edit(
+                '        if known == "absent":\n            try:\n',
+                '        if known != "prepared":\n            try:\n',
+            ),
+        ),
+        broken=("c",),
+        tests=(IN_PARTICIPANT + "test_after_an_abort_no_prepare_takes_a_lock",),
+    ),
+    Mutation(
+        name="abort: marker",
+        protects="a late prepare finds that it was aborted",
+        file=PARTICIPANT,
+        edits=gone("                        await connection.execute(_MARKER, gid, subject)\n"),
+        broken=("c",),
+        tests=(IN_PARTICIPANT + "test_after_an_abort_no_prepare_takes_a_lock",),
+    ),
+    Mutation(
+        name="abort: marker repeated",
+        protects="roll-back and marker are repeated until the marker is in",
+        file=PARTICIPANT,
+        edits=gone(
+            "            except Busy:  # a branch is open, or was prepared just now: roll back again\n"
+            "                continue\n",
+            '            except Busy:\n                return "aborted"\n',
+        ),
+        broken=("c",),
+        tests=(IN_PARTICIPANT + "test_an_abort_waits_for_a_branch_that_is_open",),
+    ),
+    Mutation(
+        name="commit: no such branch, committed",
+        protects="42704 with a branch row that says committed is an acknowledgement",
+        file=PARTICIPANT,
+        edits=gone(
+            '            state = await self._recorded(gid)\n            if state == "aborted":\n',
+            '            state: BranchState = "absent"\n            if state == "aborted":\n',
+        ),
+        broken=("a", "I8"),
+        tests=(IN_CRASHES + "test_a_lost_or_doubled_message_changes_nothing[cp9@messages:drop_reply-204-deleted]",),
+    ),
+    Mutation(
+        name="commit: no such branch, absent",
+        protects="42704 without a branch row is no acknowledgement",
+        file=PARTICIPANT,
+        edits=gone(
+            '            except asyncpg.UndefinedObjectError:\n                return "absent"\n',
+            '            except asyncpg.UndefinedObjectError:\n                return "done"\n',
+        ),
+        broken=("a", "I1"),
+        tests=(IN_PARTICIPANT + "test_a_branch_that_is_gone_is_done_again",),
+    ),
+    Mutation(
+        name="commit: roll forward",
+        protects="a branch that somebody rolled back by hand is done again",
+        file=PARTICIPANT,
+        edits=gone("            await self._roll_forward(gid, subject)\n", "            return state\n"),
+        broken=("a", "I1"),
+        tests=(
+            IN_PARTICIPANT + "test_a_branch_that_is_gone_is_done_again",
+            IN_DELETION + "test_a_branch_that_an_operator_rolled_back_is_done_again[near]",
+        ),
+    ),
+    Mutation(
+        name="sweep: undecided",
+        protects="an orphan of a transaction that is open waits",
+        file=SWEEP,
+        edits=gone(
+            "                if known and outcome is None:\n",
+            "                if known and outcome is None and False:\n",
+        ),
+        broken=("a", "I1"),
+        tests=(IN_PARTICIPANT + "test_orphans_ask_what_became_of_them[answer3-None]",),
+    ),
+    Mutation(
+        name="sweep: presumed abort",
+        protects="an orphan that the log does not know is rolled back",
+        file=SWEEP,
+        edits=gone("                if known and outcome is None:\n", "                if outcome is None:\n"),
+        broken=("I8",),
+        tests=(IN_PARTICIPANT + "test_orphans_ask_what_became_of_them[answer2-aborted]",),
+    ),
+    # Fences.
+    Mutation(
+        name="fence: insert",
+        protects="a lock on a row that is not there locks nothing",
+        file=STORAGE,
+        edits=gone(
+            "INSERT INTO subject_fence (user_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING",
+            "SELECT unnest($1::uuid[])",
+        ),
+        broken=("a", "I1"),
+        tests=(IN_PARTICIPANT + "test_a_writer_who_came_first_is_never_overtaken",),
+    ),
+    Mutation(
+        name="fence: lock",
+        protects="two writes that concern one person come one after the other",
+        file=STORAGE,
+        edits=gone(
+            "WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE", "WHERE user_id = ANY($1::uuid[])"
+        ),
+        broken=("a", "I2"),
+        tests=(IN_FRIENDS + "test_a_writer_waits_for_the_fence_and_readers_do_not[rows-wire]",),
+    ),
+    Mutation(
+        name="fence: befriend",
+        protects="nobody befriends somebody deleted",
+        file=FRIENDS,
+        edits=gone(
+            "        rules.check_live((await graph.fence((me, other))).values())\n"
+            "        standing = await graph.standing(me, other)\n"
+            "        if standing.blocked:\n",
+            "        await graph.fence((me, other))\n"
+            "        standing = await graph.standing(me, other)\n"
+            "        if standing.blocked:\n",
+        ),
+        broken=("a", "I2"),
+        tests=(
+            IN_FRIENDS + "test_nothing_is_written_past_the_fence_of_the_deleted[rows-wire-the other]",
+            IN_FRIENDS + "test_nothing_is_written_past_the_fence_of_the_deleted[rows-wire-oneself]",
+        ),
+    ),
+    Mutation(
+        name="fence: post",
+        protects="nobody deleted says anything more",
+        file=MESSAGES,
+        edits=gone("    if fences[writer].state != LIVE:\n", "    if writer not in fences:\n"),
+        broken=("a", "I4"),
+        tests=(
+            "tests/services/messages/test_messages_contract.py::"
+            "test_a_deleted_author_writes_nothing_and_is_not_answered[postgres-wire]",
+        ),
+    ),
+    Mutation(
+        name="fence: sign-in",
+        protects="while a deletion is undecided nobody signs in or changes a profile",
+        file=ACCOUNTS,
+        edits=gone(
+            "    if deletion is not None and deletion.outcome is None:\n",
+            "    if deletion is not None and False:\n",
+        ),
+        broken=("a", "I1"),
+        tests=(IN_DELETION + "test_while_a_deletion_is_undecided_writers_are_refused_and_readers_read[near]",),
+    ),
+    Mutation(
+        name="write: nothing remote",
+        protects="no call leaves an open transaction",
+        file=WORLD,
+        edits=gone("        refuse_remote(call.name)\n"),
+        broken=("I8",),
+        tests=(
+            IN_REMOTE + "test_a_call_from_an_open_transaction_is_refused[a service's own]",
+            IN_REMOTE + "test_a_call_from_an_open_transaction_is_refused[two-phase]",
+        ),
+    ),
+    # Events.
+    Mutation(
+        name="event: inbox",
+        protects="an event that comes twice has its effect once",
+        file=STORAGE,
+        edits=gone(
+            "        if event is not None and not await self.connection.fetchval(TAKE_EVENT, event):\n",
+            "        if event is not None and not await self.connection.fetchval(TAKE_EVENT, event) and False:\n",
+        ),
+        broken=("I6",),
+        tests=(
+            IN_DELIVERY + "test_row_37_an_event_that_comes_again_changes_nothing",
+            "tests/events/test_friends_of_the_deleted.py::"
+            "test_each_friend_of_a_deleted_person_gets_a_new_version_once[near]",
+        ),
+    ),
+    Mutation(
+        name="event: outbox in the change's commit",
+        protects="what a reaction to a removal needs is announced by the branch itself",
+        file=STORAGE,
+        edits=gone(
+            "handle(connection, None)\n        try:\n            yield write\n            await write._finish()\n",
+            "handle(connection, None)\n        try:\n            yield write\n",
+        ),
+        broken=("a", "I6"),
+        tests=(IN_DELETION + "test_a_deleted_person_is_gone_for_everybody_at_once[near]",),
+    ),
+    Mutation(
+        name="relay: marked after the bus has it",
+        protects="what the bus did not take stays unpublished",
+        file=RELAY,
+        edits=gone(
+            " for one, outcome in zip(waiting, outcomes, strict=True) if outcome is None]", " for one in waiting]"
+        ),
+        broken=("I3", "I6"),
+        tests=("tests/events/test_relay.py::test_what_the_bus_did_not_take_is_not_marked",),
+    ),
+    Mutation(
+        name="bus: acknowledgement awaited",
+        protects="an event is published when the bus has it on its disk",
+        file=BUS,
+        edits=gone(
+            "        await self._stream.publish(one.event,", "        await self._client.publish(one.event,"
+        ),
+        broken=("I3", "I6"),
+        tests=("tests/events/test_relay.py::test_what_the_bus_did_not_take_is_not_marked",),
+    ),
+    Mutation(
+        name="bus: id of the message",
+        protects="what is published again under its id is taken once",
+        file=BUS,
+        edits=gone(', headers={"Nats-Msg-Id": str(one.id)}'),
+        broken=("I6",),
+        tests=("tests/events/test_relay.py::test_what_comes_again_under_its_id_is_taken_once",),
+    ),
+    Mutation(
+        name="consumer: only what raised counts",
+        protects="a store that is away or busy is no reason to give an event up",
+        file=CONSUMER,
+        edits=gone("        except (Unavailable, Busy):\n            raise\n"),
+        broken=("I6",),
+        tests=(IN_DELIVERY + "test_somebody_elses_lock_costs_no_event",),
+    ),
+    Mutation(
+        name="consumer: dead letter",
+        protects="a poison event is set aside, and not tried for ever",
+        file=CONSUMER,
+        edits=gone("        if attempts < MOST_ATTEMPTS:\n", "        if attempts < MOST_ATTEMPTS * 10**9:\n"),
+        broken=("I6",),
+        tests=(IN_DELIVERY + "test_row_37_a_poison_event_is_set_aside_and_the_others_go_on",),
+    ),
+    Mutation(
+        name="consumer: version",
+        protects="a notification gives way only to what is newer",
+        file=NOTIFICATIONS_STORE,
+        edits=gone(" where notifications.version < excluded.version\n"),
+        broken=("I6", "I7"),
+        tests=(IN_DELIVERY + "test_row_37_twice_and_shuffled_ends_alike",),
+    ),
+    Mutation(
+        name="consumer: version of a message",
+        protects="an older state of a message that comes late changes nothing",
+        file=NOTIFICATIONS,
+        edits=gone(
+            "        if not await write.advance_message(body.message_id, body.version):\n            return\n",
+            "        await write.advance_message(body.message_id, body.version)\n",
+        ),
+        broken=("I4", "I7"),
+        tests=(IN_NOTIFICATIONS + "test_an_older_state_that_comes_late_changes_nothing[wire]",),
+    ),
+    Mutation(
+        name="consumer: fence of the deleted",
+        protects="what comes after a removal finds its fence",
+        file=NOTIFICATIONS_STORE,
+        edits=gone(
+            "\"update subject_fence set state = 'deleted' where user_id = $1\", person",
+            '"select $1::uuid", person',
+        ),
+        broken=("I4",),
+        tests=(IN_NOTIFICATIONS + "test_a_deleted_person_leaves_nothing_and_gets_nothing[wire]",),
+    ),
+    # Reads, and what must not come back.
+    Mutation(
+        name="read: authors pass through users",
+        protects="nobody is shown whose deletion was decided",
+        file=USERS_STORE,
+        edits=gone("WHERE a.id = ANY($1::uuid[]) AND a.state = 'live'\"", 'WHERE a.id = ANY($1::uuid[])"'),
+        broken=("I4", "I9"),
+        tests=(IN_DELETION + "test_a_deleted_person_is_gone_for_everybody_at_once[near]",),
+    ),
+    Mutation(
+        name="read: blocked",
+        protects="neither sees the other from the block's acknowledgement on, whether events come or not",
+        file=MESSAGES_RULES,
+        edits=gone('    if relation.blocked:\n        return "hidden"\n'),
+        broken=("I9",),
+        tests=(
+            "tests/services/messages/test_messages_visibility.py::"
+            "test_6_replies_under_or_by_the_gone_and_blocked_are_hidden[postgres-wire]",
+        ),
+    ),
+    Mutation(
+        name="write: seen still holds",
+        protects="what was seen before a write is looked at again within it",
+        file=MESSAGES,
+        edits=gone("    if now is None or not seen.still(now):\n", "    if now is None:\n"),
+        broken=("I9",),
+        tests=(
+            "tests/services/messages/test_messages_contract.py::"
+            "test_a_parent_that_changes_between_check_and_write_is_checked_again[postgres-wire]",
+        ),
+    ),
+    Mutation(
+        name="stream: signed in still",
+        protects="an open stream ends with its session",
+        file=STREAMS,
+        edits=gone("                if not await self._still_signed_in():\n                    return\n"),
+        broken=("I9",),
+        tests=("tests/security/test_row_15.py::" + EVERY_SESSION + "[near-sign-out everywhere]",),
+    ),
+    Mutation(
+        name="stream: parted",
+        protects="an open stream says nothing of whom one may not hear any more",
+        file=HUB,
+        edits=gone(
+            "            place.authors.discard(other)\n            self._by_author[other].discard(person)\n",
+            "            place.authors.discard(other)\n",
+        ),
+        broken=("I9",),
+        tests=("tests/security/test_row_05.py::" + FILTERED + "[near-they unfriend]",),
+    ),
+    Mutation(
+        name="sign-out: links",
+        protects="what would open a new session ends with the old ones",
+        file=ACCOUNTS,
+        edits=gone("    await write.drop_links(user_id)\n"),
+        broken=("I9",),
+        tests=("tests/security/test_row_15.py::" + EVERY_SESSION + "[near-password change]",),
+    ),
+    Mutation(
+        name="import: withdrawn",
+        protects="what was withdrawn does not come back by an import",
+        file=MESSAGES_STORE,
+        edits=gone(
+            "WHERE NOT EXISTS (SELECT FROM withdrawn w WHERE w.bucket = asked.bucket AND w.id = asked.id)\n"
+        ),
+        broken=("I4",),
+        tests=(
+            "tests/services/messages/test_messages_import.py::test_a_second_import_changes_nothing[postgres-wire]",
+        ),
+    ),
+)

@@ -1,0 +1,142 @@
+"""A keeper between a bulk call and its producer: it asks for the rest alone, and never answers behind a client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import pytest
+
+from tidings.platform.cache.keeper import Keeper, Kept, Piece
+from tidings.platform.contract import Call, Unavailable
+from tidings.platform.request import Viewer
+from tidings.platform.seen import Known, Position, Seen, seeing
+
+Names = dict[UUID, tuple[str, int]]  # with versions
+
+names_of: Call[list[UUID], Names] = Call("people/names", list, dict, safe=True, callers={"page"})
+VIEWER = Viewer(user_id=uuid4(), role="member")
+
+
+def keys(viewer: Viewer, ask: list[UUID]) -> Sequence[UUID]:
+    return ask
+
+
+def rest(ask: list[UUID], missing: Sequence[UUID]) -> list[UUID]:
+    return list(missing)
+
+
+def pieces(viewer: Viewer, ask: list[UUID], found: Names) -> list[Piece]:
+    return [Piece(one, named, one, named[1], keep=named[0] != "secret") for one, named in found.items()]
+
+
+def whole(ask: list[UUID], found: Mapping[UUID, tuple[str, int]]) -> Names:
+    return dict(found)
+
+
+@dataclass
+class People:
+    """The producer, and what it was asked for."""
+
+    names: Names = field(default_factory=dict)
+    asked: list[list[UUID]] = field(default_factory=list)
+    keeper: Keeper = field(
+        default_factory=lambda: Keeper(
+            "page", [Kept(names_of, keys=keys, rest=rest, pieces=pieces, whole=whole)], room=100_000
+        )
+    )
+
+    def __post_init__(self) -> None:
+        shelf = self.keeper.shelves["people"]
+        shelf.listening()
+        shelf.registered(time.monotonic() + 1000)
+        shelf.beat(time.time_ns() + 3_600_000_000_000)
+
+    async def bring(self, ask: list[UUID]) -> Names:
+        self.asked.append(list(ask))
+        return {one: self.names[one] for one in ask if one in self.names}
+
+    async def read(self, *ids: UUID) -> Names:
+        kept = self.keeper.keeps(names_of)
+        assert kept is not None
+        return await self.keeper.answer(kept, VIEWER, list(ids), self.bring)
+
+
+async def test_only_what_is_missing_is_asked_for() -> None:
+    ada, bob, carol = (uuid4() for _ in range(3))
+    people = People({ada: ("Ada", 1), bob: ("Bob", 1)})
+    assert await people.read(ada, carol) == {ada: ("Ada", 1)}
+    assert await people.read(ada, bob, carol) == {ada: ("Ada", 1), bob: ("Bob", 1)}
+    assert await people.read(ada, bob) == {ada: ("Ada", 1), bob: ("Bob", 1)}
+    assert people.asked == [[ada, carol], [bob, carol]]  # who is not there is asked for each time
+
+
+async def test_what_is_for_one_asker_alone_is_given_and_not_kept() -> None:
+    ada = uuid4()
+    people = People({ada: ("secret", 1)})
+    for _ in range(2):
+        assert await people.read(ada) == {ada: ("secret", 1)}
+    assert people.asked == [[ada], [ada]]
+
+
+async def test_after_an_event_it_is_read_again() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+    await people.read(ada)
+    people.names[ada] = ("Augusta", 2)
+    assert await people.read(ada) == {ada: ("Ada", 1)}
+    people.keeper.heard("people", [(ada, 2)])
+    assert await people.read(ada) == {ada: ("Augusta", 2)}
+
+
+async def test_a_client_sees_its_own_write_though_nobody_told_of_it_yet() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+    await people.read(ada)
+    people.names[ada] = ("Augusta", 2)
+    with seeing(Seen(Known((Position("people", ada, 2, time.time_ns()),), {}))):
+        assert await people.read(ada) == {ada: ("Augusta", 2)}
+
+
+async def test_a_producer_behind_the_clients_write_is_asked_again_and_then_refused() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+    with (
+        seeing(Seen(Known((Position("people", ada, 2, time.time_ns()),), {}))),
+        pytest.raises(Unavailable, match="people is behind"),
+    ):
+        await people.read(ada)
+    assert people.asked == [[ada], [ada]]
+    assert len(people.keeper.shelves["people"]) == 0
+
+
+async def test_what_was_shown_is_noted_as_of_the_read_that_brought_it() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+    before = time.time_ns()
+    with seeing(Seen()) as first:
+        await people.read(ada)
+    after = time.time_ns()
+    with seeing(Seen()) as second:
+        await people.read(ada)  # from what was kept
+    assert len(people.asked) == 1
+    assert before <= first.known().stamps["people"] <= after
+    assert second.known().stamps == first.known().stamps
+
+
+async def test_while_nobody_tells_of_changes_the_ask_goes_as_it_is() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+    people.keeper.shelves["people"].deaf()
+    for _ in range(2):
+        await people.read(ada)
+    assert people.asked == [[ada], [ada]]
+
+
+def test_no_room_keeps_nothing() -> None:
+    kept = Kept(names_of, keys=keys, rest=rest, pieces=pieces, whole=whole)
+    keeper = Keeper("page", [kept], room=0)
+    assert keeper.keeps(names_of) is None
+    assert keeper.shelves == {}

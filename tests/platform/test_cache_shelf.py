@@ -1,0 +1,267 @@
+"""What may be kept, when it may be shown, and what makes it go: a shelf under clocks of our own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidings.platform.cache.shelf import LEFT, Entry, Reading, Shelf
+from tidings.platform.seen import Known, Position, Seen
+
+PRODUCER = "users"
+NOBODY = Seen()
+MS = 1_000_000
+
+
+@dataclass
+class Bench:
+    """A shelf that listens and is registered, and the time."""
+
+    room: int = 10_000
+    strict: bool = True
+    now: float = 1000.0  # seconds, by both clocks
+    shelf: Shelf = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shelf = Shelf(
+            PRODUCER, self.room, strict=self.strict, clock=lambda: self.now, wall_ns=lambda: self.wall_ns
+        )
+        self.shelf.listening()
+        self.shelf.registered(self.now + 1000)
+        self.shelf.beat(self.wall_ns)
+
+    @property
+    def wall_ns(self) -> int:
+        return int(self.now * 1e9)
+
+    def read(self, subject: UUID, version: int, *, took: float = 0.001, size: int = 100) -> Entry:
+        """What a read brings that begins now; it ends after `took` seconds."""
+        began, began_ns = self.now, self.wall_ns
+        self.now += took
+        return Entry(subject, version, f"v{version}", Reading(began, began_ns, self.wall_ns), size)
+
+    def passes(self, seconds: float, *, beats: bool = True) -> None:
+        self.now += seconds
+        if beats:
+            self.shelf.beat(self.wall_ns)
+
+    def shows(self, key: object, known: Seen = NOBODY) -> object:
+        entry = self.shelf.fresh(key, known)
+        return None if entry is None else entry.value
+
+
+ADA, BOB = uuid4(), uuid4()
+
+
+def test_an_entry_is_shown_while_beats_come_and_not_a_moment_longer() -> None:
+    bench = Bench()
+    assert bench.shelf.fill("k", bench.read(ADA, 1))
+    for _ in range(20):
+        bench.passes(0.7)
+        assert bench.shows("k") == "v1"
+    bench.passes(0.79, beats=False)
+    assert bench.shows("k") == "v1"
+    bench.passes(0.02, beats=False)
+    assert bench.shows("k") is None
+    bench.passes(0)
+    assert bench.shows("k") == "v1"  # nothing had happened
+
+
+def test_before_the_first_beat_nothing_is_shown() -> None:
+    bench = Bench()
+    bench.shelf.listening()
+    assert bench.shelf.fill("k", bench.read(ADA, 1))
+    assert bench.shows("k") is None
+    bench.passes(0)
+    assert bench.shows("k") == "v1"
+
+
+def test_an_event_drops_what_is_older_whatever_the_key() -> None:
+    bench = Bench()
+    for key in ("one", "two"):
+        bench.shelf.fill(key, bench.read(ADA, 3))
+    bench.shelf.fill("bob", bench.read(BOB, 1))
+    bench.shelf.heard(ADA, 3)
+    assert bench.shows("one") == "v3"
+    bench.shelf.heard(ADA, 4)
+    assert (bench.shows("one"), bench.shows("two"), bench.shows("bob")) == (None, None, "v1")
+
+
+def test_a_slow_read_does_not_bring_back_what_an_event_took_away() -> None:
+    bench = Bench()
+    slow = bench.read(ADA, 1, took=2.0)
+    bench.shelf.heard(ADA, 2)  # nothing was kept, and yet it has to be remembered
+    assert not bench.shelf.fill("k", slow)
+    assert bench.shelf.fill("k", bench.read(ADA, 2))
+
+
+def test_a_version_is_remembered_for_as_long_as_a_read_may_take() -> None:
+    bench = Bench()
+    slow = bench.read(ADA, 1, took=0.5)
+    bench.shelf.heard(ADA, 2)
+    bench.passes(LEFT - 0.6)
+    assert not bench.shelf.fill("k", slow)
+    bench.passes(0.7)  # forgotten by now, but the read is too old by itself
+    assert not bench.shelf.fill("k", slow)
+    assert bench.shelf.fill("k", bench.read(ADA, 1))  # read now: then it is so
+
+
+def test_a_read_from_before_a_gap_is_not_kept() -> None:
+    bench = Bench()
+    before = bench.read(ADA, 1)
+    bench.shelf.deaf()
+    assert not bench.shelf.fill("k", bench.read(ADA, 1))
+    bench.passes(0.1)
+    bench.shelf.listening()
+    assert not bench.shelf.fill("k", before)
+    assert bench.shelf.fill("k", bench.read(ADA, 1))
+
+
+def test_a_gap_empties_the_shelf() -> None:
+    bench = Bench()
+    bench.shelf.fill("k", bench.read(ADA, 1))
+    bench.shelf.listening()
+    bench.passes(0)
+    assert (bench.shows("k"), len(bench.shelf), bench.shelf.size) == (None, 0, 0)
+
+
+def test_nothing_is_kept_before_a_writer_would_wait_for_us_nor_shown_in_the_last_second() -> None:
+    bench = Bench()
+    shelf = Shelf(PRODUCER, 1000, clock=lambda: bench.now, wall_ns=lambda: bench.wall_ns)
+    shelf.listening()
+    unregistered = bench.read(ADA, 1)
+    assert not shelf.fill("k", unregistered)
+    shelf.registered(bench.now + 5)
+    assert not shelf.fill("k", unregistered)
+    assert shelf.fill("k", bench.read(ADA, 1))
+    bench.now += 3.9
+    shelf.beat(bench.wall_ns)
+    assert shelf.fresh("k", NOBODY) is not None
+    bench.now += 0.2
+    shelf.beat(bench.wall_ns)
+    assert shelf.fresh("k", NOBODY) is None
+    shelf.registered(bench.now + 5)  # in time: what was kept is good
+    assert shelf.fresh("k", NOBODY) is not None
+    bench.now += 6
+    shelf.beat(bench.wall_ns)
+    shelf.registered(bench.now + 5)  # too late: somebody may have taken it away without us
+    assert shelf.fresh("k", NOBODY) is None
+    assert len(shelf) == 0
+
+
+def test_what_is_older_than_a_write_of_the_client_is_not_shown_to_them_alone() -> None:
+    bench = Bench()
+    bench.shelf.fill("k", bench.read(ADA, 4))
+    wrote = Seen(Known((Position(PRODUCER, ADA, 5, bench.wall_ns),), {}))
+    assert bench.shows("k", wrote) is None
+    assert bench.shows("k") == "v4"
+    elsewhere = Seen(Known((Position("friends", ADA, 5, bench.wall_ns), Position(PRODUCER, BOB, 9, 1)), {}))
+    assert bench.shows("k", elsewhere) == "v4"
+
+
+def test_what_may_be_older_than_what_the_client_was_shown_waits_for_a_beat() -> None:
+    bench = Bench()
+    bench.shelf.fill("k", bench.read(ADA, 1))
+    saw = Seen(Known((), {PRODUCER: bench.wall_ns + 50 * MS}))  # somewhere else, a little later
+    assert bench.shows("k", saw) is None
+    bench.passes(0.2)  # by clocks that may differ by 200 ms this may still be earlier
+    assert bench.shows("k", saw) is None
+    bench.passes(0.06)
+    assert bench.shows("k", saw) == "v1"
+
+
+def test_the_very_read_that_was_shown_may_be_shown_again_at_once() -> None:
+    bench = Bench()
+    entry = bench.read(ADA, 1)
+    bench.shelf.fill("k", entry)
+    assert bench.shows("k", Seen(Known((), {PRODUCER: entry.reading.ended_ns}))) == "v1"
+    assert bench.shows("k", Seen(Known((), {PRODUCER: entry.reading.ended_ns + 1}))) is None
+
+
+def test_an_older_read_does_not_replace_a_newer_one() -> None:
+    bench = Bench()
+    older = bench.read(ADA, 1)
+    newer = bench.read(ADA, 2)
+    assert bench.shelf.fill("k", newer)
+    assert not bench.shelf.fill("k", older)
+    assert bench.shows("k") == "v2"
+
+
+def test_an_entry_is_void_from_its_own_time_on() -> None:
+    bench = Bench()
+    entry = bench.read(ADA, 1)
+    until = Entry(ADA, 1, "v1", entry.reading, 10, until_ms=int((bench.now + 1) * 1000))
+    bench.shelf.fill("k", until)
+    bench.passes(0.9)
+    assert bench.shows("k") == "v1"
+    bench.passes(0.2)
+    assert bench.shows("k") is None
+
+
+def test_the_least_recently_used_go_first_and_leave_their_versions() -> None:
+    bench = Bench(room=300)
+    people = [uuid4() for _ in range(4)]
+    for number, person in enumerate(people[:3]):
+        bench.shelf.fill(number, bench.read(person, 7))
+    assert bench.shows(0) == "v7"  # used: 1 is the oldest now
+    slow = bench.read(people[1], 6)
+    assert bench.shelf.fill(3, bench.read(people[3], 1))
+    assert [bench.shows(number) for number in range(4)] == ["v7", None, "v7", "v1"]
+    assert not bench.shelf.fill(1, slow)  # older than what was evicted
+    assert not bench.shelf.fill("huge", bench.read(ADA, 1, size=301))
+
+
+def test_without_strictness_only_events_count() -> None:
+    bench = Bench(strict=False)
+    bench.shelf.fill("k", bench.read(ADA, 1))
+    bench.passes(60, beats=False)
+    wrote = Seen(Known((Position(PRODUCER, ADA, 5, 1),), {PRODUCER: bench.wall_ns}))
+    assert bench.shows("k", wrote) == "v1"
+    bench.shelf.heard(ADA, 2)
+    assert bench.shows("k", wrote) is None
+
+
+@pytest.mark.parametrize("room", [250, 100_000])
+@given(data=st.data())
+def test_nobody_is_ever_shown_less_than_what_was_heard_or_written(room: int, data: st.DataObject) -> None:
+    """Random histories of one truth: reads that take their time, events that come late, gaps, evictions, beats."""
+    bench = Bench(room=room)
+    people = [UUID(int=number) for number in range(3)]
+    truth = dict.fromkeys(people, 1)
+    told = dict(truth)  # what events have said by now
+    slow: list[tuple[UUID, Entry]] = []
+    unheard: list[tuple[UUID, int]] = []
+    acts = ["change", "hear", "read", "fill", "gap", "tick", "show"]
+    for act in data.draw(st.lists(st.sampled_from(acts), max_size=60)):
+        person = data.draw(st.sampled_from(people))
+        if act == "change":
+            truth[person] += 1
+            unheard.append((person, truth[person]))
+        elif act == "hear" and unheard:
+            heard = unheard.pop(0)
+            told[heard[0]] = heard[1]
+            bench.shelf.heard(*heard)
+        elif act == "read":
+            slow.append((person, bench.read(person, truth[person], took=0.01)))
+        elif act == "fill" and slow:
+            who, entry = slow.pop(data.draw(st.integers(0, len(slow) - 1)))
+            bench.shelf.fill(who, entry)
+        elif act == "gap":
+            bench.shelf.listening()
+            unheard.clear()
+            told = dict(truth)  # nothing that is kept from now on can be older
+            bench.passes(0.01, beats=False)
+        elif act == "tick":
+            bench.passes(data.draw(st.sampled_from([0.05, 0.5, 3.0])), beats=not unheard)
+        entry = bench.shelf.fresh(person, NOBODY)
+        if entry is not None:
+            assert entry.version >= told[person], "older than what was heard"
+            assert entry.value == f"v{entry.version}"
+        wrote = Seen(Known((Position(PRODUCER, person, truth[person], 1),), {}))
+        shown = bench.shelf.fresh(person, wrote)
+        assert shown is None or shown.version == truth[person], "older than the client's own write"
+        assert bench.shelf.size <= room

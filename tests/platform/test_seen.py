@@ -1,0 +1,133 @@
+"""What a client has seen: how it is gathered, carried on and forgotten, and the token that nobody can make up."""
+
+from __future__ import annotations
+
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from uuid import uuid4
+
+import pytest
+
+from tidings.edge.seen_tokens import MOST as MOST_TOKENS
+from tidings.edge.seen_tokens import SeenTokens
+from tidings.platform.http.problems import BadRequest
+from tidings.platform.seen import KEPT_NS, MOST, STAMPED_NS, Known, Position, Seen, decoded, seeing, seen
+
+SERVICES = ("friends", "messages", "users")
+ADA = uuid4()
+
+
+def test_the_highest_version_of_each_subject_counts() -> None:
+    client = Seen()
+    for version in (3, 5, 4):
+        client.wrote("users", ADA, version)
+    client.wrote("friends", ADA, 1)
+    assert (client.version("users", ADA), client.version("friends", ADA)) == (5, 1)
+    assert client.version("users", uuid4()) == 0
+
+
+def test_stamps_that_came_bind_and_stamps_of_this_answer_do_not() -> None:
+    client = Seen(Known((), {"users": 10}))
+    client.shown("users", 20)
+    client.shown("friends", 30)
+    assert (client.stamp("users"), client.stamp("friends")) == (10, 0)
+    now = time.time_ns()
+    client.shown("users", now)
+    assert client.known(now).stamps["users"] == now
+
+
+def test_what_is_old_is_not_carried_on() -> None:
+    now = time.time_ns()
+    client = Seen(Known((), {"users": now - STAMPED_NS, "friends": now - STAMPED_NS + 1}))
+    client.wrote("users", ADA, 1, now_ns=now - KEPT_NS)
+    client.wrote("friends", ADA, 1, now_ns=now - KEPT_NS + 1)
+    known = client.known(now)
+    assert known.stamps == {"friends": now - STAMPED_NS + 1}
+    assert [one.service for one in known.positions] == ["friends"]
+
+
+def test_beyond_sixty_four_writes_the_oldest_become_their_services_stamp() -> None:
+    now = time.time_ns()
+    client = Seen()
+    for number in range(MOST + 3):
+        client.wrote("messages", uuid4(), number + 1, now_ns=now - number)
+    known = client.known(now)
+    assert len(known.positions) == MOST
+    assert min(one.at_ns for one in known.positions) == now - MOST + 1
+    assert known.stamps == {"messages": now - MOST}  # as new as the newest of the three
+
+
+def test_a_refusal_carries_what_came_and_nothing_more() -> None:
+    came = Known((Position("users", ADA, 2, time.time_ns()),), {"users": time.time_ns()})
+    client = Seen(came)
+    client.shown("friends", time.time_ns())
+    assert client.before().known() == came
+
+
+def test_who_is_asked_gets_what_came_and_all_writes_and_gives_back_all() -> None:
+    now = time.time_ns()
+    client = Seen(Known((), {"users": now}))
+    client.wrote("friends", ADA, 7)
+    client.shown("messages", now)
+    forward, back = decoded(client.forward()), decoded(client.back())
+    assert forward.stamps == {"users": now}
+    assert back.stamps == {"users": now, "messages": now}
+    assert [(one.service, one.subject, one.version) for one in forward.positions] == [("friends", ADA, 7)]
+    assert forward.positions == back.positions
+
+
+def test_outside_of_a_request_nothing_is_gathered() -> None:
+    seen().wrote("users", ADA, 1)
+    assert seen().version("users", ADA) == 0
+    with seeing(Seen()) as client:
+        seen().wrote("users", ADA, 1)
+    assert client.version("users", ADA) == 1
+
+
+# The token.
+
+
+def tokens(secret: bytes = b"secret", *, strict: bool = True) -> SeenTokens:
+    return SeenTokens(secret, SERVICES, strict=strict)
+
+
+def test_a_token_opens_to_what_was_sealed() -> None:
+    now = time.time_ns()
+    client = Seen()
+    client.wrote("users", ADA, 4)
+    client.shown("messages", now)
+    opened = tokens().opened(tokens().sealed(client))
+    assert opened.version("users", ADA) == 4
+    assert (opened.stamp("messages"), opened.stamp("users")) == (now, 0)
+
+
+def test_several_tokens_count_together() -> None:
+    one, other = Seen(), Seen()
+    one.wrote("users", ADA, 4)
+    other.wrote("users", ADA, 6)
+    other.shown("friends", time.time_ns())
+    opened = tokens().opened(f"{tokens().sealed(one)}, {tokens().sealed(other)}")
+    assert opened.version("users", ADA) == 6
+    assert opened.stamp("friends") > 0
+    with pytest.raises(BadRequest, match=f"newest {MOST_TOKENS}"):
+        tokens().opened(",".join([tokens().sealed(one)] * (MOST_TOKENS + 1)))
+
+
+def test_a_token_says_nothing_of_who_was_asked() -> None:
+    """Not even by its length, nor by being the same twice."""
+    asked, unasked = Seen(), Seen()
+    for service in SERVICES:
+        asked.shown(service, time.time_ns())
+    assert len(tokens().sealed(asked)) == len(tokens().sealed(unasked))
+    assert tokens().sealed(asked) != tokens().sealed(asked)
+
+
+def test_what_is_none_of_ours_is_refused() -> None:
+    good = tokens().sealed(Seen())
+    raw = bytearray(urlsafe_b64decode(good + "=="))
+    raw[-1] ^= 1
+    tampered = urlsafe_b64encode(bytes(raw)).rstrip(b"=").decode()
+    for wrong in (tampered, good[:-8], "nonsense", "ü", "A" * 100_000, tokens(b"another").sealed(Seen())):
+        with pytest.raises(BadRequest, match="Leave it out"):
+            tokens().opened(wrong)
+    assert tokens(strict=False).opened("nonsense").known() == Known()

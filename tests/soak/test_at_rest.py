@@ -1,0 +1,164 @@
+"""The checks at rest, on databases as people left them, and on each kind of damage."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from tests.harness.system import Whole, whole
+from tests.harness.waiting import until
+from tests.soak.invariants import AtRest
+from tests.soak.people import Citizen, Town
+from tests.soak.watch import Desk, Events
+from tests.soak.ways import Deletion
+from tests.soak.witness import Witness
+
+
+@dataclass(frozen=True)
+class Village:
+    """Ada and Ben are friends, Cleo asked Ben, and Dora has left; what was said, by name."""
+
+    town: Town
+    rest: AtRest
+    dsns: dict[str, str]
+    ada: Citizen
+    ben: Citizen
+    cleo: Citizen
+    dora: Deletion
+    said: str
+    answer: str
+    withdrawn: str
+
+    def id(self, name: str) -> UUID:
+        found = self.town.witness.checker.id_of(name)
+        assert found is not None
+        return UUID(found)
+
+    async def found(self) -> set[tuple[str, str]]:
+        violations = await self.rest.all([self.dora], self.dsns)
+        unlike = {("I7", what) for what in await self.rest.projections()}
+        return {(one.invariant, one.what) for one in violations} | unlike
+
+    async def run(self, service: str, sql: str, *values: Any) -> None:
+        connection = await asyncpg.connect(self.dsns[service])
+        try:
+            await connection.execute(sql, *values)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def system() -> AsyncIterator[Whole]:
+    async with whole("near", repeat_safe_calls=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def town(system: Whole) -> Town:
+    return Town(system.client, Witness(), random.Random(1))
+
+
+@pytest.fixture
+async def village(system: Whole, town: Town) -> AsyncIterator[Village]:
+    """New people in the one town: what was done to those before them stays."""
+    dsns = system.system.installation.dsns
+    desk = Desk(dsns)
+    ada, ben, cleo, dora = [await town.welcomes() for _ in range(4)]
+    await ada.befriends(ben.handle)
+    await ben.befriends(ada.handle)
+    await dora.befriends(ben.handle)
+    await ben.befriends(dora.handle)
+    await cleo.befriends(ben.handle)
+    said, gone = await ada.posts(mentions=(ben.handle,)), await ada.posts()
+    assert said is not None and gone is not None
+    answer = await ben.replies(said)
+    assert answer is not None
+    await ben.reacts(said, "+1")
+    await ada.edits_one(said)
+    await ada.withdraws(gone)
+    left = await dora.leaves()
+    one = Village(
+        town, AtRest(town, desk), dsns, ada, ben, cleo,
+        Deletion(left, UUID(dora.person.id), dora.told), said, answer, gone,
+    )  # fmt: skip
+    events = Events(desk)
+
+    async def nothing_waits() -> bool:
+        return not await events.waiting()
+
+    await until(nothing_waits, within=30, what="rest")
+    assert town.witness.found == []
+    assert dora.told is True
+    yield one
+    await desk.close()
+
+
+async def test_what_people_left_is_right(village: Village) -> None:
+    assert await village.found() == set()
+    for citizen in (village.ada, village.ben):
+        village.town.witness.checker.knows_all(citizen.handle, village.town.witness.history.clock())
+        await citizen.sees_feed()
+        await citizen.sees_timeline()
+        await citizen.sees_friends()
+        await citizen.sees_notifications()
+    assert village.town.witness.found == []
+
+
+DAMAGE: list[tuple[str, str, str, tuple[str, ...], str]] = [
+    # invariant, its words, whose database, whose ids are $1 and on, what is done to it
+    ("I2", "one-sided", "friends", ("ada", "ben"), "delete from friendships where user_id = $1 and friend_id = $2"),
+    ("I2", "twofold", "friends", ("ada", "ben"), "insert into friend_requests values ($1, $2, 0)"),
+    ("I3", "absent in the database", "messages", ("said",), "delete from message where id = $1"),
+    ("I3", "0 in the database", "messages", ("said",),
+     "update message set document = jsonb_set(document, '{text}', to_jsonb(replace(document->>'text', '.1', '.0')))"
+     " where id = $1"),
+    ("I3", "no in the database", "messages", ("said",), "delete from reaction where message_id = $1"),
+    ("I3", "none in the database", "friends", ("cleo",), "delete from friend_requests where asker_id = $1"),
+    ("I4", "an edge to somebody deleted", "friends", ("ada", "dora"), "insert into blocks values ($1, $2, 0)"),
+    ("I4", "is open again", "messages", ("dora",), "update subject_fence set state = 'live' where user_id = $1"),
+    ("I4", "standing in the database", "messages", ("said", "withdrawn"),
+     "insert into message (bucket, author_id, id, document) select bucket, author_id, $2::uuid,"
+     " jsonb_set(document, '{text}', '\"WITHDRAWN.0 again\"') from message where id = $1"),
+    ("I6", "is there 2 times", "messages", ("said",),
+     "insert into message (bucket, author_id, id, document)"
+     " select bucket, author_id, gen_random_uuid(), document from message where id = $1"),
+    ("I6", "nobody was told", "notifications", ("answer",), "delete from notifications where target = $1"),
+    ("I6", "lost", "friends", ("dora",),
+     "insert into outbox (id, event, subject, version, body)"
+     " select gen_random_uuid(), event, subject, version, body from outbox"
+     " where event = 'friends.unfriended' and body->>'other_id' = $1::uuid::text"),
+    ("I6", "never lost", "friends", ("dora",),
+     "delete from outbox where event = 'friends.unfriended' and body->>'other_id' = $1::uuid::text"),
+    ("I7", "not told of", "notifications", ("said",), "update notifications set stands = false where target = $1"),
+    ("I7", "told of nothing", "notifications", ("ada", "cleo"),
+     "insert into notifications values ($1, 'friend_request', $2, $2, $2, 1, true, 0)"),
+    ("I7", "latest of", "messages", ("ada",), "update latest set heads = '[]' where author_id = $1"),
+    ("I7", "tally of", "messages", ("said",), "update tally set count = count + 1 where message_id = $1"),
+    ("I1", "messages has None", "messages", ("dora",), "delete from twophase_branch where subject = $1"),
+    ("I1", "the account is deleted", "users", ("dora",), "delete from twophase_log where subject = $1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("invariant", "words", "service", "whom", "sql"), DAMAGE, ids=[f"{one[0]} {one[1]}" for one in DAMAGE]
+)
+async def test_damage_is_found(
+    village: Village, invariant: str, words: str, service: str, whom: tuple[str, ...], sql: str
+) -> None:
+    before = await village.found()
+    await village.run(service, sql.replace("WITHDRAWN", village.withdrawn), *(_id(village, name) for name in whom))
+    found = await village.found() - before
+    assert any(name == invariant and words in what for name, what in found), found
+
+
+def _id(village: Village, name: str) -> UUID:
+    value = getattr(village, name)
+    if isinstance(value, Citizen):
+        return UUID(value.person.id)
+    return value.subject if isinstance(value, Deletion) else village.id(value)
