@@ -20,6 +20,7 @@ from tests.harness.system import Whole, whole
 from tests.harness.waiting import until
 from tidings.cli.operator import operator
 from tidings.platform.contract import Nothing
+from tidings.platform.events.bus import OPERATOR, connected, consumers_of
 from tidings.platform.events.consumer import Consumer
 from tidings.platform.events.mailroom import letters_of, replay_of
 from tidings.platform.events.relay import Relay
@@ -52,6 +53,19 @@ async def state_of(system: Whole, person: Person) -> list[tuple[Any, ...]]:
         person.id,
     )
     return [tuple(row) for row in found]
+
+
+async def all_is_handled(system: Whole) -> bool:
+    """Whether nothing waits in an outbox, and nothing is on its way to notifications."""
+    installation = system.system.installation
+    async with connected(installation._bus_address(OPERATOR), "tests") as bus:
+        for producer, consumer in consumers_of(installation.kinds):
+            if await rows(system, producer, "select 1 from outbox where published_at is null limit 1"):
+                return False
+            found = await bus._stream.consumer_info(producer, consumer)
+            if found.num_pending or found.num_ack_pending:
+                return False
+    return True
 
 
 async def mentions(system: Whole, person: Person) -> int:
@@ -91,7 +105,7 @@ async def test_row_37_twice_and_shuffled_ends_alike(quick: Whole) -> None:
         return bool(found)
 
     await until(arrived)
-    await asyncio.sleep(0.3)
+    await until(lambda: all_is_handled(quick), what="the end of what the bus has")
     straight = [await state_of(quick, person) for person in (alice, bob)]
     assert sum(stands for *_, stands in straight[0]) == 3  # a heart and two mentions
 

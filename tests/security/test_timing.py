@@ -24,4 +24,4 @@ async def test_what_takes_as_long_is_of_one_class_on_a_busy_machine() -> None:
 
 async def test_what_takes_longer_is_not() -> None:
     chance = random.Random(7)
-    assert not await in_one_timing_class(taking(0.004, chance), taking(0.012, chance), times=3)
+    assert not await in_one_timing_class(taking(0.002, chance), taking(0.05, chance), times=3)
