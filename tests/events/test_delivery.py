@@ -30,8 +30,11 @@ from tidings.platform.storage.outbox import occurred
 
 @pytest.fixture(scope="module")
 async def quick() -> AsyncIterator[Whole]:
-    """A system in one process that misses nothing for long."""
-    async with whole("near", reconcile_after=1.0, reconcile_every=0.4) as running:
+    """A system in one process that misses nothing for long.
+
+    Its writes may take their time where others use the disk: nothing here reads by a cursor, which counts on 1.5 s.
+    """
+    async with whole("near", reconcile_after=1.0, reconcile_every=0.4, transaction_timeout_ms=8000) as running:
         yield running
 
 
