@@ -34,3 +34,34 @@ async def test_who_waits_no_longer_for_a_bus_that_hangs_leaves_no_connection() -
         await writer.wait_closed()
     server.close()
     await server.wait_closed()
+
+
+async def test_each_try_to_come_back_to_a_bus_that_hangs_closes_its_connection() -> None:
+    """It answered once, went away, and takes connections since then on which it says no more than its greeting."""
+    ended: asyncio.Queue[int] = asyncio.Queue()
+    tries = 0
+    info = b'INFO {"server_id": "x", "version": "2.15.0", "headers": true, "max_payload": 1048576}\r\n'
+
+    async def hangs_later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        mine = tries
+        writer.write(info)
+        if mine == 1:
+            await reader.readuntil(b"PING\r\n")
+            writer.write(b"PONG\r\n")
+            await writer.drain()
+        else:
+            await reader.read()  # until the client closes it
+            ended.put_nowait(mine)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(hangs_later, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    address = BusAddress(url=f"nats://127.0.0.1:{port}", user="one", password="secret")
+    async with connected(address, "one"):
+        assert await asyncio.wait_for(ended.get(), 10) == 2
+        assert await asyncio.wait_for(ended.get(), 10) == 3
+    server.close()
+    await server.wait_closed()

@@ -200,6 +200,9 @@ async def connected(
 async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back: Callable[[], None]) -> Client:
     async def noticed(error: Exception) -> None:
         log.debug("bus_trouble", service=name, error=repr(error))
+        # NOTE: while it tries to come back, the client does not close what a bus that hangs never answered on.
+        if not client.is_connected and client._transport is not None:
+            client._transport.close()  # type: ignore[no-untyped-call]
         if isinstance(error, nats.errors.SlowConsumerError):
             gap()
             back()
