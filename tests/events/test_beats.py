@@ -26,6 +26,7 @@ from tidings.platform.request import Viewer
 from tidings.platform.seen import Seen
 
 RENAMES = 40
+FOLLOW = 3  # beats, one after the other
 
 
 @pytest.mark.parametrize("tidings", ["near", "apart"], indirect=True)
@@ -51,7 +52,7 @@ async def test_a_beat_comes_after_every_event_of_what_was_committed_before_it(ti
         await asyncio.gather(*(renames(name) for name in ("Ada", "Bob", "Carol")))
         last = max(acknowledged.values())
         async with asyncio.timeout(10):
-            while not any(beat.at_ns > last for beat in beats_in(heard)):
+            while sum(beat.at_ns > last for beat in beats_in(heard)) <= FOLLOW:
                 await asyncio.sleep(0.02)
 
     told: set[tuple[UUID, int]] = set()
@@ -67,11 +68,11 @@ async def test_a_beat_comes_after_every_event_of_what_was_committed_before_it(ti
         assert not late, "a beat says that all is told, and something is not"
         if before is not None and beat.relay == before.relay:
             assert beat.number == before.number + 1
-            assert beat.told == since
-            followed += 1
+            assert beat.told in (since, None)  # it is not sure where the bus was in trouble just before
+            followed += beat.told is not None
         before, since = beat, 0
     assert told >= acknowledged.keys()
-    assert followed >= 3
+    assert followed >= FOLLOW
 
 
 def beats_in(heard: list[tuple[str, bytes]]) -> list[Beat]:

@@ -55,6 +55,7 @@ class EmbeddedNats:
         self._given = program
         self._uid = engine_uid()
         self._program: Program | None = None
+        self._turn = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._up = asyncio.Event()
 
@@ -71,8 +72,11 @@ class EmbeddedNats:
 
     async def start(self) -> None:
         """Return when it answers. Raises StartRefused, with its log."""
-        if self.pid is not None:
-            return
+        async with self._turn:  # who mends a death and who mends lost data may come at the same moment
+            if self.pid is None:
+                await self._start()
+
+    async def _start(self) -> None:
         program = self._usable_program()
         for folder in (self.data, self.log.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -97,6 +101,10 @@ class EmbeddedNats:
 
     async def stop(self, patience: float = STOP_PATIENCE) -> None:
         """Stop it; after `patience` seconds harder."""
+        async with self._turn:
+            await self._stop(patience)
+
+    async def _stop(self, patience: float) -> None:
         process, self._process = self._process, None
         self._up.clear()
         if process is not None:
