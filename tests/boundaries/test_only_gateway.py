@@ -265,7 +265,7 @@ async def test_row_36_a_route_of_the_public_is_not_open_to_services(sender: Send
 class Reached:
     """A link over which nothing may be sent."""
 
-    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> tuple[Any, int]:
         raise AssertionError(f"{request.caller} sent {call.name}")
 
 

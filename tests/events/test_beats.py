@@ -121,7 +121,7 @@ class Ear:
 
     @property
     def shows(self) -> bool:
-        return self.shelf.fresh("ada", Seen()) is not None
+        return "ada" in self.shelf.fresh(["ada"], Seen())
 
     async def beats(self, told: int | None, *, skip: int = 0, relay: UUID | None = None) -> None:
         self.number += 1 + skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -65,7 +66,7 @@ async def telling(postgres: EmbeddedPostgres) -> AsyncIterator[Telling]:
             connected(BusAddress(server.address, "relay", "pw"), "tests") as bus,
         ):
             client = await nats.connect(server.address, user="relay", password="pw", allow_reconnect=False)
-            yield Telling(database, Relay("tests", store.outbox, bus), client)
+            yield Telling(database, Relay("tests", store.outbox, bus, read_at=lambda: -math.inf), client)
             await client.close()
     finally:
         await database.execute("drop table outbox, relay_lease, subject_fence, idempotency")

@@ -132,7 +132,8 @@ class Lone:
         """Signed, encoded and decoded, within this process or between two."""
         link = self._process.link(request.caller, self._service)
         assert link is not None
-        return await link.send(call, ask, request)
+        answer, _ = await link.send(call, ask, request)
+        return answer
 
     async def route(
         self,

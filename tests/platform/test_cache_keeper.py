@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tidings.platform.cache.keeper import Keeper, Kept, Piece
+from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
 from tidings.platform.seen import Known, Position, Seen, seeing
@@ -54,9 +55,9 @@ class People:
         shelf.registered(time.monotonic() + 1000)
         shelf.beat(time.time_ns() + 3_600_000_000_000)
 
-    async def bring(self, ask: list[UUID]) -> Names:
+    async def bring(self, ask: list[UUID]) -> tuple[Names, int]:
         self.asked.append(list(ask))
-        return {one: self.names[one] for one in ask if one in self.names}
+        return {one: self.names[one] for one in ask if one in self.names}, stamp_ns()
 
     async def read(self, *ids: UUID) -> Names:
         kept = self.keeper.keeps(names_of)

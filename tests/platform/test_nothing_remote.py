@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Nothing
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.request import Request, Viewer, answering
@@ -28,9 +29,9 @@ class Counting:
     def __init__(self) -> None:
         self.sent = 0
 
-    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> tuple[Any, int]:
         self.sent += 1
-        return Nothing()
+        return Nothing(), stamp_ns()
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 from tidings.edge.seen_tokens import MOST as MOST_TOKENS
 from tidings.edge.seen_tokens import SeenTokens
 from tidings.platform.http.problems import BadRequest
-from tidings.platform.seen import KEPT_NS, MOST, STAMPED_NS, Known, Position, Seen, decoded, seeing, seen
+from tidings.platform.seen import KEPT_NS, MOST, STAMPED_NS, Known, Position, Seen, decoded, gathered, seeing, seen
 
 SERVICES = ("friends", "messages", "users")
 ADA = uuid4()
@@ -22,8 +22,8 @@ def test_the_highest_version_of_each_subject_counts() -> None:
     for version in (3, 5, 4):
         client.wrote("users", ADA, version)
     client.wrote("friends", ADA, 1)
-    assert (client.version("users", ADA), client.version("friends", ADA)) == (5, 1)
-    assert client.version("users", uuid4()) == 0
+    assert (client.versions("users"), client.versions("friends")) == ({ADA: 5}, {ADA: 1})
+    assert client.versions("messages") == {}
 
 
 def test_stamps_that_came_bind_and_stamps_of_this_answer_do_not() -> None:
@@ -69,19 +69,20 @@ def test_who_is_asked_gets_what_came_and_all_writes_and_gives_back_all() -> None
     client = Seen(Known((), {"users": now}))
     client.wrote("friends", ADA, 7)
     client.shown("messages", now)
-    forward, back = decoded(client.forward()), decoded(client.back())
+    forward, back = decoded(client.forward()), gathered(client.back(now + 1))
     assert forward.stamps == {"users": now}
-    assert back.stamps == {"users": now, "messages": now}
+    assert back.known.stamps == {"users": now, "messages": now}
+    assert back.ended_ns == now + 1
     assert [(one.service, one.subject, one.version) for one in forward.positions] == [("friends", ADA, 7)]
-    assert forward.positions == back.positions
+    assert forward.positions == back.known.positions
 
 
 def test_outside_of_a_request_nothing_is_gathered() -> None:
     seen().wrote("users", ADA, 1)
-    assert seen().version("users", ADA) == 0
+    assert seen().versions("users") == {}
     with seeing(Seen()) as client:
         seen().wrote("users", ADA, 1)
-    assert client.version("users", ADA) == 1
+    assert client.versions("users") == {ADA: 1}
 
 
 # The token.
@@ -97,7 +98,7 @@ def test_a_token_opens_to_what_was_sealed() -> None:
     client.wrote("users", ADA, 4)
     client.shown("messages", now)
     opened = tokens().opened(tokens().sealed(client))
-    assert opened.version("users", ADA) == 4
+    assert opened.versions("users")[ADA] == 4
     assert (opened.stamp("messages"), opened.stamp("users")) == (now, 0)
 
 
@@ -107,7 +108,7 @@ def test_several_tokens_count_together() -> None:
     other.wrote("users", ADA, 6)
     other.shown("friends", time.time_ns())
     opened = tokens().opened(f"{tokens().sealed(one)}, {tokens().sealed(other)}")
-    assert opened.version("users", ADA) == 6
+    assert opened.versions("users")[ADA] == 6
     assert opened.stamp("friends") > 0
     with pytest.raises(BadRequest, match=f"newest {MOST_TOKENS}"):
         tokens().opened(",".join([tokens().sealed(one)] * (MOST_TOKENS + 1)))

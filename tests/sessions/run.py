@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.consistency.checker import Violation, violations
 from tests.consistency.history import History
@@ -43,15 +44,20 @@ class Started:
 
     async def cache_reads(self) -> Counter[str]:
         """What timeline asked its cache for so far, in entries, by outcome."""
+        reads: Counter[str] = Counter()
+        for sample in await self._samples("tidings_cache_reads"):
+            if sample.labels["holder"] == "timeline":
+                reads[sample.labels["outcome"]] += int(sample.value)
+        return reads
+
+    async def told(self) -> bool:
+        """Whether every event is on the bus."""
+        return not any(sample.value for sample in await self._samples("tidings_outbox_waiting"))
+
+    async def _samples(self, name: str) -> list[Sample]:
         async with self.client.session.get(self.metrics_url) as response:
             families = text_string_to_metric_families(await response.text())
-        reads: Counter[str] = Counter()
-        for family in families:
-            if family.name == "tidings_cache_reads":
-                for sample in family.samples:
-                    if sample.labels["holder"] == "timeline":
-                        reads[sample.labels["outcome"]] += int(sample.value)
-        return reads
+        return [sample for family in families if family.name == name for sample in family.samples]
 
 
 @asynccontextmanager

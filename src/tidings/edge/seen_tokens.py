@@ -37,7 +37,7 @@ _decode = msgspec.msgpack.Decoder(_Sealed).decode
 
 
 class SeenTokens:
-    """Opens what clients bring, and seals what they get. Unless `strict`, what they bring is let be."""
+    """Opens what clients bring, and seals what they get. Unless `strict`, neither."""
 
     def __init__(self, secret: bytes, services: Sequence[str], *, strict: bool) -> None:
         self._cipher = AESGCM(blake2b(b"seen", key=secret[:64], digest_size=32).digest())
@@ -65,7 +65,9 @@ class SeenTokens:
         return Known(found.positions, {name: ns for name, ns in zip(self._services, times, strict=False) if ns})
 
     def sealed(self, client: Seen) -> str:
-        """For the client's next request, or for whom it tells of what it saw."""
+        """For the client's next request, or for whom it tells of what it saw; nothing, unless `strict`."""
+        if not self._strict:
+            return ""
         known = client.known()
         stamps = b"".join(known.stamps.get(name, 0).to_bytes(8, "big") for name in self._services)
         nonce = token_bytes(NONCE)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
+SKEW_NS: Final = 200_000_000  # by which the clocks of one fleet may differ
 Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 

@@ -27,14 +27,25 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
-    """A client's knowledge at one moment. `stamps`: by service, no earlier than what was shown of it (ns)."""
+    """A client's knowledge at one moment. `stamps`: by service, no earlier than what was shown of it (ns).
+
+    A stamp is of the service's own clock, the one that its beats tell.
+    """
 
     positions: tuple[Position, ...] = ()
     stamps: dict[str, int] = {}
 
 
+class Gathered(msgspec.Struct, frozen=True, array_like=True):
+    """What goes back with an answer: all that was gathered for it, and when it had been made (ns since 1970)."""
+
+    known: Known = Known()
+    ended_ns: int = 0
+
+
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _decode = msgspec.msgpack.Decoder(Known).decode
+_decode_gathered = msgspec.msgpack.Decoder(Gathered).decode
 
 
 class Seen:
@@ -50,10 +61,9 @@ class Seen:
             self.learn(known)
         self._brought = Known(tuple(self._positions.values()), dict(self._stamps))
 
-    def version(self, service: str, subject: UUID) -> int:
-        """What is older than this version is older than a write of the client's own; 0 if there was none."""
-        position = self._positions.get((service, subject))
-        return 0 if position is None else position.version
+    def versions(self, service: str) -> dict[UUID, int]:
+        """By subject: what is older than this version is older than a write of the client's own."""
+        return {subject: one.version for (name, subject), one in self._positions.items() if name == service}
 
     def stamp(self, service: str) -> int:
         """What was read of that service before this time is older than what the client had seen; 0: anything goes.
@@ -67,7 +77,7 @@ class Seen:
         self._note(Position(service, subject, version, now_ns or time.time_ns()))
 
     def shown(self, service: str, stamp_ns: int) -> None:
-        """The client is shown what was read of a service; the read ended then."""
+        """The client is shown what was read of a service; the read ended then, by that service's clock."""
         if stamp_ns > self._stamps.get(service, 0):
             self._stamps[service] = stamp_ns
 
@@ -98,9 +108,9 @@ class Seen:
         """For who is asked in the course of this request: all writes, and what the client had seen before."""
         return _encode(Known(self.known().positions, self._brought.stamps))
 
-    def back(self) -> bytes:
-        """For who asked: all that was gathered."""
-        return _encode(self.known())
+    def back(self, ended_ns: int = 0) -> bytes:
+        """For who asked: `Gathered`."""
+        return _encode(Gathered(self.known(), ended_ns))
 
     def _note(self, position: Position) -> None:
         key = (position.service, position.subject)
@@ -110,8 +120,13 @@ class Seen:
 
 
 def decoded(raw: bytes) -> Known:
-    """What another service handed on. `msgspec.DecodeError` if it is none."""
+    """What who asks handed on. `msgspec.DecodeError` if it is none."""
     return _decode(raw) if raw else Known()
+
+
+def gathered(raw: bytes) -> Gathered:
+    """What came back with an answer. `msgspec.DecodeError` if it is none."""
+    return _decode_gathered(raw) if raw else Gathered()
 
 
 _seen: ContextVar[Seen | None] = ContextVar("tidings_seen", default=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -148,6 +150,7 @@ class Serving(Generic[Holder]):
         self.promises: dict[str, Call[Any, Any]] = {call.name: call for call in kind.contract.calls}
         self.routes: dict[str, Route[Any, Any]] = {route.name: route for route in kind.contract.routes}
         self.promises.update({route.name: route.call for route in kind.contract.routes})
+        self.read_at = -math.inf  # when a safe call was answered last, by time.monotonic()
 
     @property
     def name(self) -> str:
@@ -163,5 +166,7 @@ class Serving(Generic[Holder]):
                 answer = await self.kind.handlers[name](self.holder, request.viewer, ask)
         except Replayed as replayed:
             return replayed.served
+        if promise.safe:
+            self.read_at = time.monotonic()
         route = self.routes.get(name)
         return answer if route is None else served(route, answer)

@@ -30,8 +30,11 @@ log = logs.get_logger("world")
 class Link(Protocol):
     """A way to one service."""
 
-    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
-        """The answer. Raises the contract's refusals, and `Unavailable` if the service can't be reached."""
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> tuple[Any, int]:
+        """The answer, and when it had been made by the service's own clock (ns since 1970).
+
+        Raises the contract's refusals, and `Unavailable` if the service can't be reached.
+        """
         ...
 
 
@@ -41,8 +44,8 @@ class Near:
 
     serving: Serving[Any]
 
-    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
-        return await self.serving.answer(call.name, ask, request)
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> tuple[Any, int]:
+        return await self.serving.answer(call.name, ask, request), stamp_ns()
 
 
 @dataclass(slots=True)
@@ -53,7 +56,7 @@ class Encoded:
     mine: KeyRing
     theirs: KeyRing
 
-    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> tuple[Any, int]:
         parcel = wire.pack(call, ask, request, self.mine)
         return wire.unpack(call, await wire.receive(self.serving, self.theirs, call.name, parcel))
 
@@ -91,20 +94,20 @@ class World:
         kept = self._keeper.keeps(call) if self._keeper is not None else None
         if kept is not None and self._keeper is not None:
             return await self._keeper.answer(kept, asked.viewer, ask, partial(self._ask, call, asked))
-        answer = await self._ask(call, asked, ask)
+        answer, ended_ns = await self._ask(call, asked, ask)
         if call.safe:
-            seen().shown(call.service, stamp_ns())
+            seen().shown(call.service, ended_ns)
         return answer
 
-    async def _ask(self, call: Call[Ask, Answer], asked: Request, ask: Ask) -> Answer:
+    async def _ask(self, call: Call[Ask, Answer], asked: Request, ask: Ask) -> tuple[Answer, int]:
         with tracing.span("call " + call.name, kind="client") as span:
             onward = self._onward(call, asked)
             await self._reach("before", call, onward, span.context.trace_id)
-            answer: Answer = await self._send(call, ask, onward)
+            answered = await self._send(call, ask, onward)
             if call.safe and self._repeat_safe:
-                answer = await self._send(call, ask, self._onward(call, asked))
+                answered = await self._send(call, ask, self._onward(call, asked))
             await self._reach("after", call, onward, span.context.trace_id)
-        return answer
+        return answered
 
     def _onward(self, call: Call[Any, Any], asked: Request) -> Request:
         """The request as the callee sees it: from us, for the same viewer, with what time is left."""
@@ -116,7 +119,7 @@ class World:
             if_match=asked.if_match if self.name == EDGE else None,
         )
 
-    async def _send(self, call: Call[Any, Any], ask: Any, onward: Request) -> Any:
+    async def _send(self, call: Call[Any, Any], ask: Any, onward: Request) -> tuple[Any, int]:
         link = self._links.get(call.service)
         if link is None:
             raise Unavailable(f"No topology says where {call.service} is.", service=call.service)
@@ -124,7 +127,7 @@ class World:
         outcome: metrics.Outcome = "fault"
         try:
             async with asyncio.timeout(onward.remaining()):
-                answer = await link.send(call, ask, onward)
+                answered = await link.send(call, ask, onward)
             outcome = "ok"
         except TimeoutError as error:
             outcome = "deadline"
@@ -145,7 +148,7 @@ class World:
             metrics.call_made(
                 caller=self.name, call=call.name, outcome=outcome, seconds=time.perf_counter() - began
             )
-        return answer
+        return answered
 
     async def _reach(self, when: str, call: Call[Any, Any], onward: Request, trace: str) -> None:
         if not self._watched:

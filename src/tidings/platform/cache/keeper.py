@@ -13,13 +13,15 @@ import msgspec
 
 from tidings.platform import metrics
 from tidings.platform.cache.shelf import Entry, Reading, Shelf
-from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
 from tidings.platform.seen import Seen, seen
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
+Bring = Callable[
+    [Ask], Awaitable[tuple[Answer, int]]
+]  # the answer, and when it had been made by the producer's clock
 
 OVERHEAD: Final = 400  # bytes that an entry costs beside its value
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
@@ -77,9 +79,7 @@ class Keeper:
             for subject, version in happened:
                 shelf.heard(subject, version)
 
-    async def answer(
-        self, kept: Kept[Ask, Answer], viewer: Viewer, ask: Ask, bring: Callable[[Ask], Awaitable[Answer]]
-    ) -> Answer:
+    async def answer(self, kept: Kept[Ask, Answer], viewer: Viewer, ask: Ask, bring: Bring[Ask, Answer]) -> Answer:
         """The answer to `ask`; `bring` asks the producer. Raises what it raises.
 
         `Unavailable` too, if the producer does not know of a write that the client has made: never older data.
@@ -87,18 +87,14 @@ class Keeper:
         known, producer = seen(), kept.call.service
         keys = kept.keys(viewer, ask) if self.shelves[producer].keeps else ()
         if not keys:
-            answer = await bring(ask)
+            answer, ended_ns = await bring(ask)
             if kept.shown:
-                known.shown(producer, stamp_ns())
+                known.shown(producer, ended_ns)
             return answer
         shelf = self.shelves[producer]
-        values: dict[Hashable, Any] = {}
-        stamp = 0
-        for key in keys:
-            entry = shelf.fresh((kept.call.name, key), known)
-            if entry is not None:
-                values[key] = entry.value
-                stamp = max(stamp, entry.reading.ended_ns)
+        found = shelf.fresh([(kept.call.name, key) for key in keys], known)
+        values = {key: entry.value for (_, key), entry in found.items()}
+        stamp = max((entry.reading.ended_ns for entry in found.values()), default=0)
         missing = [key for key in keys if key not in values]
         metrics.cache_read(holder=self.holder, call=kept.call.name, hits=len(values), misses=len(missing))
         if missing:
@@ -114,16 +110,17 @@ class Keeper:
         kept: Kept[Ask, Answer],
         viewer: Viewer,
         ask: Ask,
-        bring: Callable[[Ask], Awaitable[Answer]],
+        bring: Bring[Ask, Answer],
         known: Seen,
     ) -> tuple[list[Piece], int]:
         producer = kept.call.service
         for attempt in range(2):
             began, began_ns = time.monotonic(), time.time_ns()
-            answer = await bring(ask)
-            reading = Reading(began, began_ns, stamp_ns())
+            answer, ended_ns = await bring(ask)
+            reading = Reading(began, began_ns, ended_ns)
             pieces = list(kept.pieces(viewer, ask, answer))
-            if self.strict and any(piece.version < known.version(producer, piece.subject) for piece in pieces):
+            own = known.versions(producer) if self.strict else {}
+            if own and any(piece.version < own.get(piece.subject, 0) for piece in pieces):
                 if not attempt:
                     await asyncio.sleep(BEHIND)
                 continue

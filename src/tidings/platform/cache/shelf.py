@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from tidings.platform.clock import SKEW_NS
 from tidings.platform.seen import Seen
 
+Key = TypeVar("Key", bound=Hashable)
+
 FRESH_NS: Final = 800_000_000  # after the time of the last beat, by this process's clock
-SKEW_NS: Final = 200_000_000  # by which the clocks of one fleet may differ
 LEFT: Final = 10.0  # seconds for which a version is remembered after its entry went, or without one
 SLOWEST: Final = LEFT  # seconds: what was read longer ago may be older than a version that is forgotten
 LAST_OF_LEASE: Final = 1.0  # seconds in which no entry is used any more
@@ -20,7 +22,7 @@ LAST_OF_LEASE: Final = 1.0  # seconds in which no entry is used any more
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """When a read began, by both clocks, and when it had ended (ns since 1970)."""
+    """When a read began by both clocks of this process, and when it had ended by the producer's (ns since 1970)."""
 
     began: float  # time.monotonic()
     began_ns: int
@@ -78,18 +80,29 @@ class Shelf:
 
     # Reading and filling.
 
-    def fresh(self, key: Hashable, known: Seen) -> Entry | None:
-        """The entry, if it may be shown now to a client who knows that much."""
-        entry = self._entries.get(key)
-        if entry is None or not self._usable():
-            return None
-        if entry.until_ms is not None and entry.until_ms * 1_000_000 <= self._wall_ns():
-            self._drop(key)
-            return None
-        if self._strict and not self._new_enough(entry, known):
-            return None
-        self._entries.move_to_end(key)
-        return entry
+    def fresh(self, keys: Iterable[Key], known: Seen) -> dict[Key, Entry]:
+        """The entries, by key, that may be shown now to a client who knows that much."""
+        found: dict[Key, Entry] = {}
+        if not self._usable():
+            return found
+        own = known.versions(self.producer) if self._strict else {}
+        stamp = known.stamp(self.producer) if self._strict else 0
+        if stamp <= self._beat_ns:  # both of the producer's clock: all is as new as that
+            stamp = 0
+        for key in keys:
+            entry = self._entries.get(key)
+            if entry is None:
+                continue
+            if entry.until_ms is not None and entry.until_ms * 1_000_000 <= self._wall_ns():
+                self._drop(key)
+                continue
+            if own and entry.version < own.get(entry.subject, 0):
+                continue
+            if stamp and not _as_new_as(entry.reading, stamp):
+                continue
+            self._entries.move_to_end(key)
+            found[key] = entry
+        return found
 
     def fill(self, key: Hashable, entry: Entry) -> bool:
         """Keep it, unless it may be older than what was heard or held here meanwhile. Whether it was kept."""
@@ -157,15 +170,6 @@ class Shelf:
         in_lease = self._clock() < self._leased_until - LAST_OF_LEASE
         return in_lease and self._wall_ns() < self._beat_ns + FRESH_NS
 
-    def _new_enough(self, entry: Entry, known: Seen) -> bool:
-        if entry.version < known.version(self.producer, entry.subject):
-            return False
-        stamp = known.stamp(self.producer)
-        # The very read that was shown is as new as itself, though it began before it ended.
-        if not stamp or stamp == entry.reading.ended_ns:
-            return True
-        return max(entry.reading.began_ns, self._beat_ns) - SKEW_NS >= stamp
-
     def _drop(self, key: Hashable) -> None:
         entry = self._entries.pop(key)
         self.size -= entry.size
@@ -192,3 +196,8 @@ class Shelf:
         self._by_subject.clear()
         self.size = 0
         self._beat_ns = 0
+
+
+def _as_new_as(reading: Reading, stamp: int) -> bool:
+    """Whether it was read no earlier than what has this stamp: it is that very read, or it surely began later."""
+    return reading.ended_ns == stamp or reading.began_ns - SKEW_NS >= stamp

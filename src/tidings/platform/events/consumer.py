@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -177,13 +178,16 @@ class Consumer:
             if not page.occurred:
                 return made
             done = await self._inbox.done([one.id for one in page.occurred])
+            handled: list[UUID] = []
             for one in page.occurred:
                 if one.id not in done:
                     outcome, wait = await self.handle(one, again=True)
                     while outcome == "failed":
                         await asyncio.sleep(wait)
                         outcome, wait = await self.handle(one, again=True)
-                    made += outcome == "done"
+                    if outcome == "done":
+                        handled.append(one.id)
+            made += len(await self._inbox.done(handled))  # some events have none
             after = page.after
             await self._inbox.reconcile_to(self.producer, after)
             request = Request(Viewer(role="operator"), caller=self.service, deadline=time.monotonic() + DEADLINE)

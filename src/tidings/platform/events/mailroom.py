@@ -24,7 +24,7 @@ from tidings.platform.events.relay import Relay
 from tidings.platform.jitter import jittered
 from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
 from tidings.platform.request import reacting_to
-from tidings.platform.service import ServiceKind
+from tidings.platform.service import Serving
 from tidings.platform.settings import Settings
 from tidings.platform.storage.events import AWAY, EventStore, open_events
 from tidings.platform.storage.outbox import Happened, on_committed
@@ -125,10 +125,10 @@ class Mailroom:
 
     @asynccontextmanager
     async def working(
-        self, kind: ServiceKind[Any], holder: Any, world: World, address: BusAddress | None, settings: Settings
+        self, serving: Serving[Any], world: World, address: BusAddress | None, settings: Settings
     ) -> AsyncIterator[None]:
         """Relay and react while the block lasts."""
-        store = self._store
+        kind, store = serving.kind, self._store
         if store is None or not (kind.contract.events or kind.reactions):
             yield
             return
@@ -136,7 +136,7 @@ class Mailroom:
             producer: Consumer(
                 kind.name,
                 producer,
-                holder,
+                serving.holder,
                 kind.reactions,
                 store.inbox,
                 backoff=settings.event_backoff,
@@ -148,7 +148,7 @@ class Mailroom:
             stack.callback(on_committed(store.dsn, self.committed))
             work: list[Callable[[], Awaitable[None]]] = []
             if address is not None:
-                work.append(partial(self._on_the_bus, kind, store, address, settings))
+                work.append(partial(self._on_the_bus, serving, store, address, settings))
             for consumer in self._consumers.values():
                 work.append(partial(self._reconciling, consumer, world, settings))
             if self._consumers:
@@ -158,14 +158,17 @@ class Mailroom:
             yield
 
     async def _on_the_bus(
-        self, kind: ServiceKind[Any], store: EventStore, address: BusAddress, settings: Settings
+        self, serving: Serving[Any], store: EventStore, address: BusAddress, settings: Settings
     ) -> None:
+        kind = serving.kind
         # NOTE: no fault may end one of the group: in Python 3.11 the group then leaves this very task cancelled
         # (`cancelling()`), and it would end for good.
         async with connected(address, kind.name) as bus, asyncio.TaskGroup() as tasks:
             self._bus = bus
             if kind.contract.events:
-                relay = Relay(kind.name, store.outbox, bus, delay=settings.relay_delay)
+                relay = Relay(
+                    kind.name, store.outbox, bus, read_at=lambda: serving.read_at, delay=settings.relay_delay
+                )
                 tasks.create_task(lasting(relay.run, of=self.service), name=f"relay of {kind.name}")
             for consumer in self._consumers.values():
                 name = f"{kind.name} hears {consumer.producer}"

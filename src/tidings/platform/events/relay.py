@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import msgspec
@@ -22,15 +23,22 @@ BATCH = 64  # each is synced by itself, and all have to be acknowledged in time
 BUSY_PAUSE = 0.02  # seconds
 IDLE_PAUSE = 0.25
 BEAT_EVERY = 0.05
+READ_LATELY = 1.0  # seconds; so long after a read a client may come whose next answer has to be as new
 LEASE = 3.0
 FORGET_EVERY = 900.0
 
 
 class Relay:
-    """One service's. Of several processes that host it, the one that holds the lease publishes."""
+    """One service's. Of several processes that host it, the one that holds the lease publishes.
 
-    def __init__(self, service: str, outbox: Outbox, bus: Bus, *, delay: float = 0.0) -> None:
+    `read_at` tells when the service was read last, by time.monotonic(): then beats come often.
+    """
+
+    def __init__(
+        self, service: str, outbox: Outbox, bus: Bus, *, read_at: Callable[[], float], delay: float = 0.0
+    ) -> None:
         self.service = service
+        self._read_at = read_at
         self._delay = delay
         self._outbox = outbox
         self._bus = bus
@@ -124,6 +132,8 @@ class Relay:
             metrics.outbox_waits(service=self.service, count=count, oldest=oldest)
 
     async def _rest(self, pause: float) -> None:
+        if time.monotonic() < self._read_at() + READ_LATELY:
+            pause = min(pause, BEAT_EVERY)
         try:
             async with asyncio.timeout(pause):
                 await self._woken.wait()

@@ -119,7 +119,7 @@ class Http:
         self._base = base
         self._mine = mine
 
-    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> Any:
+    async def send(self, call: Call[Any, Any], ask: Any, request: Request) -> tuple[Any, int]:
         parcel = wire.pack(call, ask, request, self._mine)
         headers = {
             ENVELOPE: b64encode(parcel.envelope).decode(),

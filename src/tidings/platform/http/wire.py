@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from tidings.platform import tracing
+from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, FieldError, Invalid, Refusal, Unavailable
 from tidings.platform.request import Request
-from tidings.platform.seen import Seen, decoded, seeing, seen
+from tidings.platform.seen import Seen, decoded, gathered, seeing, seen
 from tidings.platform.service import Serving
 from tidings.platform.trust import VALID_MS, Envelope, KeyRing, open_sealed, seal
 
@@ -79,7 +80,7 @@ def pack(call: Call[Any, Any], ask: Any, request: Request, ring: KeyRing) -> Par
 
 async def receive(serving: Serving[Any], ring: KeyRing, name: str, parcel: Parcel) -> Answered:
     """Check, decode, answer, encode. A fault rises to the caller of this function."""
-    gathered = Seen()
+    known = Seen()
     try:
         request, envelope = open_sealed(ring, name, parcel.envelope, parcel.mac, parcel.body)
         promise = serving.promises.get(name)
@@ -89,13 +90,13 @@ async def receive(serving: Serving[Any], ring: KeyRing, name: str, parcel: Parce
             ask = _ask_decoder(promise).decode(parcel.body)
         except msgspec.ValidationError as error:
             raise Invalid(f"{name}: {error}", service=serving.name) from error
-        gathered = Seen(decoded(envelope.seen))
+        known = Seen(decoded(envelope.seen))
         parent = tracing.parse(envelope.traceparent)
-        with seeing(gathered), tracing.span("serve " + name, kind="server", parent=parent):
+        with seeing(known), tracing.span("serve " + name, kind="server", parent=parent):
             answer = await _in_time(serving, name, ask, request)
     except Refusal as refusal:
-        return Answered(REFUSED, refused(refusal), gathered.back())
-    return Answered(OK, _encode(answer), gathered.back())
+        return Answered(REFUSED, refused(refusal), known.back())
+    return Answered(OK, _encode(answer), known.back(stamp_ns()))
 
 
 def refused(refusal: Refusal) -> bytes:
@@ -114,11 +115,12 @@ async def _in_time(serving: Serving[Any], name: str, ask: Any, request: Request)
         ) from error
 
 
-def unpack(call: Call[Any, Any], answered: Answered) -> Any:
-    """Decode an answer; raise the refusal that it holds."""
-    seen().learn(decoded(answered.seen))
+def unpack(call: Call[Any, Any], answered: Answered) -> tuple[Any, int]:
+    """Decode an answer, and when it had been made (ns since 1970); raise the refusal that it holds."""
+    back = gathered(answered.seen)
+    seen().learn(back.known)
     if answered.status == OK:
-        return _answer_decoder(call).decode(answered.body)
+        return _answer_decoder(call).decode(answered.body), back.ended_ns
     if answered.status == REFUSED:
         refused = _decode_refused(answered.body)
         refusal = Refusal.known[refused.code]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidings.contracts import friends, messages, timeline, users
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
-from tidings.platform.clock import now_ms, stamp_ns
+from tidings.platform.clock import SKEW_NS, now_ms, stamp_ns
 from tidings.platform.compose import Composite, Need
 from tidings.platform.contract import Nothing
 from tidings.platform.request import Viewer
@@ -91,7 +91,7 @@ async def listen(svc: Timeline, me: UserId, ask: timeline.StreamAsk) -> timeline
     heard = await svc.hub.heard(me, ask.last_event_id, svc.wait)
     if heard.changed or heard.resync:  # what is read next is as new as this
         for service in ("users", "friends", "messages"):
-            seen().shown(service, stamp_ns())
+            seen().shown(service, stamp_ns() + SKEW_NS)  # of their clocks
     return heard
 
 
