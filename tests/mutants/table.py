@@ -19,6 +19,11 @@ BUS: Final = "src/tidings/platform/events/bus.py"
 CONSUMER: Final = "src/tidings/platform/events/consumer.py"
 DELETION: Final = "src/tidings/services/users/actions/deletion.py"
 ACCOUNTS: Final = "src/tidings/services/users/actions/writing.py"
+SHELF: Final = "src/tidings/platform/cache/shelf.py"
+KEEPER: Final = "src/tidings/platform/cache/keeper.py"
+LISTENER: Final = "src/tidings/platform/events/listener.py"
+MAILROOM: Final = "src/tidings/platform/events/mailroom.py"
+SEEN: Final = "src/tidings/platform/seen.py"
 STREAMS: Final = "src/tidings/edge/streams.py"
 HUB: Final = "src/tidings/services/timeline/hub.py"
 USERS_STORE: Final = "src/tidings/services/users/store/postgres.py"
@@ -34,6 +39,9 @@ IN_PARTICIPANT: Final = "tests/twophase/test_participant.py::"
 IN_DELETION: Final = "tests/twophase/test_deletion.py::"
 IN_CRASHES: Final = "tests/chaos/test_crashes.py::"
 IN_DELIVERY: Final = "tests/events/test_delivery.py::"
+IN_SHELF: Final = "tests/platform/test_cache_shelf.py::"
+IN_BEATS: Final = "tests/events/test_beats.py::"
+IN_TAKEN_AWAY: Final = "tests/security/test_access_taken_away.py::"
 IN_FRIENDS: Final = "tests/services/friends/test_friends_writes.py::"
 IN_REMOTE: Final = "tests/platform/test_nothing_remote.py::"
 IN_NOTIFICATIONS: Final = "tests/services/notifications/test_notifications_contract.py::"
@@ -52,6 +60,9 @@ REQUIRED: Final = {
     "decide: deadline": frozenset({"b"}),
     "abort: marker": frozenset({"c"}),
     "begin: order": frozenset({"d"}),
+    "read: own writes": KEPT,
+    "read: stamp": KEPT,
+    "fill: newer version": KEPT,
 }
 
 _BEGIN: Final = (
@@ -602,6 +613,175 @@ MUTATIONS: Final = (
         broken=("I4",),
         tests=(
             "tests/services/messages/test_messages_import.py::test_a_second_import_changes_nothing[postgres-wire]",
+        ),
+    ),
+    # What is kept of others' answers.
+    Mutation(
+        name="read: own writes",
+        protects="nobody is shown less than what they wrote",
+        file=SHELF,
+        edits=gone("            if own and entry.version < own.get(entry.subject, 0):\n                continue\n"),
+        broken=("I5",),
+        tests=(IN_SHELF + "test_what_is_older_than_a_write_of_the_client_is_not_shown_to_them_alone",),
+    ),
+    Mutation(
+        name="read: stamp",
+        protects="nobody is shown less than what they were shown",
+        file=SHELF,
+        edits=gone("            if stamp and not _as_new_as(entry.reading, stamp):\n                continue\n"),
+        broken=("I5",),
+        tests=(IN_SHELF + "test_what_may_be_older_than_what_the_client_was_shown_waits_for_a_beat",),
+    ),
+    Mutation(
+        name="read: clocks",
+        protects="the beginning of a read is of another clock than a stamp",
+        file=SHELF,
+        edits=gone("reading.began_ns - SKEW_NS >= stamp", "reading.began_ns >= stamp"),
+        broken=("I5",),
+        tests=(
+            IN_SHELF + "test_what_was_read_after_what_the_client_was_shown_waits_for_what_clocks_may_differ_by",
+        ),
+    ),
+    Mutation(
+        name="read: beat",
+        protects="nothing is used for longer than 0.8 s after the last beat",
+        file=SHELF,
+        edits=gone("return in_lease and self._wall_ns() < self._beat_ns + FRESH_NS", "return in_lease"),
+        broken=("I5", "I9"),
+        tests=(
+            IN_SHELF + "test_an_entry_is_shown_while_beats_come_and_not_a_moment_longer",
+            IN_SHELF + "test_before_the_first_beat_nothing_is_shown",
+        ),
+    ),
+    Mutation(
+        name="read: lease",
+        protects="nothing is used in a lease's last second, when a writer may not wait any more",
+        file=SHELF,
+        edits=gone(
+            "        in_lease = self._clock() < self._leased_until - LAST_OF_LEASE\n", "        in_lease = True\n"
+        ),
+        broken=("I9",),
+        tests=(IN_SHELF + "test_nothing_is_kept_before_a_writer_would_wait_for_us_nor_shown_in_the_last_second",),
+    ),
+    Mutation(
+        name="fill: newer version",
+        protects="a slow read does not bring back what an event took away",
+        file=SHELF,
+        edits=gone("        if left is not None and entry.version < left[0]:\n            return False\n"),
+        broken=("I5", "I9"),
+        tests=(
+            IN_SHELF + "test_a_slow_read_does_not_bring_back_what_an_event_took_away",
+            IN_SHELF + "test_the_least_recently_used_go_first_and_leave_their_versions",
+        ),
+    ),
+    Mutation(
+        name="fill: gap",
+        protects="what was read before a gap is not kept after it",
+        file=SHELF,
+        edits=gone("        if began < self._listening_since or began <", "        if began <"),
+        broken=("I5",),
+        tests=(IN_SHELF + "test_a_read_from_before_a_gap_is_not_kept",),
+    ),
+    Mutation(
+        name="fill: slow read",
+        protects="what was read so long ago that newer versions are forgotten is not kept",
+        file=SHELF,
+        edits=gone(" or self._clock() - began > SLOWEST:", ":"),
+        broken=("I5",),
+        tests=(IN_SHELF + "test_a_version_is_remembered_for_as_long_as_a_read_may_take",),
+    ),
+    Mutation(
+        name="fill: order",
+        protects="an older read does not replace a newer one",
+        file=SHELF,
+        edits=gone(
+            "        if held is not None and (entry.version, began) < (held.version, held.reading.began):\n"
+            "            return False\n"
+        ),
+        broken=("I5",),
+        tests=(IN_SHELF + "test_an_older_read_does_not_replace_a_newer_one",),
+    ),
+    Mutation(
+        name="evict: version",
+        protects="what goes for want of room leaves its version",
+        file=SHELF,
+        edits=gone("            self._leave(evicted.subject, evicted.version)\n"),
+        broken=("I5",),
+        tests=(IN_SHELF + "test_the_least_recently_used_go_first_and_leave_their_versions",),
+    ),
+    Mutation(
+        name="heard: nothing kept",
+        protects="an event leaves its version where nothing was kept, too",
+        file=SHELF,
+        edits=gone(
+            "                self._drop(key)\n        self._leave(subject, version)\n",
+            "                self._drop(key)\n",
+        ),
+        broken=("I5", "I9"),
+        tests=(IN_SHELF + "test_a_slow_read_does_not_bring_back_what_an_event_took_away",),
+    ),
+    Mutation(
+        name="read: producer behind",
+        protects="a producer that does not know the client's write is asked again, and is no answer",
+        file=KEEPER,
+        edits=gone("            if own and any(", "            if not own and any("),
+        broken=("I5",),
+        tests=(
+            "tests/platform/test_cache_keeper.py::"
+            "test_a_producer_behind_the_clients_write_is_asked_again_and_then_refused",
+        ),
+    ),
+    Mutation(
+        name="token: folded",
+        protects="of more writes than a token holds, the oldest bind as a stamp",
+        file=SEEN,
+        edits=gone("                stamps[folded.service] = folded.at_ns\n", "                pass\n"),
+        broken=("I5",),
+        tests=(
+            "tests/platform/test_seen.py::test_beyond_sixty_four_writes_the_oldest_become_their_services_stamp",
+        ),
+    ),
+    Mutation(
+        name="beat: count",
+        protects="who heard fewer events than were sent lets go of all",
+        file=LISTENER,
+        edits=gone(" and beat.told == told.events\n", "\n"),
+        broken=("I5",),
+        tests=(IN_BEATS + "test_what_does_not_add_up_was_missed[one more told]",),
+    ),
+    Mutation(
+        name="beat: number",
+        protects="who missed a beat lets go of all",
+        file=LISTENER,
+        edits=gone("(beat.relay, beat.number) == (told.relay, told.number + 1)", "beat.relay == told.relay"),
+        broken=("I5",),
+        tests=(IN_BEATS + "test_what_does_not_add_up_was_missed[a beat missed]",),
+    ),
+    Mutation(
+        name="removal: confirmed",
+        protects="what takes access away is acknowledged once every cache has let go",
+        file=MAILROOM,
+        edits=gone("        if not gone or reacting_to()", "        if gone or reacting_to()"),
+        broken=("I9",),
+        tests=(IN_TAKEN_AWAY + "test_what_is_taken_away_is_gone_from_its_acknowledgement_on[apart-slow]",),
+    ),
+    Mutation(
+        name="removal: own process",
+        protects="caches beside the writer let go before it is acknowledged",
+        file=MAILROOM,
+        edits=gone("            keeper.heard(self.service, changed)\n", "            pass\n"),
+        broken=("I9",),
+        tests=(IN_TAKEN_AWAY + "test_what_is_taken_away_is_gone_from_its_acknowledgement_on[near-slow]",),
+    ),
+    Mutation(
+        name="removal: a second",
+        protects="a cache that cannot confirm is waited for until it uses nothing any more",
+        file=MAILROOM,
+        edits=gone("            await asyncio.sleep(max(0.0, until - time.monotonic()))\n"),
+        broken=("I9",),
+        tests=(
+            "tests/events/test_removals.py::"
+            "test_a_cache_that_cannot_be_told_is_waited_for_until_it_uses_nothing_any_more",
         ),
     ),
 )
