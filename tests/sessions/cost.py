@@ -28,9 +28,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import psutil
-
 from tests.harness.people import Person
+from tests.harness.resting import at_rest, processor
 from tests.sessions.run import Started, started
 from tidings.cli.operator import Operator
 from tidings.contracts import friends, messages, users
@@ -46,7 +45,6 @@ MIXES = {
 }
 NARROW = 0.06  # the interval's width at which no more are needed; 0.10 would be enough
 ALLOWED = 0.10  # its upper end stays below
-RESTS = 0.25  # seconds of processor a second; beats take a part of it
 
 
 @dataclass(frozen=True)
@@ -97,31 +95,19 @@ class Town:
             await system.operator.call(friends.import_friendships, part)
         return cls(system, people, crowd, asked, tokens=tokens)
 
-    async def rests(self, within: float = 180.0) -> None:
-        """Return once all events are told and have had their effects."""
-        until = time.monotonic() + within
-        while True:
-            used = _used(self._processes())
-            await asyncio.sleep(1)
-            used = _used(self._processes()) - used
-            if used < RESTS and await self._system.told():
-                return
-            assert time.monotonic() < until, f"still {used:.2f} s of processor a second after {within} s"
-
-    def _processes(self) -> list[psutil.Process]:
-        processes = [psutil.Process(pid) for pid in self._system.pids.values()]
-        return [*processes, *(child for one in processes for child in one.children(recursive=True))]
+    async def rests(self) -> None:
+        await at_rest(self._system.pids.values(), self._system.client.session, self._system.metrics_url)
 
     async def read(self, seed: int) -> Reading:
         """Some at once, each one request after another."""
-        everyone = self._processes()
-        cached, used, began = await self._system.cache_reads(), _used(everyone), time.perf_counter()
+        pids = list(self._system.pids.values())
+        cached, used, began = await self._system.cache_reads(), processor(pids), time.perf_counter()
         ends, at_once = began + self._asked.seconds, self._asked.at_once
         shares = [self._readers[n::at_once] for n in range(at_once)]  # nobody sends two requests at a time
         counts = await asyncio.gather(
             *(self._reads(share, ends, random.Random(f"{seed} {n}")) for n, share in enumerate(shares))
         )
-        took, used = time.perf_counter() - began, _used(everyone) - used
+        took, used = time.perf_counter() - began, processor(pids) - used
         cached = await self._system.cache_reads() - cached
         return Reading(
             wall=took / sum(counts),
@@ -147,17 +133,6 @@ class Town:
                 person.seen = None
             done += 1
         return done
-
-
-def _used(processes: Sequence[psutil.Process]) -> float:
-    total = 0.0
-    for one in processes:
-        try:
-            spent = one.cpu_times()
-        except psutil.NoSuchProcess:  # a database connection that ended
-            continue
-        total += spent.user + spent.system
-    return total
 
 
 async def _crowd(operator: Operator, size: int) -> list[UserId]:

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 
 from tests.consistency.checker import Violation, violations
 from tests.consistency.history import History
 from tests.harness.people import Client
+from tests.harness.resting import samples
 from tests.harness.system import settings_for
 from tests.sessions.cell import READS, Cell, Unanswered
 from tests.sessions.trials import SHARES
@@ -45,19 +44,10 @@ class Started:
     async def cache_reads(self) -> Counter[str]:
         """What timeline asked its cache for so far, in entries, by outcome."""
         reads: Counter[str] = Counter()
-        for sample in await self._samples("tidings_cache_reads"):
+        for sample in await samples(self.client.session, self.metrics_url, "tidings_cache_reads"):
             if sample.labels["holder"] == "timeline":
                 reads[sample.labels["outcome"]] += int(sample.value)
         return reads
-
-    async def told(self) -> bool:
-        """Whether every event is on the bus."""
-        return not any(sample.value for sample in await self._samples("tidings_outbox_waiting"))
-
-    async def _samples(self, name: str) -> list[Sample]:
-        async with self.client.session.get(self.metrics_url) as response:
-            families = text_string_to_metric_families(await response.text())
-        return [sample for family in families if family.name == name for sample in family.samples]
 
 
 @asynccontextmanager
