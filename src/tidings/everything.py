@@ -48,6 +48,7 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         dsns=launch.dsns,
         addresses=launch.addresses,
         buses=launch.buses,
+        replicated=launch.replicated,
         mode=launch.mode,
     )
     async with AsyncExitStack() as stack:

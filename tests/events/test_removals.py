@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -30,6 +31,9 @@ async def mailroom(postgres: EmbeddedPostgres) -> AsyncIterator[Mailroom]:
     await database.close()
 
 
+ANYBODY = uuid4()
+
+
 async def seconds_of(mailroom: Mailroom, *, takes_away: bool) -> float:
     began = time.monotonic()
     await mailroom.committed([Happened(uuid4(), 2, takes_away)])
@@ -44,3 +48,32 @@ async def test_a_cache_that_cannot_be_told_is_waited_for_until_it_uses_nothing_a
     assert REMOVED_WITHIN <= await seconds_of(mailroom, takes_away=True) < 2 * REMOVED_WITHIN
     await mailroom.register(Registration(elsewhere.cache, elsewhere.holder, seconds=0))
     assert await seconds_of(mailroom, takes_away=True) < AT_ONCE
+
+
+async def test_a_retry_that_finds_nothing_to_do_is_acknowledged_no_sooner(mailroom: Mailroom) -> None:
+    await mailroom.settled()  # nothing is taken away
+    await mailroom.register(Registration(cache=uuid4(), holder="page"))
+    first = asyncio.create_task(mailroom.committed([Happened(ANYBODY, 2, takes_away=True)]))
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    await mailroom.settled()
+    assert time.monotonic() - began > REMOVED_WITHIN / 2
+    await first
+
+
+@pytest.mark.parametrize("how", ["given up", "in doubt"])
+async def test_what_may_be_committed_is_taken_away_whoever_waits(mailroom: Mailroom, how: str) -> None:
+    """The one who asked gave up, or nobody knows whether it is committed: a retry waits for it all the same."""
+    await mailroom.register(Registration(cache=uuid4(), holder="page"))
+    taken_away = [Happened(ANYBODY, 2, takes_away=True)]
+    if how == "in doubt":
+        mailroom.in_doubt(taken_away)
+    else:
+        first = asyncio.create_task(mailroom.committed(taken_away))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    began = time.monotonic()
+    await mailroom.settled()
+    assert time.monotonic() - began > REMOVED_WITHIN / 2
+    await mailroom.settled()

@@ -15,7 +15,7 @@ RESTS = 0.25  # seconds of processor a second; beats take a part of it
 
 
 async def at_rest(
-    pids: Iterable[int], session: aiohttp.ClientSession, metrics_url: str, *, within: float = 180.0
+    pids: Iterable[int], session: aiohttp.ClientSession, metrics_url: str, *, within: float = 900.0
 ) -> None:
     """Return once all events are told and have had their effects. AssertionError after `within` seconds."""
     pids, until = list(pids), time.monotonic() + within

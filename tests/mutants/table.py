@@ -23,6 +23,7 @@ SHELF: Final = "src/tidings/platform/cache/shelf.py"
 KEEPER: Final = "src/tidings/platform/cache/keeper.py"
 LISTENER: Final = "src/tidings/platform/events/listener.py"
 MAILROOM: Final = "src/tidings/platform/events/mailroom.py"
+OUTBOX: Final = "src/tidings/platform/storage/outbox.py"
 SEEN: Final = "src/tidings/platform/seen.py"
 STREAMS: Final = "src/tidings/edge/streams.py"
 HUB: Final = "src/tidings/services/timeline/hub.py"
@@ -40,6 +41,7 @@ IN_DELETION: Final = "tests/twophase/test_deletion.py::"
 IN_CRASHES: Final = "tests/chaos/test_crashes.py::"
 IN_DELIVERY: Final = "tests/events/test_delivery.py::"
 IN_SHELF: Final = "tests/platform/test_cache_shelf.py::"
+IN_WRITES: Final = "tests/platform/test_storage_writes.py::"
 IN_BEATS: Final = "tests/events/test_beats.py::"
 IN_TAKEN_AWAY: Final = "tests/security/test_access_taken_away.py::"
 IN_FRIENDS: Final = "tests/services/friends/test_friends_writes.py::"
@@ -503,7 +505,7 @@ MUTATIONS: Final = (
         name="consumer: only what raised counts",
         protects="a store that is away or busy is no reason to give an event up",
         file=CONSUMER,
-        edits=gone("        except (Unavailable, Busy):\n            raise\n"),
+        edits=gone("        except (Unavailable, Busy, *REFUSES):\n            raise\n"),
         broken=("I6",),
         tests=(IN_DELIVERY + "test_somebody_elses_lock_costs_no_event",),
     ),
@@ -735,7 +737,10 @@ MUTATIONS: Final = (
         name="token: folded",
         protects="of more writes than a token holds, the oldest bind as a stamp",
         file=SEEN,
-        edits=gone("                stamps[folded.service] = folded.at_ns\n", "                pass\n"),
+        edits=gone(
+            "                kept[folded.service] = merged(kept.get(folded.service, 0), folded.at_ns | 1)\n",
+            "                pass\n",
+        ),
         broken=("I5",),
         tests=(
             "tests/platform/test_seen.py::test_beyond_sixty_four_writes_the_oldest_become_their_services_stamp",
@@ -783,5 +788,67 @@ MUTATIONS: Final = (
             "tests/events/test_removals.py::"
             "test_a_cache_that_cannot_be_told_is_waited_for_until_it_uses_nothing_any_more",
         ),
+    ),
+    Mutation(
+        name="token: side by side",
+        protects="of two reads side by side none is as new as both",
+        file=SEEN,
+        edits=gone("max(one, other) | (1 if one and other else 0)", "max(one, other)"),
+        broken=("I5",),
+        tests=("tests/platform/test_seen.py::test_what_was_read_side_by_side_is_no_single_read",),
+    ),
+    Mutation(
+        name="token: refusal",
+        protects="a refusal shows something, too",
+        file=SEEN,
+        edits=gone("            later.shown(service, clock.stamp_ns() + clock.SKEW_NS | 1)", "            pass"),
+        broken=("I5",),
+        tests=(
+            "tests/platform/test_seen.py::test_a_refusal_carries_what_came_and_that_anything_may_have_been_shown",
+        ),
+    ),
+    Mutation(
+        name="retry: waits",
+        protects="a retry that finds nothing to do is acknowledged no sooner than the first try",
+        file=OUTBOX,
+        edits=gone("        await follower.settled()\n", "        pass\n"),
+        broken=("I9",),
+        tests=(IN_WRITES + "test_who_finds_nothing_to_do_sees_all_that_was_done_before",),
+    ),
+    Mutation(
+        name="retry: sees",
+        protects="a retry whose first answer was lost sees what the first try did",
+        file=OUTBOX,
+        edits=gone("    seen().shown(service, stamp_ns())\n"),
+        broken=("I5",),
+        tests=(IN_WRITES + "test_who_finds_nothing_to_do_sees_all_that_was_done_before",),
+    ),
+    Mutation(
+        name="commit: in doubt",
+        protects="what may have been committed is taken away, whether anybody knows or not",
+        file=STORAGE,
+        edits=gone(
+            "                        if committing and write.happened:\n", "                        if False:\n"
+        ),
+        broken=("I9",),
+        tests=(IN_WRITES + "test_a_commit_whose_answer_is_lost_may_have_happened",),
+    ),
+    Mutation(
+        name="removal: given up",
+        protects="a removal goes on when who asked for it gives up, and a retry waits for it",
+        file=MAILROOM,
+        edits=gone(
+            "            await asyncio.wait({removal})  # who asked", "            await removal  # who asked"
+        ),
+        broken=("I9",),
+        tests=("tests/events/test_removals.py::test_what_may_be_committed_is_taken_away_whoever_waits[given up]",),
+    ),
+    Mutation(
+        name="stream: welcomed",
+        protects="whoever is welcomed twice at once hears nothing of whom they parted from",
+        file=HUB,
+        edits=gone("moved = self._moved.get(person, 0)", "moved = self._moved.pop(person, 0)"),
+        broken=("I9",),
+        tests=("tests/services/timeline/test_hub.py::test_of_two_welcomes_at_once_neither_brings_back_who_parted",),
     ),
 )

@@ -10,6 +10,7 @@ import pytest
 
 from tidings.edge.seen_tokens import MOST as MOST_TOKENS
 from tidings.edge.seen_tokens import SeenTokens
+from tidings.platform.clock import SKEW_NS, stamp_ns
 from tidings.platform.http.problems import BadRequest
 from tidings.platform.seen import KEPT_NS, MOST, STAMPED_NS, Known, Position, Seen, decoded, gathered, seeing, seen
 
@@ -31,9 +32,22 @@ def test_stamps_that_came_bind_and_stamps_of_this_answer_do_not() -> None:
     client.shown("users", 20)
     client.shown("friends", 30)
     assert (client.stamp("users"), client.stamp("friends")) == (10, 0)
-    now = time.time_ns()
-    client.shown("users", now)
-    assert client.known(now).stamps["users"] == now
+    now = stamp_ns()
+    newer = Seen(Known((), {"users": now - 2}))
+    newer.shown("users", now)
+    assert newer.known(now).stamps["users"] == now
+
+
+def test_what_was_read_side_by_side_is_no_single_read() -> None:
+    """The one that ended last may have begun first: what it brought is not as new as all that was seen."""
+    one, other = stamp_ns(), stamp_ns()
+    together = Seen(Known((), {"users": other}), Known((), {"users": one}))
+    assert together.stamp("users") == other + 1
+    assert Seen(Known((), {"users": one}), Known((), {"users": one})).stamp("users") == one
+    answer = Seen(Known((), {"users": one - 2}))
+    answer.shown("users", other)
+    answer.shown("users", one)
+    assert answer.known().stamps["users"] == other + 1
 
 
 def test_what_is_old_is_not_carried_on() -> None:
@@ -54,14 +68,24 @@ def test_beyond_sixty_four_writes_the_oldest_become_their_services_stamp() -> No
     known = client.known(now)
     assert len(known.positions) == MOST
     assert min(one.at_ns for one in known.positions) == now - MOST + 1
-    assert known.stamps == {"messages": now - MOST}  # as new as the newest of the three
+    assert known.stamps == {"messages": now - MOST | 1}  # as new as the newest of the three, and no read
 
 
-def test_a_refusal_carries_what_came_and_nothing_more() -> None:
+def test_a_refusal_carries_what_came_and_that_anything_may_have_been_shown() -> None:
     came = Known((Position("users", ADA, 2, time.time_ns()),), {"users": time.time_ns()})
     client = Seen(came)
-    client.shown("friends", time.time_ns())
-    assert client.before().known() == came
+    client.wrote("friends", ADA, 3)
+    client.shown("friends", 10)
+    known = client.refused(SERVICES).known()
+    assert known.positions == came.positions
+    assert set(known.stamps) == set(SERVICES)
+    assert min(known.stamps.values()) > stamp_ns() + SKEW_NS / 2  # by whose clock, and where, it cannot tell
+
+
+def test_who_is_asked_gets_more_writes_than_it_can_carry_as_a_stamp() -> None:
+    client = Seen(Known(tuple(Position("friends", uuid4(), 1, stamp_ns()) for _ in range(MOST + 1)), {}))
+    forward = decoded(client.forward())
+    assert (len(forward.positions), set(forward.stamps)) == (MOST, {"friends"})
 
 
 def test_who_is_asked_gets_what_came_and_all_writes_and_gives_back_all() -> None:
@@ -71,7 +95,7 @@ def test_who_is_asked_gets_what_came_and_all_writes_and_gives_back_all() -> None
     client.shown("messages", now)
     forward, back = decoded(client.forward()), gathered(client.back(now + 1))
     assert forward.stamps == {"users": now}
-    assert back.known.stamps == {"users": now, "messages": now}
+    assert back.known.stamps == {"messages": now}  # what it brought it has
     assert back.ended_ns == now + 1
     assert [(one.service, one.subject, one.version) for one in forward.positions] == [("friends", ADA, 7)]
     assert forward.positions == back.known.positions

@@ -117,9 +117,9 @@ async def measured(mode: str, times: int, many: int, heavies: int) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("--times", type=int, default=60)
     parser.add_argument("--many", type=int, default=100_000)
-    parser.add_argument("--heavies", type=int, default=5, help="people with that many messages")
+    parser.add_argument("--heavies", type=int, default=2, help="people with that many messages")
     asked = parser.parse_args()
     for mode in ("near", "apart"):
         print(json.dumps(asyncio.run(measured(mode, asked.times, asked.many, asked.heavies))), flush=True)

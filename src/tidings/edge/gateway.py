@@ -60,7 +60,8 @@ class Gateway:
         self._world = world
         self._secret = secret
         self._settings = settings
-        self._tokens = SeenTokens(secret, sorted(services), strict=settings.freshness == "on")
+        self._producers = sorted(services)
+        self._tokens = SeenTokens(secret, self._producers, strict=settings.freshness == "on")
 
     def app(self, contracts: Iterable[Contract], more: Iterable[BaseRoute] = ()) -> Starlette:
         """The ASGI application for these contracts; `more` are paths of the edge's own."""
@@ -113,7 +114,7 @@ class Gateway:
                 with seeing(client):
                     response = await self._answer(request, route, reader)
             except Refusal as refusal:
-                client = client.before()
+                client = client.refused(self._producers)
                 response = problem_response(refusal)
             except ClientDisconnect:
                 response = Response(status_code=499)

@@ -18,9 +18,12 @@ def now_ms() -> int:
 
 
 def stamp_ns() -> int:
-    """Nanoseconds since 1970, never the same twice in one process: the end of a read is known by it."""
+    """Nanoseconds since 1970, never the same twice and never back in one process: the end of a read is known by it.
+
+    Always even: see `seen.merged`.
+    """
     global _last_ns  # noqa: PLW0603 - one clock, one process
-    _last_ns = max(_last_ns + 1, time.time_ns())
+    _last_ns = max(_last_ns + 2, time.time_ns() & ~1)
     return _last_ns
 
 

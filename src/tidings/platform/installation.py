@@ -208,6 +208,7 @@ class Installation:
                     for name in (*services, *([EDGE] if process == self.topology.edge else []))
                     if self.bus_url
                 },
+                replicated=tuple(name for name, one in self.topology.services.items() if one.replicas > 1),
                 internal=self._listening(process, services),
                 front=process == self.topology.edge,
                 public_fd=public_fd if process == self.topology.edge else None,

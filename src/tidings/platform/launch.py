@@ -33,6 +33,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     metrics_fd: int | None = None
     exposed: dict[str, str] = {}
     buses: dict[str, BusAddress] = {}
+    replicated: tuple[str, ...] = ()  # services that several processes serve
     mode: Literal["near", "wire"] = "near"
 
     def encode(self) -> bytes:

@@ -55,7 +55,8 @@ class Resources:
 class Plan:
     """What runs here, where the rest is, and the keys and addresses for both.
 
-    `addresses` of services elsewhere are `unix:PATH` or `tcp://host:port`.
+    `addresses` of services elsewhere are `unix:PATH` or `tcp://host:port`. `replicated` services run in several
+    processes.
     """
 
     settings: Settings
@@ -65,6 +66,7 @@ class Plan:
     dsns: Mapping[str, str]
     addresses: Mapping[str, str] = field(default_factory=dict)
     buses: Mapping[str, BusAddress] = field(default_factory=dict)
+    replicated: Collection[str] = ()
     mode: Mode = "near"
 
 
@@ -82,7 +84,13 @@ class Process:
     def keep(self, name: str, kept: Collection[Kept[Any, Any]]) -> Keeper:
         """What `name` keeps of others' answers here; its world answers from it from now on."""
         settings = self._plan.settings
-        keeper = Keeper(name, kept, room=settings.cache_bytes, strict=settings.freshness == "on")
+        keeper = Keeper(
+            name,
+            kept,
+            room=settings.cache_bytes,
+            strict=settings.freshness == "on",
+            replicated=self._plan.replicated,
+        )
         self._keepers[name] = keeper
         self._keeping.append(keeper)
         return keeper

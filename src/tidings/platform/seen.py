@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 from uuid import UUID
 
 import msgspec
+
+from tidings.platform import clock
 
 HEADER: Final = "Tidings-Seen"
 KEPT_NS: Final = 10_000_000_000  # a position; by then every cache has long let go of what is older
@@ -56,10 +58,14 @@ class Seen:
 
     def __init__(self, *brought: Known) -> None:
         self._positions: dict[tuple[str, UUID], Position] = {}
-        self._stamps: dict[str, int] = {}
+        self._shown: dict[str, int] = {}
+        stamps: dict[str, int] = {}
         for known in brought:
-            self.learn(known)
-        self._brought = Known(tuple(self._positions.values()), dict(self._stamps))
+            for position in known.positions:
+                self._note(position)
+            for service, stamp in known.stamps.items():
+                stamps[service] = merged(stamps.get(service, 0), stamp)
+        self._brought = Known(tuple(self._positions.values()), stamps)
 
     def versions(self, service: str) -> dict[UUID, int]:
         """By subject: what is older than this version is older than a write of the client's own."""
@@ -74,12 +80,11 @@ class Seen:
 
     def wrote(self, service: str, subject: UUID, version: int, *, now_ns: int | None = None) -> None:
         """The client's own write has been committed."""
-        self._note(Position(service, subject, version, now_ns or time.time_ns()))
+        self._note(Position(service, subject, version, now_ns or clock.stamp_ns()))
 
     def shown(self, service: str, stamp_ns: int) -> None:
         """The client is shown what was read of a service; the read ended then, by that service's clock."""
-        if stamp_ns > self._stamps.get(service, 0):
-            self._stamps[service] = stamp_ns
+        self._shown[service] = merged(self._shown.get(service, 0), stamp_ns)
 
     def learn(self, known: Known) -> None:
         """All that somebody else gathered for the same request."""
@@ -90,33 +95,53 @@ class Seen:
 
     def known(self, now_ns: int | None = None) -> Known:
         """What is worth carrying on: the last seconds; of many writes the oldest become their service's stamp."""
+        newest = dict(self._brought.stamps)
+        for service, stamp in self._shown.items():
+            newest[service] = max(stamp, newest.get(service, 0))
+        return self._carried(newest, now_ns)
+
+    def refused(self, services: Iterable[str]) -> Seen:
+        """For a refusal: what the client had when it came, and that it may have been shown anything.
+
+        Not what was asked: it would tell of whom.
+        """
+        later = Seen(self._brought)
+        for service in services:
+            later.shown(service, clock.stamp_ns() + clock.SKEW_NS | 1)  # of clocks that are not ours
+        return later
+
+    def forward(self) -> bytes:
+        """For who is asked in the course of this request: all writes, and what the client had seen before."""
+        return _encode(self._carried(self._brought.stamps))
+
+    def back(self, ended_ns: int = 0) -> bytes:
+        """For who asked: `Gathered`. What it brought it has."""
+        return _encode(Gathered(self._carried(self._shown), ended_ns))
+
+    def _carried(self, stamps: Mapping[str, int], now_ns: int | None = None) -> Known:
         now = now_ns or time.time_ns()
         recent = sorted(
             (one for one in self._positions.values() if now - one.at_ns < KEPT_NS), key=lambda one: -one.at_ns
         )
-        stamps = {service: stamp for service, stamp in self._stamps.items() if now - stamp < STAMPED_NS}
+        kept = {service: stamp for service, stamp in stamps.items() if now - stamp < STAMPED_NS}
         for folded in recent[MOST:]:
-            if now - folded.at_ns < STAMPED_NS and folded.at_ns > stamps.get(folded.service, 0):
-                stamps[folded.service] = folded.at_ns
-        return Known(tuple(recent[:MOST]), stamps)
-
-    def before(self) -> Seen:
-        """What the client had when it came, for a refusal: it shows nothing, and tells of nobody who was asked."""
-        return Seen(self._brought)
-
-    def forward(self) -> bytes:
-        """For who is asked in the course of this request: all writes, and what the client had seen before."""
-        return _encode(Known(self.known().positions, self._brought.stamps))
-
-    def back(self, ended_ns: int = 0) -> bytes:
-        """For who asked: `Gathered`."""
-        return _encode(Gathered(self.known(), ended_ns))
+            if now - folded.at_ns < STAMPED_NS:
+                kept[folded.service] = merged(kept.get(folded.service, 0), folded.at_ns | 1)
+        return Known(tuple(recent[:MOST]), kept)
 
     def _note(self, position: Position) -> None:
         key = (position.service, position.subject)
         held = self._positions.get(key)
         if held is None or held.version < position.version:
             self._positions[key] = position
+
+
+def merged(one: int, other: int) -> int:
+    """A stamp that is as new as both. Odd, if they differ: no single read is as new, so no entry is just that read.
+
+    Of two reads the one that ended last may have begun first, and have seen less.
+    """
+    return one if one == other else max(one, other) | (1 if one and other else 0)
 
 
 def decoded(raw: bytes) -> Known:

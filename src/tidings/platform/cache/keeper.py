@@ -13,6 +13,7 @@ import msgspec
 
 from tidings.platform import metrics
 from tidings.platform.cache.shelf import Entry, Reading, Shelf
+from tidings.platform.clock import SKEW_NS
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
 from tidings.platform.seen import Seen, seen
@@ -61,13 +62,24 @@ class Kept(Generic[Ask, Answer]):
 class Keeper:
     """What one service, or the edge, keeps in this process: a shelf for each producer, with a share of the room."""
 
-    def __init__(self, holder: str, kept: Collection[Kept[Any, Any]], *, room: int, strict: bool = True) -> None:
+    def __init__(
+        self,
+        holder: str,
+        kept: Collection[Kept[Any, Any]],
+        *,
+        room: int,
+        strict: bool = True,
+        replicated: Collection[str] = (),  # the producers that several processes serve
+    ) -> None:
         self.id: UUID = uuid4()
         self.holder = holder
         self.strict = strict
         self._kept = {one.call.name: one for one in kept} if room else {}
         producers = sorted({one.call.service for one in kept}) if room else []
-        self.shelves = {name: Shelf(name, room // len(producers), strict=strict) for name in producers}
+        self.shelves = {
+            name: Shelf(name, room // len(producers), strict=strict, skew_ns=SKEW_NS if name in replicated else 0)
+            for name in producers
+        }
 
     def keeps(self, call: Call[Any, Any]) -> Kept[Any, Any] | None:
         return self._kept.get(call.name)

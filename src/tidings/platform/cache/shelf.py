@@ -44,6 +44,7 @@ class Entry:
 class Shelf:
     """Entries by key. Each depends on one subject, of whose changes the producer tells.
 
+    Beats and stamps are of the producer's clock; where it has several, they differ by `skew_ns` at most.
     `strict` is False in measurements only: then an entry is used until an event drops it, whatever has been seen.
     """
 
@@ -53,12 +54,14 @@ class Shelf:
         room: int,
         *,
         strict: bool = True,
+        skew_ns: int = 0,
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.producer = producer
         self._room = room
         self._strict = strict
+        self._skew_ns = skew_ns
         self._clock = clock
         self._wall_ns = wall_ns
         self._entries: OrderedDict[Hashable, Entry] = OrderedDict()  # the least recently used first
@@ -87,7 +90,7 @@ class Shelf:
             return found
         own = known.versions(self.producer) if self._strict else {}
         stamp = known.stamp(self.producer) if self._strict else 0
-        if stamp <= self._beat_ns:  # both of the producer's clock: all is as new as that
+        if stamp <= self._beat_ns - self._skew_ns:  # all is as new as that
             stamp = 0
         for key in keys:
             entry = self._entries.get(key)

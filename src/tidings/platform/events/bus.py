@@ -119,12 +119,16 @@ class Bus:
     async def flush(self) -> None:
         """Return when the bus has done all that it was told until now. One of TROUBLE if it does not."""
         # NOTE: the client's own time-out cancels what a late PONG then fails to set, and that ends its reader.
+        if not self._client.is_connected:  # the client says that it is done then
+            raise ConnectionError("the bus is not connected")
         answered = asyncio.ensure_future(self._client.flush(FLUSHED))
         answered.add_done_callback(lambda one: one.cancelled() or one.exception())
         done, _ = await asyncio.wait({answered}, timeout=PATIENCE)
         if not done:
             raise TimeoutError(f"the bus did not answer within {PATIENCE:g} s")
         await answered
+        if not self._client.is_connected:
+            raise ConnectionError("the bus was lost meanwhile")
 
     async def pull(self, producer: str, consumer: str) -> Deliveries:
         """What a durable consumer gets of a producer's stream."""

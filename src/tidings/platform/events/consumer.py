@@ -17,7 +17,7 @@ from tidings.platform.events.bus import TROUBLE, Bus, Deliveries, Delivery
 from tidings.platform.occurrence import Occurred, OccurredAsk, OccurredPage, Occurrence, Replay
 from tidings.platform.request import Request, Viewer, answering, reacting
 from tidings.platform.service import AlreadyDone, Reaction
-from tidings.platform.storage.events import AWAY
+from tidings.platform.storage.events import AWAY, REFUSES
 from tidings.platform.storage.inbox import Inbox
 from tidings.platform.world import World
 
@@ -115,7 +115,7 @@ class Consumer:
         began = time.perf_counter()
         try:
             await self._react(one)
-        except (Unavailable, Busy):
+        except (Unavailable, Busy, *REFUSES):
             raise
         except Exception as error:
             log.exception("reaction_failed", service=self.service, name=one.event, event_id=str(one.id))

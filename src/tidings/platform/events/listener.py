@@ -68,6 +68,7 @@ class Listener:
         self._told: dict[str, _Told] = {}
         self._waiting: asyncio.Queue[tuple[float, Heard]] = asyncio.Queue()
         self._back = asyncio.Event()
+        self._gaps = 0
 
     async def run(self, address: BusAddress) -> None:
         """Listen until cancelled; whatever ends it, nothing is heard then."""
@@ -88,6 +89,7 @@ class Listener:
 
     def gap(self) -> None:
         """The connection was lost: what passes meanwhile is not known."""
+        self._gaps += 1
         for shelf in self._keeper.shelves.values():
             shelf.deaf()
         self._told.clear()
@@ -117,6 +119,7 @@ class Listener:
 
     async def _again(self, bus: Bus) -> None:
         """The subscriptions are there again once the bus has answered what was asked after them."""
+        gaps = self._gaps
         try:
             await bus.flush()
         except TROUBLE as error:
@@ -124,8 +127,9 @@ class Listener:
             await asyncio.sleep(PAUSE)
             self._back.set()
             return
-        self._told.clear()
-        self._listening()
+        if self._gaps == gaps:  # or else it was lost again, and what comes back begins anew
+            self._told.clear()
+            self._listening()
 
     def _beat(self, producer: str, beat: Beat) -> None:
         told = self._told.setdefault(producer, _Told())

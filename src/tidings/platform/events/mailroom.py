@@ -27,7 +27,7 @@ from tidings.platform.request import reacting_to
 from tidings.platform.service import Serving
 from tidings.platform.settings import Settings
 from tidings.platform.storage.events import AWAY, EventStore, open_events
-from tidings.platform.storage.outbox import Happened, on_committed
+from tidings.platform.storage.outbox import Happened, follow
 from tidings.platform.topology import CLI
 from tidings.platform.world import World
 
@@ -45,6 +45,7 @@ class Mailroom:
         self._keepers = keepers  # of this process
         self._bus: Bus | None = None
         self._consumers: dict[str, Consumer] = {}
+        self._removals: set[asyncio.Task[None]] = set()
 
     async def occurrences(self, ask: OccurredAsk) -> OccurredPage:
         """A page of what this service published, for a consumer that looks whether it missed one."""
@@ -84,13 +85,34 @@ class Mailroom:
 
     async def committed(self, happened: Sequence[Happened]) -> None:
         """Caches of this process let go at once; where access is taken away, all others within a second."""
-        until = time.monotonic() + REMOVED_WITHIN
+        removal = self._let_go(happened)
+        if removal is not None:
+            await asyncio.wait({removal})  # who asked for it may give up; it goes on
+            removal.result()
+
+    def in_doubt(self, happened: Sequence[Happened]) -> None:
+        """As if it were committed: what is let go in vain is read again."""
+        self._let_go(happened)
+
+    async def settled(self) -> None:
+        """Return when every cache has let go of what was taken away until now."""
+        if self._removals and reacting_to() is None:
+            await asyncio.wait(set(self._removals))
+
+    def _let_go(self, happened: Sequence[Happened]) -> asyncio.Task[None] | None:
         changed = [(one.subject, one.version) for one in happened]
         for keeper in self._keepers:
             keeper.heard(self.service, changed)
         gone = [(one.subject, one.version) for one in happened if one.takes_away]
         if not gone or reacting_to() is not None:  # a reaction acknowledges nothing to anybody
-            return
+            return None
+        removal = asyncio.create_task(self._removal(gone), name=f"{self.service} takes away")
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
+        return removal
+
+    async def _removal(self, gone: list[tuple[UUID, int]]) -> None:
+        until = time.monotonic() + REMOVED_WITHIN
         try:
             async with asyncio.timeout(REMOVED_WITHIN):
                 await self._removed(gone)
@@ -145,7 +167,8 @@ class Mailroom:
             for producer in sorted({event.service for event, _ in kind.reactions.values()})
         }
         async with AsyncExitStack() as stack:
-            stack.callback(on_committed(store.dsn, self.committed))
+            stack.push_async_callback(self.settled)
+            stack.callback(follow(store.dsn, self))
             work: list[Callable[[], Awaitable[None]]] = []
             if address is not None:
                 work.append(partial(self._on_the_bus, serving, store, address, settings))

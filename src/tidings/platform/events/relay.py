@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from tidings.platform import logs, metrics
+from tidings.platform.clock import stamp_ns
 from tidings.platform.events.beat import Beat, beat_subject
 from tidings.platform.events.bus import TROUBLE, Bus
 from tidings.platform.occurrence import Occurred
@@ -69,8 +70,9 @@ class Relay:
                     await self._rest(pause)
         finally:
             unwatch()
+            await self._release()
 
-    async def stop(self) -> None:
+    async def _release(self) -> None:
         """Give the lease back, so that the next one need not wait for its end."""
         try:
             async with asyncio.timeout(1):
@@ -85,7 +87,7 @@ class Relay:
             if not await self._outbox.lease(self._holder, LEASE):
                 return 0
             self._leased_until = now + LEASE
-        began_ns = time.time_ns()
+        began_ns = stamp_ns()  # of the same clock as what is read here
         waiting = await self._outbox.unpublished(BATCH)
         if self._delay:
             await asyncio.sleep(self._delay)

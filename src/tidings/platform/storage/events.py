@@ -14,6 +14,12 @@ from tidings.platform.storage.outbox import Outbox
 from tidings.platform.storage.postgres import LOST, json_as_text
 
 AWAY = (*LOST, asyncpg.PostgresError)  # whatever keeps us from the database for now
+# What a reaction raises where its database refuses everybody: a standby, no memory, no room, a shutdown.
+REFUSES = (
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+)
 
 
 @dataclass(frozen=True, slots=True)

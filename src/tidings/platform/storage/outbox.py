@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from tidings.platform.clock import stamp_ns
 from tidings.platform.occurrence import Occurred, OccurredAsk, OccurredPage
 from tidings.platform.seen import seen
 
@@ -55,10 +56,21 @@ class Happened(msgspec.Struct, frozen=True, gc=False):
     takes_away: bool
 
 
-AfterCommit = Callable[[Sequence[Happened]], Awaitable[None]]
+class Followers(Protocol):
+    """Those in this process who have to know what its writes did."""
+
+    async def committed(self, happened: Sequence[Happened]) -> None:
+        """It was committed, and is acknowledged when this returns: no later than a write may take, and no error."""
+
+    def in_doubt(self, happened: Sequence[Happened]) -> None:
+        """It may have been committed; nobody knows."""
+
+    async def settled(self) -> None:
+        """Return when all that was committed by now may be acknowledged."""
+
 
 _listeners: dict[str, set[Callable[[], None]]] = {}
-_after: dict[str, set[AfterCommit]] = {}
+_followers: dict[str, set[Followers]] = {}
 
 
 def on_announced(service: str, wake: Callable[[], None]) -> Callable[[], None]:
@@ -71,15 +83,12 @@ def on_announced(service: str, wake: Callable[[], None]) -> Callable[[], None]:
     return stop
 
 
-def on_committed(dsn: str, then: AfterCommit) -> Callable[[], None]:
-    """Await `then` after each commit in this process that announced something there; how to end that.
-
-    The write is acknowledged when it returns. It must not raise, nor take longer than the write may.
-    """
-    _after.setdefault(dsn, set()).add(then)
+def follow(dsn: str, follower: Followers) -> Callable[[], None]:
+    """Let it know of each write in this process to that database; how to end that."""
+    _followers.setdefault(dsn, set()).add(follower)
 
     def stop() -> None:
-        _after[dsn].discard(then)
+        _followers[dsn].discard(follower)
 
     return stop
 
@@ -95,8 +104,22 @@ async def announced(service: str, dsn: str, happened: Sequence[Happened]) -> Non
     wake_relay(service)
     for one in happened:
         seen().wrote(service, one.subject, one.version)
-    for then in tuple(_after.get(dsn, ())):
-        await then(happened)
+    for follower in tuple(_followers.get(dsn, ())):
+        await follower.committed(happened)
+
+
+def in_doubt(service: str, dsn: str, happened: Sequence[Happened]) -> None:
+    """The answer to a commit was lost. Whoever retries may find it done, and nothing more to do."""
+    wake_relay(service)
+    for follower in tuple(_followers.get(dsn, ())):
+        follower.in_doubt(happened)
+
+
+async def unchanged(service: str, dsn: str) -> None:
+    """A write found nothing to do. A retry is acknowledged no sooner than what it repeats, and sees no less."""
+    for follower in tuple(_followers.get(dsn, ())):
+        await follower.settled()
+    seen().shown(service, stamp_ns())
 
 
 class Outbox:

@@ -30,7 +30,7 @@ from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, writing
 from tidings.platform.service import AlreadyDone, Replayed, served
 from tidings.platform.settings import Settings
-from tidings.platform.storage.outbox import Happened, announced
+from tidings.platform.storage.outbox import Happened, announced, in_doubt, unchanged
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 log = logs.get_logger("storage")
@@ -341,6 +341,7 @@ class Database:
             KEPT,
         )
         for row in rows:
+            await unchanged(self.service, self._dsn)
             _replay(claim, fingerprint=row[0], reply=row[1])
 
     @asynccontextmanager
@@ -351,6 +352,7 @@ class Database:
         then a commit may or may not have happened, and a retry under the same Idempotency-Key settles it.
         """
         idempotency = current().idempotency
+        committing = False
         try:
             async with self.writers.acquire() as connection:
                 with writing(self.service):
@@ -367,10 +369,20 @@ class Database:
                             await write._claim()
                             yield write
                             await write._finish()
+                            committing = True
+                    except BaseException:
+                        if committing and write.happened:
+                            in_doubt(self.service, self._dsn, write.happened)
+                        raise
                     finally:
                         write._die()
             if write.happened:
                 await announced(self.service, self._dsn, write.happened)
+            else:
+                await unchanged(self.service, self._dsn)
+        except Replayed:
+            await unchanged(self.service, self._dsn)
+            raise
         except CONTENDED as error:
             raise Busy(
                 "Another change is under way there. Try again.", retry_after=1, service=self.service

@@ -57,12 +57,17 @@ class Hub:
             try:
                 circle = await read_circle()
             finally:
+                moved = self._moved.get(person, 0)
                 self._reading[person] -= 1
                 if not self._reading[person]:
                     del self._reading[person]
-            if self._moved.pop(person, 0) <= since:
+                    self._moved.pop(person, None)
+            if moved <= since:
                 break
+        before = self._places.get(person)
         self._leave(person)
+        if before is not None:  # somebody else was as quick; who waits there looks again
+            _wake(before)
         place = self._places[person] = Place(since, {*circle.friends, person}, set(circle.muted))
         for author in place.authors:
             self._by_author[author].add(person)
@@ -148,6 +153,8 @@ class Hub:
         """Events were lost: whom everybody hears is read again, and everybody has to look for themselves."""
         self._number += 1
         self._epoch = secrets.token_hex(4)
+        for person in self._reading:
+            self._moved[person] = self._number
         for person, place in list(self._places.items()):
             self._leave(person)
             _wake(place)
