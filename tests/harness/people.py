@@ -89,6 +89,24 @@ class Person:
         return body
 
 
+class ConnectionBroke(aiohttp.ClientError):
+    """Nobody knows what became of the request."""
+
+
+async def once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """For a session: when a connection breaks, say so.
+
+    NOTE: aiohttp sends a GET, PUT or DELETE again by itself then, whether the connection was new or not, and the
+    first may have had its effect.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise  # it was not sent
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionBroke(repr(error)) from error
+
+
 @dataclass
 class Client:
     """An HTTP client of one system. `confiding`: its people tell each other at once what they have seen."""

@@ -17,7 +17,7 @@ import aiohttp
 
 from tests.chaos.ground import Ground, fleet
 from tests.consistency.checker import Violation
-from tests.harness.people import Client
+from tests.harness.people import Client, once
 from tests.soak.faults import BUS_LOST, Fault, Faults, Moment
 from tests.soak.invariants import AtRest
 from tests.soak.people import Gone, Town
@@ -224,10 +224,8 @@ async def prepared(report: Report, tell: Callable[[str], None], *, people: int, 
     """A fleet with people who live there, and who watches it."""
     async with AsyncExitStack() as stack:
         ground = await stack.enter_async_context(fleet(**SETTINGS))
-        # NOTE: when a used connection breaks, aiohttp sends a GET, PUT or DELETE again by itself, and
-        # the first may have had its effect. Each of ours has a connection to itself.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, middlewares=(once,)))
         desks = [Desk(ground.dsns) for _ in range(5)]
         for desk in desks:
             stack.push_async_callback(desk.close)
