@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -31,10 +32,25 @@ def test_doctor_finds_a_running_system_healthy_and_small(server: Server) -> None
     assert report["healthy"], report
     links = {finding["link"] for finding in report["findings"]}
     assert links >= {"service users", "service timeline", "database messages", "public listener", "clock", "disk"}
+    assert {link for link in links if link.startswith("events")} == {"events of friends", "events of notifications"}
     names = {share["name"] for share in report["memory"]["processes"]}
     assert {"tidings", "postgres"} <= names
     assert any(name.startswith("postgres: tidings_users") for name in names)
     assert 50 < report["memory"]["megabytes"] < 350
+
+
+def test_what_was_set_aside_and_what_is_in_doubt_can_be_asked(server: Server) -> None:
+    where = ("--data", server.card["data"])
+    assert tidings("events", "list", *where).stdout == "Nothing was set aside.\n"
+    assert facts("events", "list", *where) == {"events": []}
+    for action in ("show", "replay"):
+        missing = tidings("events", action, str(uuid4()), *where)
+        assert missing.returncode, missing.stdout
+        assert "was set aside" in missing.stderr, missing.stderr
+    assert "Nothing is in doubt." in tidings("twophase", "list", *where).stdout
+    wrong = tidings("twophase", "show", "nonsense", *where)
+    assert wrong.returncode == 2
+    assert "'nonsense' is no id of a transaction" in " ".join(wrong.stderr.replace("│", " ").split())
 
 
 def test_the_installed_command_says_it_in_words(server: Server) -> None:

@@ -21,8 +21,8 @@ async def about_events(info: dict[str, Any], settings: Settings) -> list[Finding
     findings = [await _bus(info["addresses"].get("bus") or "")]
     try:
         async with operator(settings) as reached:
-            for name, kind in everything.SERVICES.items():
-                if kind.reactions and f"internal:{name}" in info["addresses"]:
+            for name in everything.REACTING:
+                if f"internal:{name}" in info["addresses"]:
                     findings.append(_letters(name, len((await reached.call(letters_of(name), Nothing())).letters)))
     except (Problem, Refusal) as error:  # the service itself stands in this report
         findings.append(Finding(link="events", state="warning", detail=f"could not be asked: {error}"))

@@ -107,9 +107,8 @@ async def _letters(reached: Operator) -> list[tuple[str, DeadLetter]]:
     from tidings.platform.events.mailroom import letters_of
 
     found: list[tuple[str, DeadLetter]] = []
-    for name, kind in everything.SERVICES.items():
-        if kind.reactions:
-            found += [(name, one) for one in (await reached.call(letters_of(name), Nothing())).letters]
+    for name in everything.REACTING:
+        found += [(name, one) for one in (await reached.call(letters_of(name), Nothing())).letters]
     return found
 
 

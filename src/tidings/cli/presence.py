@@ -64,7 +64,7 @@ def running_info(data: Path) -> dict[str, Any]:
     if not info["addresses"]:
         raise Problem(
             f"Nothing runs on {data}.",
-            f"Start it in another terminal: tidings up --data {data}",
+            f"Start it in another terminal: tidings up --data {data}. Or name the data it runs on: --data DIR",
             EXIT_NOT_RUNNING,
         )
     return info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -18,7 +19,18 @@ if TYPE_CHECKING:
 PARTICIPANTS = {"friends": friends.branches, "messages": messages.branches}
 
 app = typer.Typer(no_args_is_help=True, help="Deletions of accounts that are not over, and their parts.")
-Gid = Annotated[str, typer.Argument(help="The transaction's id, as `list` and the logs show it.", metavar="GID")]
+
+
+def _gid(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise typer.BadParameter(f"{text!r} is no id of a transaction: it has 32 digits and letters from a to f.")
+    return text
+
+
+Gid = Annotated[
+    str,
+    typer.Argument(help="The transaction's id, as `list` and the logs show it.", metavar="GID", callback=_gid),
+]
 
 
 class Part(msgspec.Struct, frozen=True):
