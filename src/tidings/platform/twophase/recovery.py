@@ -44,23 +44,24 @@ async def repeating(work: Callable[[], Awaitable[None]], *, every: float, name: 
 class Recovery:
     """Looks for unfinished rows that nobody has a lease on. Two of these do no harm to one another."""
 
-    def __init__(self, coordinator: Coordinator, *, service: str, watch: bool = True) -> None:
+    def __init__(self, coordinator: Coordinator, *, service: str) -> None:
         self._coordinator = coordinator
         self._service = service
-        self._watch = watch
         self._forgotten_at = time.monotonic()
 
     async def look(self) -> None:
-        """One look: take rows, bring each as far as it goes, and count what is left."""
+        """One look: take rows, and bring each as far as it goes."""
         log_ = self._coordinator.log
         rows = await log_.lease(AT_ONCE)
         if rows:
             await asyncio.gather(*(self._resume(row) for row in rows))
-        if self._watch:
-            metrics.transactions_unfinished(self._service, *await log_.count_unfinished())
         if time.monotonic() - self._forgotten_at > FORGET_EVERY:
             self._forgotten_at = time.monotonic()
             await log_.forget()
+
+    async def count(self) -> None:
+        """Tell the metrics what is unfinished, however long a look may take."""
+        metrics.transactions_unfinished(self._service, *await self._coordinator.log.count_unfinished())
 
     async def _resume(self, row: Transaction) -> None:
         finished = False

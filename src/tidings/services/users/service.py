@@ -45,7 +45,11 @@ async def open_users(resources: Resources, open_store: OpenStore = open_postgres
                 failpoints=failpoints,
             )
             recovery = Recovery(coordinator, service=resources.service)
-            async with repeating(recovery.look, every=settings.twophase_recover_every, name="recovery"):
+            every = settings.twophase_recover_every
+            async with (
+                repeating(recovery.look, every=every, name="recovery"),
+                repeating(recovery.count, every=every, name="count of what is in doubt"),
+            ):
                 try:
                     yield Users(
                         world=resources.world,
