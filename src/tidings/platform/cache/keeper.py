@@ -20,9 +20,8 @@ from tidings.platform.seen import Seen, seen
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
-Bring = Callable[
-    [Ask], Awaitable[tuple[Answer, int]]
-]  # the answer, and when it had been made by the producer's clock
+# The answer, and when it had been made, by the producer's clock (ns since 1970).
+Bring = Callable[[Ask], Awaitable[tuple[Answer, int]]]
 
 OVERHEAD: Final = 400  # bytes that an entry costs beside its value
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more

@@ -56,8 +56,8 @@ class Happened(msgspec.Struct, frozen=True, gc=False):
     takes_away: bool
 
 
-class Followers(Protocol):
-    """Those in this process who have to know what its writes did."""
+class Follower(Protocol):
+    """Who has to know what the writes of this process did."""
 
     async def committed(self, happened: Sequence[Happened]) -> None:
         """It was committed, and is acknowledged when this returns: no later than a write may take, and no error."""
@@ -70,7 +70,7 @@ class Followers(Protocol):
 
 
 _listeners: dict[str, set[Callable[[], None]]] = {}
-_followers: dict[str, set[Followers]] = {}
+_followers: dict[str, set[Follower]] = {}
 
 
 def on_announced(service: str, wake: Callable[[], None]) -> Callable[[], None]:
@@ -83,7 +83,7 @@ def on_announced(service: str, wake: Callable[[], None]) -> Callable[[], None]:
     return stop
 
 
-def follow(dsn: str, follower: Followers) -> Callable[[], None]:
+def follow(dsn: str, follower: Follower) -> Callable[[], None]:
     """Let it know of each write in this process to that database; how to end that."""
     _followers.setdefault(dsn, set()).add(follower)
 
