@@ -5,37 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
 from functools import partial
-from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from tidings.platform import logs, metrics, tracing
-from tidings.platform.clock import now_ms
+from tidings.platform import logs, metrics
 from tidings.platform.contract import (
     Busy,
-    Event,
     InFlight,
-    KeyReused,
-    Route,
-    Served,
     Unavailable,
-    Value,
 )
-from tidings.platform.ids import uuid7
 from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, writing
-from tidings.platform.service import AlreadyDone, Replayed, served
+from tidings.platform.service import AlreadyDone, Replayed
 from tidings.platform.settings import Settings
-from tidings.platform.storage.outbox import Happened, announced, in_doubt, unchanged
+from tidings.platform.storage.handle import KEPT, Fence, Saying, replay
+from tidings.platform.storage.outbox import announced, in_doubt, unchanged
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 log = logs.get_logger("storage")
 
-KEPT: Final = timedelta(hours=24)  # how long an Idempotency-Key is remembered
 FORGET_EVERY: Final = 900.0  # seconds
 # In small steps: a writer's transaction has little time.
 FORGET: Final = (
@@ -66,26 +58,16 @@ LOST = (
 CONTENDED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
-class Fence(msgspec.Struct, frozen=True):
-    """A subject's row in `subject_fence`, locked: whether they may write or be written to, and their version."""
-
-    state: str
-    version: int
-    last_ms: int
-
-
-class Write:
+class Write(Saying):
     """An open transaction. It takes fences, raises versions, announces events and records the answer.
 
     A store's own handle extends it. It dies with its block: nothing can be written afterwards.
     """
 
     def __init__(self, connection: Connection, idempotency: Idempotency | None) -> None:
+        super().__init__()
         self._connection: Connection | None = connection
         self._idempotency = idempotency
-        self._announced: list[tuple[UUID, str, UUID, int, str, str | None]] = []
-        self._happened: list[Happened] = []
-        self._answer: Served | None = None
 
     @property
     def connection(self) -> Connection:
@@ -131,31 +113,6 @@ class Write:
         )
         return {row[0]: row[1] for row in rows}
 
-    def announce(self, event: Event, *, subject: UUID, version: int, body: Value) -> None:
-        """Write the outbox row of what happened, in this very commit."""
-        if not isinstance(body, event.body):
-            raise TypeError(f"{event.name} carries {event.body.__name__}, not {type(body).__name__}")
-        self._announced.append(
-            (
-                uuid7(now_ms()),
-                event.name,
-                subject,
-                version,
-                msgspec.json.encode(body).decode(),
-                tracing.traceparent(),
-            )
-        )
-        self._happened.append(Happened(subject, version, event.takes_away))
-
-    @property
-    def happened(self) -> Sequence[Happened]:
-        """What others will hear of, once it is committed."""
-        return self._happened
-
-    def answers(self, route: Route[Any, Any], reply: Any) -> None:
-        """Keep the answer under the request's Idempotency-Key, if it has one."""
-        self._answer = served(route, reply)
-
     async def _once(self) -> None:
         """In a reaction: take the event, or find that its effect is there."""
         event = reacting_to()
@@ -186,7 +143,7 @@ class Write:
         )
         if row is None:
             raise InFlight("A request with this Idempotency-Key is still at work.", retry_after=1)
-        _replay(claim, fingerprint=row[0], reply=row[1])
+        replay(claim, fingerprint=row[0], reply=row[1])
 
     async def _finish(self) -> None:
         """The last statements before the commit: outbox rows, and the answer under its key."""
@@ -194,17 +151,16 @@ class Write:
             await self.connection.execute(
                 "INSERT INTO outbox (id, event, subject, version, body, trace) SELECT * FROM"
                 " unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::jsonb[], $6::text[])",
-                *(list(column) for column in zip(*self._announced, strict=True)),
+                *rows_of([msgspec.structs.astuple(one) for one in self._announced]),
             )
         if self._idempotency is not None:
-            if self._answer is None:
-                raise RuntimeError("a request with an Idempotency-Key was committed without its answer")
+            answer = self.answered()
             await self.connection.execute(
                 "UPDATE idempotency SET status = $3, reply = $4 WHERE scope = $1 AND key = $2",
                 self._idempotency.scope,
                 self._idempotency.key,
-                self._answer.status,
-                msgspec.json.encode(self._answer),
+                answer.status,
+                msgspec.json.encode(answer),
             )
 
     def _die(self) -> None:
@@ -342,7 +298,7 @@ class Database:
         )
         for row in rows:
             await unchanged(self.service, self._dsn)
-            _replay(claim, fingerprint=row[0], reply=row[1])
+            replay(claim, fingerprint=row[0], reply=row[1])
 
     @asynccontextmanager
     async def write(self, handle: type[Handle], *, timeout_ms: int | None = None) -> AsyncIterator[Handle]:
@@ -428,12 +384,6 @@ async def handled(connection: Connection, handle: type[Handle], *, service: str)
 def rows_of(values: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
     """Rows as the columns that `unnest` takes."""
     return tuple(list(column) for column in zip(*values, strict=True))
-
-
-def _replay(claim: Idempotency, *, fingerprint: bytes, reply: bytes) -> NoReturn:
-    if fingerprint != claim.fingerprint:
-        raise KeyReused("This Idempotency-Key was used for another request. Take a new one.")
-    raise Replayed(msgspec.json.decode(reply, type=Served))
 
 
 def _pool_state(pool: asyncpg.Pool) -> metrics.PoolState:

@@ -12,7 +12,7 @@ import msgspec
 from tidings.contracts.friends import Circle, ImportedFriendship, Relation
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Event, Value
-from tidings.platform.storage.postgres import Fence
+from tidings.platform.storage.handle import Fence
 from tidings.platform.twophase.failpoints import Failpoints
 from tidings.platform.twophase.participant import Participant
 

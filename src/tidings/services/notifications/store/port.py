@@ -13,7 +13,7 @@ from tidings.contracts.messages import MessageId
 from tidings.contracts.notifications import Kind
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Event, Value
-from tidings.platform.storage.postgres import Fence
+from tidings.platform.storage.handle import Fence
 from tidings.services.notifications.shapes import Effect
 
 

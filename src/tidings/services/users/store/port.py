@@ -12,7 +12,7 @@ import msgspec
 
 from tidings.contracts.users import Role, SessionId, UserId
 from tidings.platform.contract import Event, Route, Value
-from tidings.platform.storage.postgres import Fence
+from tidings.platform.storage.handle import Fence
 from tidings.platform.twophase.coordinator import Log
 from tidings.platform.twophase.transaction import Transaction
 
