@@ -134,9 +134,7 @@ async def test_row_06_those_who_are_gone_are_never_shown(tidings: Whole, ending:
 async def test_row_07_nothing_tells_that_a_private_thing_is_there(tidings: Whole) -> None:
     alice, bob, mallory = [await tidings.joins(name) for name in ("Alice", "Bob", "Mallory")]
     await alice.befriends(bob)
-    friends = [
-        await mallory.get(f"/v1/users/{one}/friends", headers=BRINGS_NOTHING) for one in (alice.id, NOBODY)
-    ]
+    friends = [await mallory.get(f"/v1/users/{one}/friends", headers=BRINGS_NOTHING) for one in (alice.id, NOBODY)]
     assert without_trace(friends[0]) == without_trace(friends[1])
     assert friends[0].status == 404
     (await alice.put(f"/v1/blocks/{mallory.id}")).ok()
