@@ -15,6 +15,8 @@ import pytest
 from tests.boundaries import recorder
 from tests.harness import sharing
 from tests.harness.schedule import BySystem, turn
+from tidings.platform.data_directory import StartRefused
+from tidings.platform.engines.mongod import EmbeddedMongod
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:
@@ -72,6 +74,22 @@ async def postgres() -> AsyncIterator[EmbeddedPostgres]:
         folder / "postgres", socket=folder / "run", password=secrets.token_urlsafe(16), settings=QUICK
     )
     await server.start()
+    yield server
+    await server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+async def mongod() -> AsyncIterator[EmbeddedMongod]:
+    """A real MongoDB of this run's own, empty at first; skipped where its program cannot run."""
+    folder = Path(tempfile.mkdtemp(prefix="tidings-test-"))
+    folder.chmod(0o711)
+    server = EmbeddedMongod(folder / "mongod", password=secrets.token_urlsafe(16))
+    try:
+        await server.start()
+    except StartRefused as refused:
+        shutil.rmtree(folder)
+        pytest.skip(f"no MongoDB: {refused}")
     yield server
     await server.stop()
     shutil.rmtree(folder)

@@ -13,8 +13,8 @@ import pytest
 from tidings.platform.cache.registration import REMOVED_WITHIN, Registration
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.events.mailroom import Mailroom, open_mailroom
+from tidings.platform.storage.followers import Happened
 from tidings.platform.storage.foundation import CACHE_REGISTER
-from tidings.platform.storage.outbox import Happened
 
 AT_ONCE = REMOVED_WITHIN / 2
 

@@ -22,6 +22,7 @@ from tests.harness import lone_process
 from tests.harness.lone_process import kind_at
 from tidings import contracts
 from tidings.platform.contract import Call, Contract, Route, Served
+from tidings.platform.engines.mongod import EmbeddedMongod
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.export import Export, ExportAsk
 from tidings.platform.http.internal import internal_app
@@ -31,6 +32,7 @@ from tidings.platform.process import Plan, Process
 from tidings.platform.request import Idempotency, Request, Versions, Viewer
 from tidings.platform.service import ServiceKind, Serving
 from tidings.platform.settings import Settings
+from tidings.platform.storage import mongo_schema
 from tidings.platform.storage.migrations import ServiceDatabase, _upgrade
 from tidings.platform.supervisor import Child
 from tidings.platform.trust import KeyRing, cut_ring
@@ -184,12 +186,17 @@ async def lone(
     mode: Mode = "wire",
     database: str | None = None,
     settings: Settings | None = None,
+    mongod: EmbeddedMongod | None = None,
 ) -> AsyncIterator[Lone]:
-    """Start the kind at `place` (`module:name`), on a database of its own on a running server."""
+    """Start the kind at `place` (`module:name`), on a database of its own: in `mongod`, if it is given."""
     kind = kind_at(place)
-    dsn = None
-    if kind.migrations is not None:
-        dsn = await postgres.provision(database or kind.name, PASSWORD)
+    dsn, name = None, database or kind.name
+    if mongod is not None:
+        assert kind.documents is not None
+        dsn = (await mongod.provision_all({name: PASSWORD}))[name]
+        await mongo_schema.upgrade(dsn, kind.name, kind.documents)
+    elif kind.migrations is not None:
+        dsn = await postgres.provision(name, PASSWORD)
         # Here and now, since a child of its own for each database takes a second; tests/platform has such a child.
         await _upgrade(ServiceDatabase(service=kind.name, dsn=dsn, migrations=kind.migrations))
     settings = settings or Settings(argon2_memory_kib=8, argon2_time=1, signup="open")

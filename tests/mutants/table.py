@@ -23,7 +23,7 @@ SHELF: Final = "src/tidings/platform/cache/shelf.py"
 KEEPER: Final = "src/tidings/platform/cache/keeper.py"
 LISTENER: Final = "src/tidings/platform/events/listener.py"
 MAILROOM: Final = "src/tidings/platform/events/mailroom.py"
-OUTBOX: Final = "src/tidings/platform/storage/outbox.py"
+FOLLOWERS: Final = "src/tidings/platform/storage/followers.py"
 SEEN: Final = "src/tidings/platform/seen.py"
 STREAMS: Final = "src/tidings/edge/streams.py"
 HUB: Final = "src/tidings/services/timeline/hub.py"
@@ -810,7 +810,7 @@ MUTATIONS: Final = (
     Mutation(
         name="retry: waits",
         protects="a retry that finds nothing to do is acknowledged no sooner than the first try",
-        file=OUTBOX,
+        file=FOLLOWERS,
         edits=gone("        await follower.settled()\n", "        pass\n"),
         broken=("I9",),
         tests=(IN_WRITES + "test_who_finds_nothing_to_do_sees_all_that_was_done_before",),
@@ -818,7 +818,7 @@ MUTATIONS: Final = (
     Mutation(
         name="retry: sees",
         protects="a retry whose first answer was lost sees what the first try did",
-        file=OUTBOX,
+        file=FOLLOWERS,
         edits=gone("    seen().shown(service, stamp_ns())\n"),
         broken=("I5",),
         tests=(IN_WRITES + "test_who_finds_nothing_to_do_sees_all_that_was_done_before",),

@@ -16,8 +16,8 @@ from tidings.platform.contract import Unavailable
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.request import Request, Viewer, answering
 from tidings.platform.seen import Seen, seeing
+from tidings.platform.storage.followers import Happened, follow
 from tidings.platform.storage.foundation import FOUNDATION
-from tidings.platform.storage.outbox import Happened, follow
 from tidings.platform.storage.postgres import Database, Write
 
 ADA, BOB = uuid4(), uuid4()

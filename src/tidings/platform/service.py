@@ -16,6 +16,7 @@ import msgspec
 from tidings.platform import tracing
 from tidings.platform.cache.keeper import Kept
 from tidings.platform.contract import Call, Contract, Event, Reply, Route, Served, Untrusted
+from tidings.platform.document_schema import DocumentSchema
 from tidings.platform.export import personal
 from tidings.platform.occurrence import Occurrence
 from tidings.platform.request import Request, Viewer, answering
@@ -94,6 +95,7 @@ class ServiceKind(Generic[Holder]):
     migrations: Path | None  # None: owns nothing durable
     reactions: Mapping[str, tuple[Event, Reaction]] = field(default_factory=dict)  # by the event's name
     kept: tuple[Kept[Any, Any], ...] = ()  # bulk calls whose answers it keeps
+    documents: DocumentSchema | None = None  # its collections, where its database may be a MongoDB too
 
     @property
     def name(self) -> str:
@@ -108,6 +110,7 @@ class ServiceKind(Generic[Holder]):
         migrations: Path | None = None,
         reactions: ModuleType | None = None,
         kept: tuple[Kept[Any, Any], ...] = (),
+        documents: DocumentSchema | None = None,
     ) -> ServiceKind[Holder]:
         """Match the contract's promises with the handlers in `routes`; each is served exactly once."""
         promised = Contract.of(contract)
@@ -128,7 +131,7 @@ class ServiceKind(Generic[Holder]):
                 f"{promised.service}: promised but not served {missing}, served but not promised {extra}"
             )
         found = {} if reactions is None else _reactions(reactions)
-        return cls(promised, handlers, open_, migrations, found, kept)
+        return cls(promised, handlers, open_, migrations, found, kept, documents)
 
 
 def _reactions(module: ModuleType) -> dict[str, tuple[Event, Reaction]]:

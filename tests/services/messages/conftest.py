@@ -7,21 +7,30 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.harness.lone import Mode, lone
-from tests.services.messages.neighbourhood import KINDS, STORES, Neighbourhood
+from tests.services.messages.neighbourhood import Neighbourhood
+from tidings.platform.engines.mongod import EmbeddedMongod
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.settings import Settings
+from tidings.services.messages.store.opening import open_store
+
+KIND = "tidings.services.messages.service:messages"
 
 
-@pytest.fixture(scope="session", params=sorted(KINDS))
+@pytest.fixture(scope="session", params=["mongodb", "postgres"])
+def mongod_or_none(request: pytest.FixtureRequest) -> EmbeddedMongod | None:
+    """The engine of the store: MongoDB, or PostgreSQL if there is none."""
+    return request.getfixturevalue("mongod") if request.param == "mongodb" else None
+
+
+@pytest.fixture(scope="session")
 async def running(
-    request: pytest.FixtureRequest, mode: Mode, postgres: EmbeddedPostgres
+    mongod_or_none: EmbeddedMongod | None, mode: Mode, postgres: EmbeddedPostgres
 ) -> AsyncIterator[Neighbourhood]:
     neighbourhood = Neighbourhood()
     played = {"friends/relations": neighbourhood.relations, "users/cards": neighbourhood.cards}
-    name = f"messages_{request.param}"
     async with (
-        lone(KINDS[request.param], postgres, played, mode=mode, database=name) as alone,
-        STORES[request.param](alone.dsn, Settings(transaction_timeout_ms=10_000)) as store,
+        lone(KIND, postgres, played, mode=mode, mongod=mongod_or_none) as alone,
+        open_store(alone.dsn, Settings(transaction_timeout_ms=10_000)) as store,
     ):
         neighbourhood.lone, neighbourhood.store = alone, store
         yield neighbourhood

@@ -16,11 +16,6 @@ from tidings.platform.clock import now_ms
 from tidings.platform.contract import NotFound, Refusal, Served, Unavailable
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Versions, Viewer
-from tidings.services.messages.store.postgres import open_postgres
-
-# A second store adds itself here: the suite asks each the same questions.
-KINDS = {"postgres": "tidings.services.messages.service:messages"}
-STORES = {"postgres": open_postgres}
 
 Answer = TypeVar("Answer")
 

@@ -246,6 +246,7 @@ async def test_a_reply_that_commits_late_is_on_the_next_page(town: Neighbourhood
 async def _adds_reply(town: Neighbourhood, said: Message, reply_id: MessageId) -> None:
     with request_of(said.author_id):
         async with town.store.write() as messages:
+            await messages.fence([said.author_id])
             await messages.add(a_document(reply_id, said.author_id, ancestors=[said.id]))
 
 

@@ -55,6 +55,7 @@ def test_every_statement_carries_the_bucket(name: str) -> None:
         assert len(re.findall(rf"\b{alias}\.bucket = ", sql)) == aliases.count(alias), f"{name}: {alias}"
 
 
+@pytest.mark.parametrize("mongod_or_none", ["postgres"], indirect=True)
 async def test_no_statement_walks_a_table(town: Neighbourhood) -> None:
     await _seed(town)
     async with writers(town).acquire() as connection:

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from tests.services.messages.neighbourhood import Neighbourhood, refusal
-from tests.services.messages.writing import a_document, request_of, writers
+from tests.services.messages.writing import a_document, holding_fence, request_of
 from tidings.contracts.messages import MessageId
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import Busy
@@ -17,8 +17,7 @@ async def test_a_fence_that_is_held_makes_writers_busy_and_no_reader_wait(town: 
     alice, bob = town.people(2)
     town.befriend(alice, bob)
     said = await alice.posts()
-    async with writers(town).acquire() as connection, connection.transaction():
-        await connection.execute("SELECT FROM subject_fence WHERE user_id = $1 FOR NO KEY UPDATE", alice.id)
+    async with holding_fence(town, alice.id):
         for write in (alice.posts(), bob.replies(said), bob.reacts(said)):
             began = time.monotonic()
             refused = await refusal(write)

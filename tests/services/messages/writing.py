@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from tests.services.messages.neighbourhood import Neighbourhood
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.request import Request, Viewer, answering
+from tidings.platform.storage.mongo import keyed
+from tidings.services.messages.store.mongo import MongoStore
 from tidings.services.messages.store.port import Document
 
 
@@ -39,11 +41,16 @@ def a_document(message_id: MessageId, author: UserId, **said: Any) -> Document:
 
 
 def writers(town: Neighbourhood) -> asyncpg.Pool[asyncpg.Record]:
+    """Of a store in PostgreSQL."""
     pool: asyncpg.Pool[asyncpg.Record] = town.store._database.writers
     return pool
 
 
 async def set_fence(town: Neighbourhood, user_id: UserId, state: str, *, last_ms: int = 0) -> None:
+    if isinstance(town.store, MongoStore):
+        change = {"$set": {"state": state, "last_ms": last_ms}, "$setOnInsert": {"version": 0}}
+        await town.store._database.collection("fence").update_one(keyed(user_id), change, upsert=True)
+        return
     await writers(town).execute(
         "INSERT INTO subject_fence (user_id, state, last_ms) VALUES ($1, $2, $3)"
         " ON CONFLICT (user_id) DO UPDATE SET state = $2, last_ms = $3",
@@ -53,8 +60,29 @@ async def set_fence(town: Neighbourhood, user_id: UserId, state: str, *, last_ms
     )
 
 
+@asynccontextmanager
+async def holding_fence(town: Neighbourhood, user_id: UserId) -> AsyncIterator[None]:
+    """Another process writes there, and has not committed."""
+    if isinstance(town.store, MongoStore):
+        database = town.store._database
+        async with database.client.start_session() as session:
+            await session.start_transaction()
+            await database.collection("fence").update_one(
+                keyed(user_id), {"$inc": {"held": 1}}, upsert=True, session=session
+            )
+            yield
+            await session.abort_transaction()
+        return
+    async with writers(town).acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM subject_fence WHERE user_id = $1 FOR NO KEY UPDATE", user_id)
+        yield
+
+
 async def events_of(town: Neighbourhood, subject: UserId) -> list[tuple[str, int, str]]:
     """What was announced of a person: event, version, body."""
+    if isinstance(town.store, MongoStore):
+        found = await town.store._database.find("outbox", {"subject": subject}, sort=[("version", 1)])
+        return [(row["event"], row["version"], row["body"]) for row in found]
     rows = await writers(town).fetch(
         "SELECT event, version, body FROM outbox WHERE subject = $1 ORDER BY version", subject
     )

@@ -17,8 +17,7 @@ from tidings.platform.events.bus import TROUBLE, Bus, Deliveries, Delivery
 from tidings.platform.occurrence import Occurred, OccurredAsk, OccurredPage, Occurrence, Replay
 from tidings.platform.request import Request, Viewer, answering, reacting
 from tidings.platform.service import AlreadyDone, Reaction
-from tidings.platform.storage.events import AWAY, REFUSES
-from tidings.platform.storage.inbox import Inbox
+from tidings.platform.storage.events import AWAY, REFUSES, Inbox
 from tidings.platform.world import World
 
 log = logs.get_logger("consumer")

@@ -27,7 +27,7 @@ from tidings.platform.request import reacting_to
 from tidings.platform.service import Serving
 from tidings.platform.settings import Settings
 from tidings.platform.storage.events import AWAY, EventStore, open_events
-from tidings.platform.storage.outbox import Happened, follow
+from tidings.platform.storage.followers import Happened, follow
 from tidings.platform.topology import CLI
 from tidings.platform.world import World
 

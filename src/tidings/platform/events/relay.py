@@ -15,8 +15,8 @@ from tidings.platform.clock import stamp_ns
 from tidings.platform.events.beat import Beat, beat_subject
 from tidings.platform.events.bus import TROUBLE, Bus
 from tidings.platform.occurrence import Occurred
-from tidings.platform.storage.events import AWAY
-from tidings.platform.storage.outbox import Outbox, on_announced
+from tidings.platform.storage.events import AWAY, Outbox
+from tidings.platform.storage.followers import on_announced
 
 log = logs.get_logger("relay")
 
@@ -94,7 +94,8 @@ class Relay:
         if waiting:
             await self._publish(waiting)
         if len(waiting) < BATCH:
-            await self._beat(began_ns)
+            if self._beat_is_due() and await self._outbox.vouch(self._holder):
+                await self._beat(began_ns)
             metrics.outbox_waits(service=self.service, count=0, oldest=0.0)
         else:
             await self._measure()
@@ -116,12 +117,12 @@ class Relay:
             raise refused[0]
         self._told = None if told is None else told + len(waiting)
 
+    def _beat_is_due(self) -> bool:
+        return time.monotonic() - self._beat_at >= BEAT_EVERY
+
     async def _beat(self, began_ns: int) -> None:
-        """Say that all is told that was there when a plain read of the outbox began, and not too often."""
-        now = time.monotonic()
-        if now - self._beat_at < BEAT_EVERY:
-            return
-        self._beat_at = now
+        """Say that all is told that was there when a plain read of the outbox began."""
+        self._beat_at = time.monotonic()
         self._beats += 1
         beat = Beat(self._holder, self._beats, began_ns, self._told)
         self._told = None

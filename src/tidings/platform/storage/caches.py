@@ -19,8 +19,8 @@ LEAVE: Final = "delete from cache_register where cache = $1"
 LIVE: Final = "select cache from cache_register where until > clock_timestamp()"
 
 
-class CacheRegister:
-    """What a writer reads after its commit, to know who may still show what it took away."""
+class PostgresCaches:
+    """`CacheRegister`, on a few connections of its own."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool

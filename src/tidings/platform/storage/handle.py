@@ -15,7 +15,7 @@ from tidings.platform.contract import Event, KeyReused, Route, Served, Value
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Idempotency
 from tidings.platform.service import Replayed, served
-from tidings.platform.storage.outbox import Happened
+from tidings.platform.storage.followers import Happened
 
 KEPT: Final = timedelta(hours=24)  # how long an Idempotency-Key is remembered
 

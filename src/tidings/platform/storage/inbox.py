@@ -43,8 +43,8 @@ on conflict (producer) do update set after = excluded.after
 """
 
 
-class Inbox:
-    """What a consumer needs of its service's database, beside the row that each effect's own commit writes."""
+class PostgresInbox:
+    """`Inbox`, on a few connections of its own."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool

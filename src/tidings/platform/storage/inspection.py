@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from tidings.platform.storage.migrations import ServiceDatabase, newest
+from tidings.platform.storage.engine import is_mongo
+from tidings.platform.storage.migrations import ServiceDatabase
 
 PATIENCE = 3.0  # seconds
 
@@ -35,7 +36,9 @@ async def inspect(databases: Sequence[ServiceDatabase]) -> dict[str, Inspected]:
 
 
 async def _inspected(one: ServiceDatabase) -> Inspected:
-    ours = newest(one.migrations)
+    ours = one.newest
+    if is_mongo(one.dsn):
+        return await _inspected_documents(one, ours)
     try:
         async with asyncio.timeout(PATIENCE):
             connection = await asyncpg.connect(one.dsn, statement_cache_size=0)
@@ -45,6 +48,22 @@ async def _inspected(one: ServiceDatabase) -> Inspected:
                 await connection.close()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
         return Inspected(newest=ours, problem=str(problem) or type(problem).__name__)
+
+
+async def _inspected_documents(one: ServiceDatabase, ours: str) -> Inspected:
+    from pymongo.errors import PyMongoError
+
+    from tidings.platform.storage.mongo_schema import looked_into
+
+    try:
+        async with asyncio.timeout(PATIENCE):
+            found, server, clock_off = await looked_into(one.dsn, one.service)
+    except (TimeoutError, PyMongoError) as problem:
+        return Inspected(newest=ours, problem=str(problem) or type(problem).__name__)
+    revision, oldest = found or (None, None)
+    return Inspected(
+        newest=ours, revision=revision, compatible_down_to=oldest, server=f"MongoDB {server}", clock_off=clock_off
+    )
 
 
 async def _read(connection: asyncpg.Connection[asyncpg.Record], ours: str) -> Inspected:

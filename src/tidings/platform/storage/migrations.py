@@ -1,7 +1,8 @@
 """Each service's database at its newest schema: a quick look at every start, Alembic in a child when behind.
 
-A revision is a file `NNNN_name.py` with `revision = "NNNN"`, `down_revision`, and
-`compatible_down_to`: the oldest revision whose code still works on the schema that this one makes.
+In MongoDB that is its collections with their indexes. In PostgreSQL a revision is a file `NNNN_name.py` with
+`revision = "NNNN"`, `down_revision`, and `compatible_down_to`: the oldest revision whose code still works on the
+schema that this one makes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import asyncpg
 import msgspec
 
 from tidings.platform.data_directory import ExitCode, StartRefused
+from tidings.platform.document_schema import DocumentSchema
 from tidings.platform.settings import hide_passwords
+from tidings.platform.storage.engine import is_mongo
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -29,11 +32,21 @@ MIGRATION_LOCK = 0x7469_6469_6E67_7301  # one number for all: a lock belongs to 
 
 
 class ServiceDatabase(msgspec.Struct, frozen=True):
-    """A service, the DSN of its database, and the folder of its migrations."""
+    """A service, the URL of its database, the folder of its migrations, and its collections if it has such."""
 
     service: str
     dsn: str
     migrations: Path
+    documents: DocumentSchema | None = None
+
+    @property
+    def newest(self) -> str:
+        """The revision that this Tidings wants there."""
+        if not is_mongo(self.dsn):
+            return newest(self.migrations)
+        if self.documents is None:
+            raise ValueError(f"{self.service} declares no collections, so its database cannot be a MongoDB")
+        return self.documents.revision
 
 
 class SchemaState(msgspec.Struct, frozen=True):
@@ -53,10 +66,15 @@ async def ensure_schema(dsn: str, *, service: str, migrations: Path) -> SchemaSt
 async def ensure_schemas(databases: Sequence[ServiceDatabase]) -> dict[str, SchemaState]:
     """Upgrade those that are behind, all in one child process. Raises StartRefused for a schema that is too new."""
     before = await _states(databases)
-    behind = [one for one in databases if _is_behind(before[one.service], newest(one.migrations))]
+    behind = [one for one in databases if _is_behind(before[one.service], one.newest)]
     if not behind:
         return _accepted(databases, before)
-    await _upgrade_in_child(behind)
+    relational = [one for one in behind if not is_mongo(one.dsn)]
+    if relational:
+        await _upgrade_in_child(relational)
+    for one in behind:
+        if one not in relational:
+            await _upgrade_documents(one)
     after = {**before, **{name: state for name, state in (await _states(behind, upgraded=True)).items() if state}}
     return _accepted(databases, after)
 
@@ -78,7 +96,7 @@ def _accepted(
 ) -> dict[str, SchemaState]:
     accepted: dict[str, SchemaState] = {}
     for one in databases:
-        state, ours = states[one.service], newest(one.migrations)
+        state, ours = states[one.service], one.newest
         if state is None or state.revision < ours:
             raise StartRefused(
                 f"The database of {one.service} is not at revision {ours} after its upgrade.",
@@ -102,14 +120,12 @@ async def _states(databases: Sequence[ServiceDatabase], *, upgraded: bool = Fals
 
 
 async def _state(one: ServiceDatabase, *, upgraded: bool) -> SchemaState | None:
+    if is_mongo(one.dsn):
+        return await _documents_state(one, upgraded=upgraded)
     try:
         connection = await asyncpg.connect(one.dsn, timeout=10, statement_cache_size=0)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StartRefused(
-            f"The database of {one.service} at {hide_passwords(one.dsn)} cannot be opened: {error or 'no answer'}",
-            "Start that server, or mend the address, user, password or database in the topology file or --store.",
-            ExitCode.ENGINE_FAILED,
-        ) from error
+        raise _not_opened(one, error) from error
     try:
         row = await connection.fetchrow("select version_num, compatible_down_to from alembic_version, schema_info")
     except asyncpg.UndefinedTableError:
@@ -119,6 +135,45 @@ async def _state(one: ServiceDatabase, *, upgraded: bool) -> SchemaState | None:
     if row is None:
         return None
     return SchemaState(one.service, row["version_num"], row["compatible_down_to"], upgraded)
+
+
+def _not_opened(one: ServiceDatabase, error: Exception) -> StartRefused:
+    return StartRefused(
+        f"The database of {one.service} at {hide_passwords(one.dsn)} cannot be opened: {error or 'no answer'}",
+        "Start that server, or mend the address, user, password or database in the topology file or --store.",
+        ExitCode.ENGINE_FAILED,
+    )
+
+
+# MongoDB's driver is imported by those alone who have such a database.
+
+
+async def _documents_state(one: ServiceDatabase, *, upgraded: bool) -> SchemaState | None:
+    from pymongo.errors import PyMongoError
+
+    from tidings.platform.storage.mongo_schema import revision_of
+
+    try:
+        found = await revision_of(one.dsn, one.service)
+    except PyMongoError as error:
+        raise _not_opened(one, error) from error
+    return None if found is None else SchemaState(one.service, *found, upgraded)
+
+
+async def _upgrade_documents(one: ServiceDatabase) -> None:
+    from pymongo.errors import PyMongoError
+
+    from tidings.platform.storage.mongo_schema import upgrade
+
+    assert one.documents is not None
+    try:
+        await upgrade(one.dsn, one.service, one.documents)
+    except PyMongoError as error:
+        raise StartRefused(
+            f"The collections of {one.service} could not be made: {error}",
+            "Mend what the line above names, and start again; what was there is unchanged.",
+            ExitCode.MIGRATION_FAILED,
+        ) from error
 
 
 async def _upgrade_in_child(databases: Sequence[ServiceDatabase]) -> None:

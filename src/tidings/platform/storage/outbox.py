@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from tidings.platform.clock import stamp_ns
 from tidings.platform.occurrence import Occurred, OccurredAsk, OccurredPage
-from tidings.platform.seen import seen
 
 KEPT: Final = timedelta(days=7)
 BEGINNING: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
@@ -48,82 +46,8 @@ select id, event, subject, version, body, trace, published_at from outbox
 """
 
 
-class Happened(msgspec.Struct, frozen=True, gc=False):
-    """What a commit announced: whose version rose in it, and whether somebody may see less from now on."""
-
-    subject: UUID
-    version: int
-    takes_away: bool
-
-
-class Follower(Protocol):
-    """Who has to know what the writes of this process did."""
-
-    async def committed(self, happened: Sequence[Happened]) -> None:
-        """It was committed, and is acknowledged when this returns: no later than a write may take, and no error."""
-
-    def in_doubt(self, happened: Sequence[Happened]) -> None:
-        """It may have been committed; nobody knows."""
-
-    async def settled(self) -> None:
-        """Return when all that was committed by now may be acknowledged."""
-
-
-_listeners: dict[str, set[Callable[[], None]]] = {}
-_followers: dict[str, set[Follower]] = {}
-
-
-def on_announced(service: str, wake: Callable[[], None]) -> Callable[[], None]:
-    """Call `wake` after each commit in this process with which the service announced something; how to end that."""
-    _listeners.setdefault(service, set()).add(wake)
-
-    def stop() -> None:
-        _listeners[service].discard(wake)
-
-    return stop
-
-
-def follow(dsn: str, follower: Follower) -> Callable[[], None]:
-    """Let it know of each write in this process to that database; how to end that."""
-    _followers.setdefault(dsn, set()).add(follower)
-
-    def stop() -> None:
-        _followers[dsn].discard(follower)
-
-    return stop
-
-
-def wake_relay(service: str) -> None:
-    """A commit has left rows in this service's outbox."""
-    for wake in _listeners.get(service, ()):
-        wake()
-
-
-async def announced(service: str, dsn: str, happened: Sequence[Happened]) -> None:
-    """A write was committed: the relay is woken, its client is credited, and those who keep answers are told."""
-    wake_relay(service)
-    for one in happened:
-        seen().wrote(service, one.subject, one.version)
-    for follower in tuple(_followers.get(dsn, ())):
-        await follower.committed(happened)
-
-
-def in_doubt(service: str, dsn: str, happened: Sequence[Happened]) -> None:
-    """The answer to a commit was lost. Whoever retries may find it done, and nothing more to do."""
-    wake_relay(service)
-    for follower in tuple(_followers.get(dsn, ())):
-        follower.in_doubt(happened)
-
-
-async def unchanged(service: str, dsn: str) -> None:
-    """A write found nothing to do. A retry is acknowledged no sooner than what it repeats, and sees no less."""
-    for follower in tuple(_followers.get(dsn, ())):
-        await follower.settled()
-    seen().shown(service, stamp_ns())
-
-
-class Outbox:
-    """What a relay needs of one service's database."""
+class PostgresOutbox:
+    """`Outbox`, on a few connections of its own."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -131,6 +55,10 @@ class Outbox:
     async def lease(self, holder: UUID, seconds: float) -> bool:
         """Become or stay the one who publishes; False while somebody else is."""
         return bool(await self._pool.fetchval(LEASE, holder, timedelta(seconds=seconds)))
+
+    async def vouch(self, holder: UUID) -> bool:
+        """A PostgreSQL that answers is the only one."""
+        return True
 
     async def release(self, holder: UUID) -> None:
         await self._pool.execute(RELEASE, holder)

@@ -22,8 +22,8 @@ from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, writing
 from tidings.platform.service import AlreadyDone, Replayed
 from tidings.platform.settings import Settings
+from tidings.platform.storage.followers import announced, in_doubt, unchanged
 from tidings.platform.storage.handle import KEPT, Fence, Saying, replay
-from tidings.platform.storage.outbox import announced, in_doubt, unchanged
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 log = logs.get_logger("storage")

@@ -12,7 +12,7 @@ import asyncpg
 
 from tidings.platform import logs
 from tidings.platform.contract import Busy
-from tidings.platform.storage.outbox import wake_relay
+from tidings.platform.storage.followers import wake_relay
 from tidings.platform.storage.postgres import CONTENDED, LOST, Connection, Handle, handled
 from tidings.platform.twophase.failpoints import Failpoints, NoFailpoints, passing
 from tidings.platform.twophase.sessions import Sessions

@@ -12,7 +12,7 @@ import asyncpg
 from tidings.platform import logs
 from tidings.platform.contract import Busy, Unavailable
 from tidings.platform.settings import Settings
-from tidings.platform.storage.outbox import announced
+from tidings.platform.storage.followers import announced
 from tidings.platform.storage.postgres import CONTENDED, LOST, Connection, Handle, handled
 
 log = logs.get_logger("twophase")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tidings.contracts import messages as contract
@@ -12,22 +12,19 @@ from tidings.contracts import users
 from tidings.platform.process import Resources
 from tidings.platform.request import Request, Viewer
 from tidings.platform.service import ServiceKind
-from tidings.platform.settings import Settings
 from tidings.platform.twophase.failpoints import failpoints_of
 from tidings.platform.twophase.participant import OrphanSweep
 from tidings.platform.twophase.recovery import repeating
 from tidings.platform.twophase.transaction import Outcome
 from tidings.services.messages import actions, routes
 from tidings.services.messages.holder import Messages
-from tidings.services.messages.store.port import MessageStore
-from tidings.services.messages.store.postgres import open_postgres
+from tidings.services.messages.store.mongo_schema import SCHEMA
+from tidings.services.messages.store.opening import open_store
 from tidings.services.messages.worker import erasing
-
-OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[MessageStore]]
 
 
 @asynccontextmanager
-async def open_messages(resources: Resources, open_store: OpenStore = open_postgres) -> AsyncIterator[Messages]:
+async def open_messages(resources: Resources) -> AsyncIterator[Messages]:
     """Start messages; stop it when the block ends."""
     settings = resources.settings
 
@@ -55,4 +52,4 @@ async def open_messages(resources: Resources, open_store: OpenStore = open_postg
             yield svc
 
 
-messages = ServiceKind.of(contract, routes, open_messages, Path(__file__).parent / "migrations")
+messages = ServiceKind.of(contract, routes, open_messages, Path(__file__).parent / "migrations", documents=SCHEMA)

