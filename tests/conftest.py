@@ -14,8 +14,8 @@ import pytest
 
 from tests.boundaries import recorder
 from tests.harness import sharing
+from tests.harness.mongod import runs_mongod
 from tests.harness.schedule import BySystem, turn
-from tidings.platform.data_directory import StartRefused
 from tidings.platform.engines.mongod import EmbeddedMongod
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
@@ -82,14 +82,11 @@ async def postgres() -> AsyncIterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session")
 async def mongod() -> AsyncIterator[EmbeddedMongod]:
     """A real MongoDB of this run's own, empty at first; skipped where its program cannot run."""
+    runs_mongod()
     folder = Path(tempfile.mkdtemp(prefix="tidings-test-"))
     folder.chmod(0o711)
     server = EmbeddedMongod(folder / "mongod", password=secrets.token_urlsafe(16))
-    try:
-        await server.start()
-    except StartRefused as refused:
-        shutil.rmtree(folder)
-        pytest.skip(f"no MongoDB: {refused}")
+    await server.start()
     yield server
     await server.stop()
     shutil.rmtree(folder)

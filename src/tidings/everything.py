@@ -35,6 +35,7 @@ KINDS: Final = (users, friends, messages, notifications, timeline)
 SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {kind.name: kind for kind in KINDS}
 FRONT_HEARS: Final = frozenset(kept.call.service for kept in FRONT_KEPT)
 STORELESS: Final = frozenset(name for name, kind in SERVICES.items() if kind.migrations is None)
+ON_MONGODB: Final = tuple(name for name, kind in SERVICES.items() if kind.documents is not None)
 # Who reacts and remembers it: only they set events aside.
 REACTING: Final = tuple(name for name, kind in SERVICES.items() if kind.reactions and name not in STORELESS)
 

@@ -42,6 +42,8 @@ class System:
         pids: dict[str, int] = {}
         if self.installation.engine is not None and self.installation.engine.pid is not None:
             pids["postgres"] = self.installation.engine.pid
+        if self.installation.mongod is not None and self.installation.mongod.pid is not None:
+            pids["mongodb"] = self.installation.mongod.pid
         if self.installation.bus is not None and self.installation.bus.pid is not None:
             pids["nats"] = self.installation.bus.pid
         if self.supervisor is not None:
@@ -53,10 +55,11 @@ class System:
 
 def chosen_topology(settings: Settings, *, apart: bool) -> Topology:
     """The file's topology, or one of the two that need no file. Raises TopologyProblem."""
-    names, storeless = list(everything.SERVICES), everything.STORELESS
+    names, storeless, on_mongodb = list(everything.SERVICES), everything.STORELESS, everything.ON_MONGODB
     if settings.topology is not None:
-        return Topology.load(settings.topology, names, storeless=storeless, apart=apart)
-    return Topology.apart(names, storeless=storeless) if apart else Topology.one_process(names, storeless=storeless)
+        return Topology.load(settings.topology, names, storeless=storeless, on_mongodb=on_mongodb, apart=apart)
+    make = Topology.apart if apart else Topology.one_process
+    return make(names, storeless=storeless, on_mongodb=on_mongodb)
 
 
 @asynccontextmanager
@@ -116,6 +119,7 @@ async def running(
                 "public": url,
                 "metrics": metrics_url or "",
                 "bus": installation.bus_url or "",
+                "mongodb": "" if installation.mongod is None else installation.mongod.address,
                 **installation.addresses(),
                 **stores,
             }

@@ -23,6 +23,7 @@ HARNESS = (
     "harness/__init__.py",
     "harness/lone.py",
     "harness/lone_process.py",
+    "harness/mongod.py",
     "harness/schedule.py",
     "harness/sharing.py",
     "services/conftest.py",

@@ -1,4 +1,4 @@
-"""The journeys as they are, where friends are stored otherwise, and where they live on another server.
+"""The journeys as they are, where friends are stored otherwise or on another server, and messages in MongoDB.
 
 Every test of tests/journeys and tests/races that is given a system is here by its own name, unchanged; only the
 system under it differs.
@@ -14,15 +14,22 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 
+from tests.harness.mongod import runs_mongod
 from tests.harness.system import Whole, whole
 from tests.services.friends.array_store import array_friends
 from tidings import everything
+from tidings.platform.engine_url import is_mongo
 from tidings.platform.engines.postgres import EmbeddedPostgres
-from tidings.platform.topology import Topology
+from tidings.platform.settings import Settings
+from tidings.platform.storage.mongo import open_client
+from tidings.platform.topology import EMBEDDED_MONGO, Topology
+from tidings.system import chosen_topology
 
 HERE = Path(__file__).parent
 
@@ -72,21 +79,30 @@ async def with_two_servers() -> AsyncIterator[Whole]:
         shutil.rmtree(folder)
 
 
-SYSTEMS = {"array friends": with_array_friends, "two servers": with_two_servers}
+@asynccontextmanager
+async def with_mongodb() -> AsyncIterator[Whole]:
+    """One process; messages are in an embedded MongoDB."""
+    topology = chosen_topology(Settings(), apart=False).with_store("messages", EMBEDDED_MONGO)
+    async with whole("near", topology=topology) as running:
+        yield running
+
+
+SYSTEMS = {"array friends": with_array_friends, "two servers": with_two_servers, "mongodb": with_mongodb}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Races are about what stands between two calls, so they meet the other store, and not the other server."""
+    """Races are about what stands between two calls, so they meet the other stores, and not the other server."""
     if "tidings" in metafunc.fixturenames:
         racing = metafunc.function.__module__.startswith("tests.races")
-        metafunc.parametrize(
-            "tidings", ["array friends"] if racing else sorted(SYSTEMS), indirect=True, scope="module"
-        )
+        systems = sorted(SYSTEMS.keys() - ({"two servers"} if racing else set()))
+        metafunc.parametrize("tidings", systems, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
 async def tidings(request: pytest.FixtureRequest) -> AsyncIterator[Whole]:
     """In place of the three systems that all other tests see."""
+    if request.param == "mongodb":
+        runs_mongod()
     async with SYSTEMS[request.param]() as running:
         yield running
 
@@ -109,12 +125,27 @@ async def server_of(dsn: str) -> str:
         await connection.close()
 
 
+async def documents_in(url: str, message_id: UUID) -> list[dict[str, Any]]:
+    client = open_client(url, "tests", connections=1)
+    try:
+        return await client.get_default_database()["document"].find({"_id": message_id}).to_list()
+    finally:
+        await client.close()
+
+
 async def test_the_system_under_these_journeys_is_the_one_that_is_meant(
     tidings: Whole, request: pytest.FixtureRequest
 ) -> None:
     alice, bob = await tidings.joins("Alice"), await tidings.joins("Bob")
     await alice.befriends(bob)
     installation = tidings.system.installation
+    if request.node.callspec.params["tidings"] == "mongodb":
+        assert is_mongo(installation.dsns["messages"])
+        assert installation.mongod is not None
+        said = (await alice.posts("where am I?"))["id"]
+        rows = await documents_in(installation.dsns["messages"], UUID(said))
+        assert [row["text"] for row in rows] == ["where am I?"]
+        return
     where = {service: await server_of(dsn) for service, dsn in installation.dsns.items()}
     tables = await tables_behind(installation.dsns["friends"])
 

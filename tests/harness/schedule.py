@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from xdist.scheduler import LoadScopeScheduling
 
 # A test's id says which system it sees: `test_stream.py::test_a_stream_ends[apart-everywhere]`.
-_MODE = re.compile(r"[\[-](near|wire|apart|array friends|two servers)(?=[-\]])")
+_MODE = re.compile(r"[\[-](near|wire|apart|array friends|two servers|mongodb)(?=[-\]])")
 # What takes longest begins first, lest it be alone at the end.
-_LONGEST = ("apart", "near", "wire", "array friends", "two servers", "tests/chaos")
+_LONGEST = ("apart", "near", "wire", "array friends", "mongodb", "two servers", "tests/chaos")
 
 
 class BySystem(LoadScopeScheduling):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from tests.harness.people import Answer, Person
 from tests.harness.points import Held
 from tests.harness.system import Whole
+from tidings.platform.engine_url import is_mongo
+from tidings.platform.storage import mongo
+
+Commit = Callable[[AsyncClientSession], Awaitable[None]]
 
 
 @asynccontextmanager
@@ -177,8 +182,16 @@ async def test_page_two_leaves_out_whom_page_one_showed_with_something_unsettled
 
 @asynccontextmanager
 async def slow_commits(tidings: Whole, seconds: float) -> AsyncIterator[None]:
-    """Commits of messages that say `held` take `seconds`: a deferred trigger waits inside the commit."""
+    """Commits of messages that say `held` take `seconds`: a deferred trigger waits inside the commit.
+
+    MongoDB has no such thing: the first commit is sent so much later.
+    """
     dsn = tidings.system.installation.dsns["messages"]
+    if is_mongo(dsn):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(mongo, "commit", _late(mongo.commit, seconds))
+            yield
+        return
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(
@@ -195,6 +208,16 @@ async def slow_commits(tidings: Whole, seconds: float) -> AsyncIterator[None]:
             await connection.execute("DROP TRIGGER hold_commit ON message; DROP FUNCTION hold_commit")
     finally:
         await connection.close()
+
+
+def _late(commit: Commit, seconds: float) -> Commit:
+    waits = [seconds]
+
+    async def later(session: AsyncClientSession) -> None:
+        await asyncio.sleep(waits.pop() if waits else 0)
+        await commit(session)
+
+    return later
 
 
 async def test_a_commit_held_open_across_a_feed_page_is_neither_skipped_nor_repeated(tidings: Whole) -> None:

@@ -33,8 +33,9 @@ from tidings.platform.data_directory import ROOM_NEEDED, DataDirectory, StartRef
 from tidings.platform.http.internal import open_session
 from tidings.platform.installation import Inspected, Installation
 from tidings.platform.settings import Settings
-from tidings.platform.topology import EMBEDDED, Topology
+from tidings.platform.topology import EMBEDDED, EMBEDDED_MONGO, Topology
 
+LOGS = {EMBEDDED: "postgres.log", EMBEDDED_MONGO: "mongodb.log"}  # of embedded engines
 IDLE_BUDGET = 350  # MB, what an idle `tidings up` may take
 ROOM_COMFORTABLE = 1024 * 1024 * 1024
 CLOCK_TOLERANCE = 0.2  # seconds; the freshness rule counts on it
@@ -290,21 +291,19 @@ async def _databases(info: dict[str, Any], settings: Settings, topology: Topolog
                 )
             )
         else:
-            findings.append(_database(name, state, embedded=ours == EMBEDDED))
+            findings.append(_database(name, state, store=ours))
     offs = [state.clock_off for state in states.values() if state.clock_off is not None]
     return [*findings, *_clock(offs)]
 
 
-def _database(name: str, state: Inspected, *, embedded: bool) -> Finding:
+def _database(name: str, state: Inspected, *, store: str) -> Finding:
     link = f"database {name}"
     if state.problem is not None:
-        mend = (
-            "`tidings up` restarts it by itself; logs/postgres.log in the data directory says more."
-            if embedded
-            else "Start that PostgreSQL server, or correct the service's `store`."
-        )
+        mend = "Start that database server, or correct the service's `store`."
+        if store in LOGS:
+            mend = f"`tidings up` restarts it by itself; logs/{LOGS[store]} in the data directory says more."
         return Finding(link=link, state="broken", detail=f"cannot be reached: {state.problem}", mend=mend)
-    detail = f"PostgreSQL {state.server}, schema {state.revision} (this Tidings: {state.newest})"
+    detail = f"{state.server}, schema {state.revision} (this Tidings: {state.newest})"
     if state.revision is None or state.revision < state.newest:
         return Finding(
             link=link, state="broken", detail=detail, mend="Start Tidings again: it upgrades the schema."

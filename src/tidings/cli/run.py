@@ -21,7 +21,7 @@ from tidings.platform.http.listener import bind_tcp
 from tidings.platform.installation import Installation
 from tidings.platform.launch import Launch
 from tidings.platform.settings import Settings
-from tidings.platform.topology import EDGE, EMBEDDED, Topology
+from tidings.platform.topology import EDGE, EMBEDDED, EMBEDDED_MONGO, Topology
 from tidings.system import address_of
 
 
@@ -92,9 +92,10 @@ async def _check_store(installation: Installation, name: str) -> None:
     if state.problem is None:
         return
     placed = installation.topology.services[name]
-    if placed.store == EMBEDDED:
+    if placed.store in (EMBEDDED, EMBEDDED_MONGO):
+        engine = "PostgreSQL" if placed.store == EMBEDDED else "MongoDB"
         raise Problem(
-            f"The embedded PostgreSQL of {installation.settings.data} does not answer for {name}: {state.problem}",
+            f"The embedded {engine} of {installation.settings.data} does not answer for {name}: {state.problem}",
             f"Start it with `tidings up` there, or say where {name} keeps its data: --store {name}=postgres://...",
             EXIT_NOT_RUNNING,
         )

@@ -122,7 +122,7 @@ async def _until_ended(system: System, raised: asyncio.Event) -> None:
     failed = system.mending.exception() if system.mending.done() and not system.mending.cancelled() else None
     if failed is not None:
         raise Problem(
-            f"PostgreSQL ended, and cannot be started again: {failed}",
+            f"An engine ended, and cannot be started again: {failed}",
             "Tidings has stopped. Mend that, and start it again.",
             ExitCode.ENGINE_FAILED,
         ) from failed

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from tidings.platform import logs
 from tidings.platform.data_directory import DataDirectory, ExitCode, StartRefused
@@ -19,8 +19,11 @@ from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
 from tidings.platform.storage.inspection import Inspected, inspect
 from tidings.platform.storage.migrations import ServiceDatabase, ensure_schemas
-from tidings.platform.topology import CLI, EDGE, EMBEDDED, Topology
+from tidings.platform.topology import CLI, EDGE, EMBEDDED, EMBEDDED_MONGO, Topology
 from tidings.platform.trust import KeyRing, cut_ring
+
+if TYPE_CHECKING:
+    from tidings.platform.engines.mongod import EmbeddedMongod
 
 __all__ = ["Inspected", "Installation"]
 
@@ -29,6 +32,7 @@ log = logs.get_logger("installation")
 MEND_TRIES: Final = 5
 BUS_PATIENCE: Final = 20.0
 BUS_LOOK: Final = 2.0  # seconds
+NOWHERE: Final = "127.0.0.1:1"  # of an embedded MongoDB that does not run
 STEADY: Final = 60.0  # seconds after which a death counts as the first again
 
 
@@ -60,23 +64,31 @@ class Installation:
         self.directory = directory
         self.mode: Literal["near", "wire"] = mode
         self.engine: EmbeddedPostgres | None = None
+        self.mongod: EmbeddedMongod | None = None
         self.bus: EmbeddedNats | None = None
         self._found_bus: str | None = None
         self.dsns: dict[str, str] = {}
 
     async def start(self) -> None:
         """Start the engines and bring every database to its newest schema. Raises StartRefused."""
-        await asyncio.gather(self._start_databases(), self._start_bus())
+        await asyncio.gather(self._start_databases(), self._start_mongod(), self._start_bus())
         await self.prepare(self.kinds)
 
     async def _start_databases(self) -> None:
-        embedded = self._embedded()
+        embedded = self._placed(EMBEDDED)
         if embedded:
             self.engine = self._engine()
             await self.engine.start()
             passwords = {name: self._password(name) for name in embedded}
-            self.dsns = await self.engine.provision_all(passwords)
+            self.dsns.update(await self.engine.provision_all(passwords))
         self.dsns.update(self._elsewhere())
+
+    async def _start_mongod(self) -> None:
+        documentary = self._placed(EMBEDDED_MONGO)
+        if documentary:
+            self.mongod = self._mongod()
+            await self.mongod.start()
+            self.dsns.update(await self.mongod.provision_all(self._mongo_passwords(documentary)))
 
     async def _start_bus(self) -> None:
         if self.topology.bus == EMBEDDED:
@@ -105,11 +117,16 @@ class Installation:
         engine = self._engine()
         self.dsns = {
             name: engine.dsn(user=f"tidings_{name}", password=self._password(name), database=name)
-            for name in self._embedded()
+            for name in self._placed(EMBEDDED)
         }
         self.dsns.update(self._elsewhere())
-        running = DataDirectory.running(self.directory.path) or {}
-        self._found_bus = running.get("addresses", {}).get("bus")
+        addresses = (DataDirectory.running(self.directory.path) or {}).get("addresses", {})
+        self._found_bus = addresses.get("bus")
+        documentary = self._placed(EMBEDDED_MONGO)
+        if documentary:
+            mongod = self._mongod()
+            mongod.found_at(addresses.get("mongodb") or NOWHERE)
+            self.dsns.update(mongod.urls(self._mongo_passwords(documentary)))
 
     async def prepare(self, services: Iterable[str]) -> None:
         """Bring the databases of these services to their newest schema. Raises StartRefused."""
@@ -123,6 +140,8 @@ class Installation:
         """Stop the engines. The directory stays locked until it is closed."""
         if self.bus is not None:
             await self.bus.stop()
+        if self.mongod is not None:
+            await self.mongod.stop()
         if self.engine is not None:
             await self.engine.stop()
 
@@ -135,6 +154,8 @@ class Installation:
             async with asyncio.TaskGroup() as tasks:
                 if self.engine is not None:
                     tasks.create_task(self._mend("PostgreSQL", self.engine, tell))
+                if self.mongod is not None:
+                    tasks.create_task(self._mend("MongoDB", self.mongod, tell))
                 if self.bus is not None:
                     tasks.create_task(self._mend("NATS", self.bus, tell))
                     tasks.create_task(self._keep_bus(self.bus))
@@ -241,12 +262,12 @@ class Installation:
         given = (self.topology.services[name].address for name in services)
         return next((one for one in given if one), None) or self._listening(process, services)
 
-    def _embedded(self) -> list[str]:
-        return sorted(name for name in self.kinds if self.topology.services[name].store == EMBEDDED)
+    def _placed(self, store: str) -> list[str]:
+        return sorted(name for name in self.kinds if self.topology.services[name].store == store)
 
     def _elsewhere(self) -> dict[str, str]:
         stores = {name: self.topology.services[name].store for name in self.kinds}
-        return {name: store for name, store in stores.items() if store and store != EMBEDDED}
+        return {name: store for name, store in stores.items() if store and store not in (EMBEDDED, EMBEDDED_MONGO)}
 
     def _engine(self) -> EmbeddedPostgres:
         return EmbeddedPostgres(
@@ -256,9 +277,22 @@ class Installation:
             bin_dir=self.settings.pg_bin,
         )
 
+    def _mongod(self) -> EmbeddedMongod:
+        # Here, so that who has no such store does without the driver's memory.
+        from tidings.platform.engines.mongod import EmbeddedMongod
+
+        return EmbeddedMongod(
+            self.directory.path / "mongodb",
+            password=self.directory.secret("mongodb-operator"),
+            program=self.settings.mongod,
+        )
+
+    def _mongo_passwords(self, services: Iterable[str]) -> dict[str, str]:
+        return {name: self.directory.secret(f"mongodb-{name}") for name in services}
+
     def _databases(self, services: Iterable[str]) -> list[ServiceDatabase]:
         return [
-            ServiceDatabase(dsn=self.dsns[name], service=name, migrations=migrations)
+            ServiceDatabase(name, self.dsns[name], migrations, self.kinds[name].documents)
             for name in services
             if (migrations := self.kinds[name].migrations) is not None
         ]

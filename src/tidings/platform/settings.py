@@ -82,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Path | None,
         _about("Another NATS server's program, instead of the embedded one.", "/usr/bin/nats-server"),
     ] = None
+    mongod: Annotated[
+        Path | None, _about("Another MongoDB server's program, instead of the embedded one.", "/usr/bin/mongod")
+    ] = None
     allowed_hosts: Annotated[
         tuple[str, ...], _about("Host names that requests may ask for.", "tidings.example,localhost")
     ] = ("localhost", "127.0.0.1", "[::1]")

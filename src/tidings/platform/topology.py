@@ -9,9 +9,11 @@ process = "edge"                            # default: its own, or the only proc
 [services.friends]
 process = "friends"                         # services with the same name share a process
 replicas = 2
-store = "postgres://friends:${FRIENDS_PASSWORD}@db-2/friends"
+store = "postgres://friends:${FRIENDS_PASSWORD}@db-2/friends"     # default: on the server in [engines]
 listen = "tcp://0.0.0.0:9001"               # its internal API; default: a Unix socket in the run folder
 address = "tcp://proxy-1:9001"              # where others reach it; default: what it listens on
+[services.messages]
+store = "mongodb"                           # an embedded one; or mongodb://USER:${PASSWORD}@HOST/DATABASE
 ```
 """
 
@@ -27,13 +29,14 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import msgspec
 from msgspec import Meta
 
+from tidings.platform.engine_url import MONGO_SCHEMES, POSTGRES_SCHEMES
 from tidings.platform.settings import hide_passwords
 
 EMBEDDED = "embedded"
+EMBEDDED_MONGO = "mongodb"
 ONE_PROCESS = "tidings"
 EDGE = "edge"
 CLI = "cli"  # the operator's command line, as a caller
-SCHEMES = ("postgres", "postgresql")
 
 
 class TopologyProblem(Exception):
@@ -95,14 +98,21 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     services: dict[str, Placement]
     edge: str
     bus: str = EMBEDDED
+    on_mongodb: tuple[str, ...] = ()  # services that have a store in MongoDB too
 
     @classmethod
-    def one_process(cls, services: Collection[str], *, storeless: Collection[str] = ()) -> "Topology":
-        return _built({}, services, storeless=storeless, apart=False, environ={}, where="this topology")
+    def one_process(
+        cls, services: Collection[str], *, storeless: Collection[str] = (), on_mongodb: Collection[str] = ()
+    ) -> "Topology":
+        kinds = _Kinds(tuple(services), tuple(storeless), tuple(on_mongodb))
+        return _built({}, kinds, apart=False, environ={}, where="this topology")
 
     @classmethod
-    def apart(cls, services: Collection[str], *, storeless: Collection[str] = ()) -> "Topology":
-        return _built({}, services, storeless=storeless, apart=True, environ={}, where="this topology")
+    def apart(
+        cls, services: Collection[str], *, storeless: Collection[str] = (), on_mongodb: Collection[str] = ()
+    ) -> "Topology":
+        kinds = _Kinds(tuple(services), tuple(storeless), tuple(on_mongodb))
+        return _built({}, kinds, apart=True, environ={}, where="this topology")
 
     @classmethod
     def load(
@@ -111,6 +121,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         services: Collection[str],
         *,
         storeless: Collection[str] = (),
+        on_mongodb: Collection[str] = (),
         apart: bool = False,
         environ: Mapping[str, str] | None = None,
     ) -> "Topology":
@@ -122,7 +133,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise TopologyProblem(f"The topology file {path} is not valid TOML: {error}.") from None
         environ = os.environ if environ is None else environ
-        return _built(raw, services, storeless=storeless, apart=apart, environ=environ, where=str(path))
+        kinds = _Kinds(tuple(services), tuple(storeless), tuple(on_mongodb))
+        return _built(raw, kinds, apart=apart, environ=environ, where=str(path))
 
     def processes(self) -> dict[str, list[str]]:
         """The services of each process; the edge's own process is there too, perhaps with none."""
@@ -139,7 +151,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         placed = self.services[service]
         if placed.store is None:
             raise TopologyProblem(f"{where}: {service} keeps no data, so it has no store to place.")
-        store = _store(url, os.environ if environ is None else environ, where)
+        environ = os.environ if environ is None else environ
+        store = _store(url, environ, where, service=service, on_mongodb=self.on_mongodb)
         moved = msgspec.structs.replace(placed, store=store)
         return _consistent(msgspec.structs.replace(self, services={**self.services, service: moved}), where)
 
@@ -167,15 +180,23 @@ class _Service(msgspec.Struct, frozen=True):
     address: str | None = None
 
 
+class _Kinds(msgspec.Struct, frozen=True):
+    """The services there are, those of them that keep nothing, and those that MongoDB can keep the data of."""
+
+    services: tuple[str, ...]
+    storeless: tuple[str, ...]
+    on_mongodb: tuple[str, ...]
+
+
 def _built(
     raw: dict[str, Any],
-    services: Collection[str],
+    kinds: _Kinds,
     *,
-    storeless: Collection[str],
     apart: bool,
     environ: Mapping[str, str],
     where: str,
 ) -> Topology:
+    services = kinds.services
     if EDGE in services:
         raise TopologyProblem(f"{EDGE!r} is the public listener's name, so no service may take it.")
     for key in raw:
@@ -193,12 +214,12 @@ def _built(
     for name in services:
         spot = f"{where}, [services.{name}]"
         table = _table(tables.get(name, {}), _Service, spot)
-        if name in storeless:
+        if name in kinds.storeless:
             if table.store is not None:
                 raise TopologyProblem(f"{spot}: {name} keeps no data, so it has no store to place.")
             store = None
         elif table.store is not None:
-            store = _store(table.store, environ, spot)
+            store = _store(table.store, environ, spot, service=name, on_mongodb=kinds.on_mongodb)
         else:
             store = EMBEDDED if engine == EMBEDDED else _on_engine(engine, name)
         placed[name] = Placement(
@@ -212,7 +233,7 @@ def _built(
     names = {spot.process for spot in placed.values()}
     front = edge.process or (names.pop() if len(names) == 1 and not apart else EDGE)
     bus = _bus(engines.nats, f"{where}, [engines]")
-    return _consistent(Topology(services=placed, edge=front, bus=bus), where)
+    return _consistent(Topology(services=placed, edge=front, bus=bus, on_mongodb=kinds.on_mongodb), where)
 
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -281,13 +302,13 @@ def _filled_in(url: str, environ: Mapping[str, str], where: str) -> str:
     return scheme + slashes + re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, user) + at + place
 
 
-def _server(url: str, environ: Mapping[str, str], where: str) -> str:
-    """The URL of a PostgreSQL server, well formed, with its passwords filled in."""
+def _server(url: str, environ: Mapping[str, str], where: str, schemes: Collection[str] = POSTGRES_SCHEMES) -> str:
+    """The URL of a database server, well formed, with its passwords filled in."""
     url = _filled_in(url, environ, where)
     parts = urlsplit(url)
     hosts = [host for host in parts.netloc.rpartition("@")[2].split(",") if host]
     good = (
-        parts.scheme in SCHEMES
+        parts.scheme in schemes
         and "://" in url
         and all(re.fullmatch(r"(?:[\w.%-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", host) for host in hosts)
         and (hosts or parse_qs(parts.query).get("host"))
@@ -295,17 +316,26 @@ def _server(url: str, environ: Mapping[str, str], where: str) -> str:
         and not re.search(r"[\s\x00-\x1f$]", url)
     )
     if not good:
+        other = ", mongodb, or mongodb://USER:${PASSWORD}@HOST:27017/DATABASE" if len(schemes) > 2 else ""
         raise TopologyProblem(
             f"{where}: {hide_passwords(url)!r} is not the URL of a database. "
-            'Write "embedded", or postgres://USER:${PASSWORD}@HOST:5432/DATABASE.'
+            f'Write "embedded", or postgres://USER:${{PASSWORD}}@HOST:5432/DATABASE{other}.'
         )
     return url
 
 
-def _store(url: str, environ: Mapping[str, str], where: str) -> str:
+def _store(url: str, environ: Mapping[str, str], where: str, *, service: str, on_mongodb: Collection[str]) -> str:
     if url == EMBEDDED:
         return url
-    url = _server(url, environ, where)
+    on_mongo = url == EMBEDDED_MONGO or url.partition("://")[0] in MONGO_SCHEMES
+    if on_mongo and service not in on_mongodb:
+        who = " and ".join(on_mongodb) or "no service"
+        raise TopologyProblem(
+            f"{where}: {service} keeps its data in PostgreSQL; of all services, {who} can use MongoDB."
+        )
+    if url == EMBEDDED_MONGO:
+        return url
+    url = _server(url, environ, where, (*POSTGRES_SCHEMES, *(MONGO_SCHEMES if service in on_mongodb else ())))
     if not re.fullmatch(r"/[^/]+", urlsplit(url).path):
         raise TopologyProblem(f"{where}: {hide_passwords(url)!r} names no database; end it with /NAME.")
     return url
@@ -362,7 +392,7 @@ def _consistent(topology: Topology, where: str) -> Topology:
                     f"{where}: {other.service} and {placed.service} both listen on {placed.listen}, "
                     "but run in different processes."
                 )
-        if placed.store is not None and placed.store != EMBEDDED:
+        if placed.store is not None and placed.store not in (EMBEDDED, EMBEDDED_MONGO):
             owner = databases.setdefault(_database(placed.store), placed.service)
             if owner != placed.service:
                 raise TopologyProblem(
@@ -378,8 +408,9 @@ def _database(url: str) -> object:
     parts = urlsplit(url)
     query = parse_qs(parts.query)
     hosts = unquote(parts.netloc.rpartition("@")[2]).lower() or ",".join(query.get("host", []))
+    usual = "27017" if parts.scheme in MONGO_SCHEMES else "5432"
     places = [
-        host if re.search(r":\d+$", host) else f"{host}:{query.get('port', ['5432'])[0]}"
+        host if re.search(r":\d+$", host) else f"{host}:{query.get('port', [usual])[0]}"
         for host in hosts.split(",")
     ]
     return tuple(sorted(places)), unquote(parts.path)

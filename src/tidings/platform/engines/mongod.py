@@ -55,9 +55,18 @@ class EmbeddedMongod:
         """Its process id while it runs."""
         return self._server.pid
 
+    @property
+    def address(self) -> str:
+        """`HOST:PORT`, once it has started, or been found."""
+        return f"{HOST}:{self.port}"
+
+    def found_at(self, address: str) -> None:
+        """Somebody else has started it there."""
+        self.port = int(address.rpartition(":")[2])
+
     def url(self, *, user: str, password: str, database: str) -> str:
         return (
-            f"mongodb://{quote(user, safe='')}:{quote(password, safe='')}@{self._address}/{database}"
+            f"mongodb://{quote(user, safe='')}:{quote(password, safe='')}@{self.address}/{database}"
             "?directConnection=true"
         )
 
@@ -105,6 +114,10 @@ class EmbeddedMongod:
                 except OperationFailure as problem:
                     if problem.code != USER_EXISTS:
                         raise
+        return self.urls(passwords)
+
+    def urls(self, passwords: Mapping[str, str]) -> dict[str, str]:
+        """By service, of the databases that `provision_all` makes."""
         return {
             service: self.url(user=f"tidings_{service}", password=password, database=service)
             for service, password in passwords.items()
@@ -139,16 +152,12 @@ class EmbeddedMongod:
             return True
         async with self._client(ADMIN) as client:
             config = (await client.admin.command("replSetGetConfig"))["config"]
-            if config["members"][0]["host"] != self._address:
-                config["members"][0]["host"] = self._address
+            if config["members"][0]["host"] != self.address:
+                config["members"][0]["host"] = self.address
                 config["version"] += 1
                 await client.admin.command("replSetReconfig", config, force=True)
             await self._lead(client)
         return True
-
-    @property
-    def _address(self) -> str:
-        return f"{HOST}:{self.port}"
 
     async def _has_admin(self) -> bool:
         async with self._client(ADMIN) as client:
@@ -161,7 +170,7 @@ class EmbeddedMongod:
         return True
 
     async def _initiate(self, anyone: AsyncMongoClient[Any]) -> None:
-        members = [{"_id": 0, "host": self._address}]
+        members = [{"_id": 0, "host": self.address}]
         await anyone.admin.command("replSetInitiate", {"_id": SET, "members": members})
 
     async def _lead(self, client: AsyncMongoClient[Any]) -> None:
@@ -170,7 +179,7 @@ class EmbeddedMongod:
 
     @asynccontextmanager
     async def _client(self, user: str | None) -> AsyncIterator[AsyncMongoClient[Any]]:
-        where = f"mongodb://{self._address}/?directConnection=true"
+        where = f"mongodb://{self.address}/?directConnection=true"
         if user is not None:
             where = self.url(user=user, password=self._password, database="admin")
         client: AsyncMongoClient[Any] = AsyncMongoClient(where, serverSelectionTimeoutMS=10_000)

@@ -139,9 +139,9 @@ class Server:
     def _usable_program(self) -> Path:
         kind, program = self.kind, self._given
         if program is None:
-            installed = self._installed()
-            folder = installed.parent.parent
-            inside = installed.relative_to(folder)
+            found = installed(kind)
+            folder = found.parent.parent
+            inside = found.relative_to(folder)
             self._program = Program(folder, (inside,), str(inside), self.data.parent)
             return self._program.root_for(self._uid) / inside
         if not program.is_file():
@@ -159,21 +159,6 @@ class Server:
     def _may_name(self) -> str:
         setting = self.kind.setting
         return f"Let {setting} (TIDINGS_{setting.upper()}) name the program {self.kind.program}, or unset it."
-
-    def _installed(self) -> Path:
-        try:
-            found = importlib.metadata.files(self.kind.package) or ()
-        except importlib.metadata.PackageNotFoundError:
-            found = ()
-        for file in found:
-            if file.name == self.kind.program:
-                return Path(str(file.locate())).resolve()
-        raise StartRefused(
-            f"The package {self.kind.package} is not installed.",
-            f"Install it, or let {self.kind.setting} (TIDINGS_{self.kind.setting.upper()}) name the program "
-            f"{self.kind.program}.",
-            ExitCode.ENGINE_FAILED,
-        )
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         log = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -198,3 +183,19 @@ class Server:
             ) from problem
         finally:
             os.close(log)
+
+
+def installed(kind: Kind) -> Path:
+    """The program in its package. Raises StartRefused."""
+    try:
+        found = importlib.metadata.files(kind.package) or ()
+    except importlib.metadata.PackageNotFoundError:
+        found = ()
+    for file in found:
+        if file.name == kind.program:
+            return Path(str(file.locate())).resolve()
+    raise StartRefused(
+        f"The package {kind.package} is not installed.",
+        f"Install it, or let {kind.setting} (TIDINGS_{kind.setting.upper()}) name the program {kind.program}.",
+        ExitCode.ENGINE_FAILED,
+    )

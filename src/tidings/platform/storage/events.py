@@ -10,9 +10,9 @@ from uuid import UUID
 
 import asyncpg
 
+from tidings.platform.engine_url import is_mongo
 from tidings.platform.occurrence import DeadLetter, Occurred, OccurredAsk, OccurredPage
 from tidings.platform.storage.caches import PostgresCaches
-from tidings.platform.storage.engine import is_mongo
 from tidings.platform.storage.inbox import PostgresInbox
 from tidings.platform.storage.outbox import PostgresOutbox
 from tidings.platform.storage.postgres import LOST, json_as_text

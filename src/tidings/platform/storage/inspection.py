@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from tidings.platform.storage.engine import is_mongo
+from tidings.platform.engine_url import is_mongo
 from tidings.platform.storage.migrations import ServiceDatabase
 
 PATIENCE = 3.0  # seconds
@@ -18,7 +18,8 @@ PATIENCE = 3.0  # seconds
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
     """`problem` says why it could not be read; the rest is None then.
 
-    `revision` is None for a database without a schema. `clock_off` is its clock less ours, in seconds.
+    `revision` is None for a database without a schema. `server` is its engine and version, `clock_off` its clock
+    less ours, in seconds.
     """
 
     newest: str
@@ -77,4 +78,10 @@ async def _read(connection: asyncpg.Connection[asyncpg.Record], ours: str) -> In
     except asyncpg.UndefinedTableError:
         row = None
     revision, oldest = (row[0], row[1]) if row is not None else (None, None)
-    return Inspected(newest=ours, revision=revision, compatible_down_to=oldest, server=server, clock_off=clock_off)
+    return Inspected(
+        newest=ours,
+        revision=revision,
+        compatible_down_to=oldest,
+        server=f"PostgreSQL {server}",
+        clock_off=clock_off,
+    )

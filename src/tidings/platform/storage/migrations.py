@@ -19,8 +19,8 @@ import msgspec
 
 from tidings.platform.data_directory import ExitCode, StartRefused
 from tidings.platform.document_schema import DocumentSchema
+from tidings.platform.engine_url import is_mongo
 from tidings.platform.settings import hide_passwords
-from tidings.platform.storage.engine import is_mongo
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -348,7 +348,7 @@ class MongoDatabase:
                             yield write
                             await write._finish()
                         committing = True
-                        await _commit(session)
+                        await commit(session)
                 except BaseException:
                     if committing and write.happened:
                         in_doubt(self.service, self.url, write.happened)
@@ -398,7 +398,7 @@ class MongoDatabase:
         )
 
 
-async def _commit(session: AsyncClientSession) -> None:
+async def commit(session: AsyncClientSession) -> None:
     """Ask again while nobody knows what became of it: a commit that was made is only confirmed."""
     give_up_at = time.monotonic() + COMMIT_PATIENCE
     while True:

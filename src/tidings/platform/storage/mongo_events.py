@@ -44,17 +44,24 @@ class MongoOutbox:
 
     async def lease(self, holder: UUID, seconds: float) -> bool:
         """Become or stay the one who publishes; False while somebody else is."""
-        mine_or_over = {
-            "_id": RELAY,
-            "$or": [{"holder": holder}, {"$expr": {"$lt": ["$until", "$$NOW"]}}],
-        }
-        until = [{"$set": {"holder": holder, "until": {"$add": ["$$NOW", int(seconds * 1000)]}}}]
+        nobodys = {"$eq": [{"$type": "$holder"}, "missing"]}
+        free = {"$or": [nobodys, {"$eq": ["$holder", holder]}, {"$lt": ["$until", "$$NOW"]}]}
+        taken: list[Row] = [
+            {
+                "$set": {
+                    "holder": {"$cond": [free, holder, "$holder"]},
+                    "until": {"$cond": [free, {"$add": ["$$NOW", int(seconds * 1000)]}, "$until"]},
+                }
+            }
+        ]
         with _reached():
             try:
-                await self._leases.update_one(mine_or_over, until, upsert=True)
-            except DuplicateKeyError:  # it is there, and is somebody else's
+                row = await self._leases.find_one_and_update(
+                    {"_id": RELAY}, taken, upsert=True, return_document=ReturnDocument.AFTER
+                )
+            except DuplicateKeyError:  # two made it at the same moment
                 return False
-        return True
+        return row is not None and row["holder"] == holder
 
     async def vouch(self, holder: UUID) -> bool:
         """See `Outbox`: one that was deposed still answers reads for a while, and writes no more."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
+from tidings.platform.engine_url import is_mongo
 from tidings.platform.settings import Settings
-from tidings.platform.storage.engine import is_mongo
 from tidings.services.messages.store.port import MessageStore
 from tidings.services.messages.store.postgres import open_postgres
 
