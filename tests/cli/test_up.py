@@ -127,7 +127,8 @@ def test_a_postgres_that_cannot_come_back_stops_everything_with_a_message(data: 
         version.write_text("17\n")
         os.kill(server.card["pids"]["postgres"], signal.SIGKILL)
         assert server.process.wait(30) == 7
-        assert "PostgreSQL ended, and cannot be started again" in server.errors
+        assert "An engine ended, and cannot be started again: " in server.errors
+        assert "was made by PostgreSQL 17" in server.errors
         assert "Mend that, and start it again." in server.errors
         assert psutil.wait_procs(family, timeout=5)[1] == []
         version.write_text("18\n")

@@ -79,7 +79,13 @@ PLACES: list[tuple[Mode, Bus]] = [
 async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     mode, bus = request.param
     # All deeds come at once, on a machine in use: an answer may take its time, but has to come.
-    calm = {"call_deadline": 12.0, "repeat_safe_calls": False, "repeat_events": False}
+    calm = {
+        "call_deadline": 12.0,
+        "lock_timeout_ms": 5_000,
+        "transaction_timeout_ms": 10_000,
+        "repeat_safe_calls": False,
+        "repeat_events": False,
+    }
     async with whole(mode, hear_delay=SLOW if bus == "slow" else 0.0, **calm) as system:
         root = await system.joins("Root")
         await system.operator.call(users.make_administrator, users.ByHandle(handle=root.handle))
