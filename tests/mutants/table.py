@@ -272,7 +272,7 @@ MUTATIONS: Final = (
             '                if tag not in (PREPARED_TAG, "COMMIT"):\n                    raise _NotPrepared(tag)\n'
         ),
         broken=("a", "I1"),
-        tests=(IN_PARTICIPANT + "test_a_failed_transaction_is_no_promise",),
+        tests=(IN_PARTICIPANT + "test_a_failed_transaction_is_no_promise[postgres]",),
     ),
     Mutation(
         name="prepare: branch row",
@@ -280,7 +280,7 @@ MUTATIONS: Final = (
         file=PARTICIPANT,
         edits=gone("                await connection.execute(_BRANCH, gid, subject)\n"),
         broken=("c",),
-        tests=(IN_PARTICIPANT + "test_an_abort_waits_for_a_branch_that_is_open",),
+        tests=(IN_PARTICIPANT + "test_an_abort_waits_for_a_branch_that_is_open[postgres]",),
     ),
     Mutation(
         name="prepare: branch row first",
@@ -299,7 +299,7 @@ MUTATIONS: Final = (
             ),
         ),
         broken=("c",),
-        tests=(IN_PARTICIPANT + "test_after_an_abort_no_prepare_takes_a_lock",),
+        tests=(IN_PARTICIPANT + "test_after_an_abort_no_prepare_takes_a_lock[postgres]",),
     ),
     Mutation(
         name="abort: marker",
@@ -307,7 +307,7 @@ MUTATIONS: Final = (
         file=PARTICIPANT,
         edits=gone("                        await connection.execute(_MARKER, gid, subject)\n"),
         broken=("c",),
-        tests=(IN_PARTICIPANT + "test_after_an_abort_no_prepare_takes_a_lock",),
+        tests=(IN_PARTICIPANT + "test_after_an_abort_no_prepare_takes_a_lock[postgres]",),
     ),
     Mutation(
         name="abort: marker repeated",
@@ -319,7 +319,7 @@ MUTATIONS: Final = (
             '            except Busy:\n                return "aborted"\n',
         ),
         broken=("c",),
-        tests=(IN_PARTICIPANT + "test_an_abort_waits_for_a_branch_that_is_open",),
+        tests=(IN_PARTICIPANT + "test_an_abort_waits_for_a_branch_that_is_open[postgres]",),
     ),
     Mutation(
         name="commit: no such branch, committed",
@@ -341,7 +341,7 @@ MUTATIONS: Final = (
             '            except asyncpg.UndefinedObjectError:\n                return "done"\n',
         ),
         broken=("a", "I1"),
-        tests=(IN_PARTICIPANT + "test_a_branch_that_is_gone_is_done_again",),
+        tests=(IN_PARTICIPANT + "test_a_branch_that_is_gone_is_done_again[postgres]",),
     ),
     Mutation(
         name="commit: roll forward",
@@ -350,7 +350,7 @@ MUTATIONS: Final = (
         edits=gone("            await self._roll_forward(gid, subject)\n", "            return state\n"),
         broken=("a", "I1"),
         tests=(
-            IN_PARTICIPANT + "test_a_branch_that_is_gone_is_done_again",
+            IN_PARTICIPANT + "test_a_branch_that_is_gone_is_done_again[postgres]",
             IN_DELETION + "test_a_branch_that_an_operator_rolled_back_is_done_again[near]",
         ),
     ),
@@ -383,7 +383,7 @@ MUTATIONS: Final = (
             "SELECT unnest($1::uuid[])",
         ),
         broken=("a", "I1"),
-        tests=(IN_PARTICIPANT + "test_a_writer_who_came_first_is_never_overtaken",),
+        tests=(IN_PARTICIPANT + "test_a_writer_who_came_first_is_never_overtaken[postgres]",),
     ),
     Mutation(
         name="fence: lock",

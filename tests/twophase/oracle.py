@@ -11,52 +11,44 @@ from uuid import UUID
 
 import asyncpg
 
-PARTICIPANTS = ("friends", "messages")
+from tests.twophase.records import MongoRecords, PostgresRecords, Records
+from tidings.platform.engine_url import is_mongo
+from tidings.platform.settings import Settings
+from tidings.platform.storage.mongo import MongoDatabase, open_client
 
-# Where a person's rows are, in each database that has them. The array store keeps the graph otherwise.
-EDGES = (
-    ("friendships", "user_id = $1 or friend_id = $1"),
-    ("friend_requests", "asker_id = $1 or asked_id = $1"),
-    ("blocks", "blocker_id = $1 or blocked_id = $1"),
-    ("mutes", "muter_id = $1 or muted_id = $1"),
-)
-CONTENTS = (
-    ("message", "author_id = $1"),
-    ("reply", "author_id = $1"),
-    ("latest", "author_id = $1"),
-    ("reaction", "user_id = $1"),
-)
-ACCOUNT = (
-    ("accounts", "id = $1"),
-    ("sessions", "user_id = $1"),
-    ("links", "user_id = $1"),
-    ("invites", "maker_id = $1"),
-    ("preferences", "user_id = $1"),
-    ("search_entries", "user_id = $1"),
-)
-ROWS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "users": (*ACCOUNT, ("subject_fence", "user_id = $1")),
-    "friends": (*EDGES, ("subject_fence", "user_id = $1")),
-    "messages": (*CONTENTS, ("subject_fence", "user_id = $1")),
-}
+PARTICIPANTS = ("friends", "messages")
 
 Snapshot = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class Databases:
-    """A connection to each, by its service's own role."""
+    """A connection to each, by its service's own role; `records` are of those who take part in a deletion."""
 
     by_service: Mapping[str, asyncpg.Connection[asyncpg.Record]]
+    records: Mapping[str, Records]
 
     @classmethod
     async def open(cls, dsns: Mapping[str, str], *more: str) -> Databases:
-        """Of all who take part in a deletion, and `more`."""
-        return cls({name: await asyncpg.connect(dsns[name]) for name in ("users", *PARTICIPANTS, *more)})
+        """Of all who take part in a deletion, and `more`. One in MongoDB is not `by_service`."""
+        connections: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
+        records: dict[str, Records] = {}
+        for name in ("users", *PARTICIPANTS, *more):
+            if is_mongo(dsns[name]):
+                client = open_client(dsns[name], "tests", connections=2)
+                records[name] = MongoRecords(MongoDatabase(name, dsns[name], client, Settings()))
+                continue
+            connections[name] = await asyncpg.connect(dsns[name])
+            if name not in more:
+                records[name] = PostgresRecords(name, connections[name])
+        return cls(connections, records)
 
     async def close(self) -> None:
         for connection in self.by_service.values():
             await connection.close()
+        for one in self.records.values():
+            if isinstance(one, MongoRecords):
+                await one.database.client.close()
 
     async def value(self, service: str, sql: str, *values: Any) -> Any:
         return await self.by_service[service].fetchval(sql, *values)
@@ -65,12 +57,9 @@ class Databases:
 async def snapshot(databases: Databases, subject: UUID) -> Snapshot:
     """Every row of theirs, byte for byte."""
     found: Snapshot = {}
-    for service, tables in ROWS.items():
-        for table, of_theirs in tables:
-            rows = await databases.by_service[service].fetch(
-                f"select t::text from {table} t where {of_theirs} order by 1", subject
-            )
-            found[f"{service}.{table}"] = [row[0] for row in rows]
+    for service, records in databases.records.items():
+        for table, rows in (await records.of(subject)).items():
+            found[f"{service}.{table}"] = rows
     return found
 
 
@@ -89,12 +78,7 @@ async def _left(databases: Databases) -> list[str]:
     open_rows = await databases.by_service["users"].fetch(
         "select gid, outcome from twophase_log where finished_at is null"
     )
-    # A view of the whole server: services that share one see each other's here.
-    in_doubt = {
-        row[0]
-        for one in databases.by_service.values()
-        for row in await one.fetch("select gid from pg_prepared_xacts")
-    }
+    in_doubt = {gid for one in databases.records.values() for gid in await one.in_doubt()}
     return [f"unfinished {row[0]} {row[1]}" for row in open_rows] + [f"prepared {gid}" for gid in sorted(in_doubt)]
 
 
@@ -124,10 +108,10 @@ async def judge(
     assert (state == "deleted") == bool(committed), f"the account is {state}, the log says {log}"
     for service in PARTICIPANTS:
         for gid in (*committed, *aborted):
-            branch = await databases.value(service, "select state from twophase_branch where gid = $1", gid)
+            branch = await databases.records[service].branch(gid)
             wanted = "committed" if gid in committed else "aborted"
             assert branch == wanted, f"{service} has {branch} for {gid}, wanted {wanted}"
-        fence = await databases.value(service, "select state from subject_fence where user_id = $1", subject)
+        fence = await databases.records[service].fence(subject)
         assert (fence == "deleted") == bool(committed), f"{service}'s fence is {fence}"
 
     removed = await databases.value(
@@ -146,7 +130,7 @@ async def judge(
 
 async def _nothing_left(databases: Databases, subject: UUID) -> None:
     after = await snapshot(databases, subject)
-    kept = {"users.accounts", *(f"{service}.subject_fence" for service in ROWS)}
+    kept = {"users.accounts", *(f"{service}.subject_fence" for service in databases.records)}
     edges = {
         name: rows for name, rows in after.items() if rows and name.startswith("friends.") and name not in kept
     }
@@ -161,8 +145,7 @@ async def erased(databases: Databases, subject: UUID, *, within: float = 20.0) -
     while True:
         after = await snapshot(databases, subject)
         left = {name: len(rows) for name, rows in after.items() if rows and name.startswith("messages.")}
-        done = await databases.value("messages", "select erased_at from subject_fence where user_id = $1", subject)
-        if left == {"messages.subject_fence": 1} and done is not None:
+        if left == {"messages.subject_fence": 1} and await databases.records["messages"].erased(subject):
             return
         assert time.monotonic() < until, left
         await asyncio.sleep(0.05)
@@ -181,11 +164,9 @@ async def announced(
         ("friends", "friends.person_removed"),
         ("messages", "messages.author_removed"),
     ):
-        rows = await databases.by_service[service].fetch(
-            "select id from outbox where event = $1 and subject = $2", event, subject
-        )
-        assert len(rows) == 1, f"{len(rows)} times {event}"
-        events.append(rows[0][0])
+        found = await databases.records[service].events(event, subject)
+        assert len(found) == 1, f"{len(found)} times {event}"
+        events += found
     until = time.monotonic() + within
     while True:
         heard = await databases.value("notifications", "select count(*) from inbox where event_id = $1", events[0])

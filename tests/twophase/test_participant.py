@@ -1,77 +1,47 @@
-"""A participant on PostgreSQL: duplicates, any order, and the traps of prepared transactions."""
+"""A participant, on each engine: duplicates, any order, and the traps of prepared transactions."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from tests.twophase.branches import Branches, MongoBranches, PostgresBranches, on_mongodb, on_postgres
+from tidings.platform.contract import Busy
+from tidings.platform.engines.mongod import EmbeddedMongod
 from tidings.platform.engines.postgres import EmbeddedPostgres
-from tidings.platform.settings import Settings
-from tidings.platform.storage.foundation import FOUNDATION, TWOPHASE_PARTICIPANT
-from tidings.platform.storage.postgres import Write, handled
+from tidings.platform.storage.mongo import MongoWrite
+from tidings.platform.storage.postgres import Write
 from tidings.platform.twophase.participant import OrphanSweep
-from tidings.platform.twophase.postgres_participant import PostgresParticipant
-from tidings.platform.twophase.sessions import Sessions
 from tidings.platform.twophase.transaction import new_gid
 
-Doing = Callable[[Write, UUID, int], Awaitable[None]]
+of_postgres = pytest.mark.parametrize("mongod_or_none", ["postgres"], indirect=True)
+of_mongodb = pytest.mark.parametrize("mongod_or_none", ["mongodb"], indirect=True)
 
 
-async def nothing(write: Write, subject: UUID, version: int) -> None:
-    """A branch that changes the fence alone."""
-
-
-@dataclass
-class Branches:
-    """A participant whose own changes a test chooses, and a look into its database."""
-
-    database: asyncpg.Connection[asyncpg.Record]
-    participant: PostgresParticipant[Write] = field(init=False)
-    doing: Doing = nothing
-
-    async def _remove(self, write: Write, subject: UUID, version: int) -> None:
-        await self.doing(write, subject, version)
-
-    async def prepared(self) -> int:
-        count: int = await self.database.fetchval(
-            "select count(*) from pg_prepared_xacts where database = current_database()"
-        )
-        return count
-
-    async def fence(self, subject: UUID) -> tuple[str, int] | None:
-        row = await self.database.fetchrow("select state, version from subject_fence where user_id = $1", subject)
-        return None if row is None else (row[0], row[1])
-
-
-@pytest.fixture(scope="module")
-async def dsn(postgres: EmbeddedPostgres) -> str:
-    made = await postgres.provision("friends_twophase", "a test's password")
-    connection = await asyncpg.connect(made)
-    for statement in (*FOUNDATION, *TWOPHASE_PARTICIPANT):
-        await connection.execute(statement)
-    await connection.close()
-    return made
+@pytest.fixture(params=["postgres", "mongodb"])
+def mongod_or_none(request: pytest.FixtureRequest) -> EmbeddedMongod | None:
+    return request.getfixturevalue("mongod") if request.param == "mongodb" else None
 
 
 @pytest.fixture
-async def branches(dsn: str) -> AsyncIterator[Branches]:
-    settings = Settings(twophase_lock_timeout_ms=400, twophase_idle_timeout_ms=600)
-    connection = await asyncpg.connect(dsn)
-    async with Sessions.open("friends", dsn, settings) as sessions:
-        one = Branches(connection)
-        one.participant = PostgresParticipant(sessions, Write, one._remove)
+async def branches(postgres: EmbeddedPostgres, mongod_or_none: EmbeddedMongod | None) -> AsyncIterator[Branches]:
+    one: Branches
+    if mongod_or_none is None:
+        async with PostgresBranches.opened(await on_postgres(postgres)) as one:
+            yield one
+            assert await one.prepared() == 0
+        return
+    async with MongoBranches.opened(await on_mongodb(mongod_or_none)) as one:
         yield one
-    assert await one.prepared() == 0
-    await connection.close()
+        assert await one.prepared() == 0
 
 
 async def test_duplicates_and_late_messages_have_no_effect(branches: Branches) -> None:
@@ -80,7 +50,7 @@ async def test_duplicates_and_late_messages_have_no_effect(branches: Branches) -
     assert await one.prepare(gid, subject)
     assert await one.prepare(gid, subject)
     assert (await one.branch(gid), await branches.prepared()) == ("prepared", 1)
-    assert await branches.fence(subject) is None
+    assert await branches.fence(subject) in (None, ("deleting", 0))
     assert await one.commit(gid, subject) == "committed"
     assert await branches.fence(subject) == ("deleted", 1)
     for _ in range(2):
@@ -96,25 +66,21 @@ async def test_prepares_that_meet_make_one_branch(branches: Branches) -> None:
     assert votes == [True, True, True]
     assert await branches.prepared() == 1
     assert await branches.participant.abort(gid, subject) == "aborted"
-    assert await branches.fence(subject) is None
+    assert await branches.fence(subject) in (None, ("live", 0))
 
 
-async def test_after_an_abort_no_prepare_takes_a_lock(branches: Branches, dsn: str) -> None:
+async def test_after_an_abort_no_prepare_takes_a_lock(branches: Branches) -> None:
     gid, subject, one = new_gid(), uuid4(), branches.participant
     assert await one.abort(gid, subject) == "aborted"
     assert await one.abort(gid, subject) == "aborted"
-    held = await asyncpg.connect(dsn)
-    try:
-        async with held.transaction():
-            await held.execute("insert into subject_fence (user_id) values ($1)", subject)
-            began = time.monotonic()
-            assert not await one.prepare(gid, subject)
-            assert time.monotonic() - began < 0.35  # it has waited for nothing
-    finally:
-        await held.close()
+    async with branches.writing(subject):
+        began = time.monotonic()
+        assert not await one.prepare(gid, subject)
+        assert time.monotonic() - began < 0.35  # it has waited for nothing
     assert await one.commit(gid, subject) == "aborted"
 
 
+@of_postgres
 async def test_an_abort_waits_for_a_branch_that_is_open(branches: Branches) -> None:
     gid, subject, opened, go = new_gid(), uuid4(), asyncio.Event(), asyncio.Event()
 
@@ -134,21 +100,18 @@ async def test_an_abort_waits_for_a_branch_that_is_open(branches: Branches) -> N
     assert (await branches.participant.branch(gid), await branches.prepared()) == ("aborted", 0)
 
 
-async def test_a_writer_who_came_first_is_never_overtaken(branches: Branches, dsn: str) -> None:
+async def test_a_writer_who_came_first_is_never_overtaken(branches: Branches) -> None:
     """Also where nobody has written to or as that person yet: a lock on a row that is not there locks nothing."""
-    gid, subject, other = new_gid(), uuid4(), await asyncpg.connect(dsn)
-    try:
-        async with other.transaction(), handled(other, Write, service="friends") as write:
-            await write.fence([subject])
-            voted = await branches.participant.prepare(gid, subject)
-            assert not voted, "the branch was prepared past a writer who holds the fence"
-    finally:
-        await other.close()
+    gid, subject = new_gid(), uuid4()
+    async with branches.writing(subject):
+        voted = await branches.participant.prepare(gid, subject)
+        assert not voted, "the branch was prepared past a writer who holds the fence"
     assert await branches.participant.prepare(gid, subject)
     assert await branches.participant.abort(gid, subject) == "aborted"
 
 
-async def test_a_branch_that_stalls_is_ended_by_the_database(branches: Branches, dsn: str) -> None:
+@of_postgres
+async def test_a_branch_that_stalls_is_ended_by_the_database(branches: PostgresBranches) -> None:
     subject, never = uuid4(), asyncio.Event()
 
     async def stalls(write: Write, of: UUID, version: int) -> None:
@@ -164,7 +127,8 @@ async def test_a_branch_that_stalls_is_ended_by_the_database(branches: Branches,
     await asyncio.gather(preparing, return_exceptions=True)
 
 
-async def test_a_failed_transaction_is_no_promise(branches: Branches) -> None:
+@of_postgres
+async def test_a_failed_transaction_is_no_promise(branches: PostgresBranches) -> None:
     """PREPARE answers ROLLBACK there, without an error: only the tag tells."""
 
     async def hides_an_error(write: Write, subject: UUID, version: int) -> None:
@@ -177,7 +141,8 @@ async def test_a_failed_transaction_is_no_promise(branches: Branches) -> None:
     assert await branches.participant.branch(gid) == "absent"
 
 
-async def test_a_notification_is_no_promise(branches: Branches) -> None:
+@of_postgres
+async def test_a_notification_is_no_promise(branches: PostgresBranches) -> None:
     async def notifies(write: Write, subject: UUID, version: int) -> None:
         await write.connection.execute("notify somebody")
 
@@ -185,7 +150,8 @@ async def test_a_notification_is_no_promise(branches: Branches) -> None:
     assert not await branches.participant.prepare(new_gid(), uuid4())
 
 
-async def test_without_a_free_slot_it_votes_no(branches: Branches) -> None:
+@of_postgres
+async def test_without_a_free_slot_it_votes_no(branches: PostgresBranches) -> None:
     most = int(await branches.database.fetchval("show max_prepared_transactions"))
     mark = secrets.token_hex(4)
     taken: list[str] = []
@@ -205,7 +171,7 @@ async def test_without_a_free_slot_it_votes_no(branches: Branches) -> None:
 async def test_a_branch_that_is_gone_is_done_again(branches: Branches) -> None:
     gid, subject, one = new_gid(), uuid4(), branches.participant
     assert await one.prepare(gid, subject)
-    await branches.database.execute(f"rollback prepared 'tidings:friends:{gid}'")
+    await branches.removes_by_hand(gid)
     assert await one.commit(gid, None) == "absent"  # of whom?
     states = await asyncio.gather(*(one.commit(gid, subject) for _ in range(3)))
     assert states == ["committed"] * 3
@@ -244,8 +210,53 @@ async def test_what_ended_long_ago_is_forgotten(branches: Branches) -> None:
     old, new = new_gid(), new_gid()
     for gid in (old, new):
         await branches.participant.abort(gid, None)
-    await branches.database.execute(
-        "update twophase_branch set created_at = now() - interval '8 days' where gid = $1", old
-    )
+    await branches.ages(old, 8)
     await branches.participant.forget()
     assert [await branches.participant.branch(gid) for gid in (old, new)] == ["absent", "aborted"]
+
+
+@of_mongodb
+async def test_writers_are_busy_while_a_branch_is_open_and_go_on_when_it_is_dropped(
+    branches: MongoBranches,
+) -> None:
+    """There is no lock that they could wait for: the fence itself says that it is being decided."""
+    gid, subject = new_gid(), uuid4()
+
+    async def writes() -> str:
+        async with branches.database.transaction(MongoWrite, limit=5) as write:
+            return (await write.fence([subject]))[subject].state
+
+    assert await branches.participant.prepare(gid, subject)
+    with pytest.raises(Busy):
+        await writes()
+    assert await branches.participant.abort(gid, subject) == "aborted"
+    assert await writes() == "live"
+
+
+@of_mongodb
+async def test_two_deletions_of_one_person_are_never_both_open(branches: MongoBranches) -> None:
+    first, second, subject = new_gid(), new_gid(), uuid4()
+    assert await branches.participant.prepare(first, subject)
+    assert not await branches.participant.prepare(second, subject)
+    assert await branches.participant.abort(second, subject) == "aborted"
+    assert await branches.fence(subject) == ("deleting", 0)  # the first one's, still
+    assert await branches.participant.commit(first, subject) == "committed"
+    assert await branches.fence(subject) == ("deleted", 1)
+
+
+@of_mongodb
+async def test_what_a_branch_changes_is_changed_with_its_commit_and_once(branches: MongoBranches) -> None:
+    changed: list[tuple[UUID, int]] = []
+
+    async def notes(write: MongoWrite, subject: UUID, version: int) -> None:
+        changed.append((subject, version))
+        await write.collection("inbox").insert_one({"_id": subject}, session=write.session)
+
+    branches.doing = notes
+    gid, subject = new_gid(), uuid4()
+    assert await branches.participant.prepare(gid, subject)
+    assert changed == []
+    for _ in range(2):
+        assert await branches.participant.commit(gid, None) == "committed"
+    assert changed == [(subject, 1)]
+    assert len(await branches.database.find("inbox", {"_id": subject})) == 1
