@@ -31,11 +31,21 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Collection(msgspec.Struct, frozen=True, kw_only=True):
-    """`routed` collections hold `bucket`: all that lies with one person is on one shard. Others are small."""
+    """`key` routes: what lies with one person has their `bucket`, and is on one shard. None: it is small, on one.
+
+    NOTE: a second index that begins with the bucket may be taken for the first, and walks all of a bucket.
+    """
 
     name: str
     indexes: tuple[Index, ...] = ()
-    routed: bool = True
+    key: tuple[str, ...] | None = ("bucket", "_id")
+
+    @property
+    def all_indexes(self) -> tuple[Index, ...]:
+        """With one that begins with the key."""
+        if self.key is None or any(one.keys[: len(self.key)] == self.key for one in self.indexes):
+            return self.indexes
+        return (Index(keys=self.key), *self.indexes)
 
 
 class DocumentSchema(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +55,6 @@ class DocumentSchema(msgspec.Struct, frozen=True, kw_only=True):
     compatible_down_to: str
     collections: tuple[Collection, ...]
 
-
-BY_ID: Final = Index(keys=("bucket", "_id"))  # the key of each routed collection
 
 FOUNDATION: Final = (
     Collection(name="fence"),
@@ -60,7 +68,8 @@ FOUNDATION: Final = (
     ),
     Collection(
         name="idempotency",
-        indexes=(Index(keys=("bucket", "scope")), Index(keys=("created_at",), expires=timedelta(hours=24))),
+        key=("bucket", "scope", "_id"),
+        indexes=(Index(keys=("created_at",), expires=timedelta(hours=24)),),
     ),
     Collection(
         name="branch",
@@ -68,12 +77,12 @@ FOUNDATION: Final = (
             Index(keys=("state", "prepared_at"), where={"state": "prepared"}),
             Index(keys=("ended_at",)),
         ),
-        routed=False,
+        key=None,
     ),
-    Collection(name="relay_lease", routed=False),
-    Collection(name="cache_register", routed=False),
-    Collection(name="inbox", indexes=(Index(keys=("done_at",), expires=timedelta(days=14)),), routed=False),
-    Collection(name="reaction_failures", routed=False),
-    Collection(name="dead_letters", indexes=(Index(keys=("dead_at", "_id")),), routed=False),
-    Collection(name="reconciled", routed=False),
+    Collection(name="relay_lease", key=None),
+    Collection(name="cache_register", key=None),
+    Collection(name="inbox", indexes=(Index(keys=("done_at",), expires=timedelta(days=14)),), key=None),
+    Collection(name="reaction_failures", key=None),
+    Collection(name="dead_letters", indexes=(Index(keys=("dead_at", "_id")),), key=None),
+    Collection(name="reconciled", key=None),
 )

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -38,12 +39,24 @@ USER_EXISTS: Final = 51003
 class EmbeddedMongod:
     """One mongod on one data folder. Whoever starts it owns the data directory's lock.
 
-    It takes any free port at the first start, and the same one at each restart, so that clients find it again.
+    It takes any free port at the first start, and the same one at each restart, so that clients find it again. With
+    `sockets` it listens on a Unix socket in that folder as well.
     """
 
-    def __init__(self, data: Path, *, password: str, log: Path | None = None, program: Path | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        password: str,
+        log: Path | None = None,
+        program: Path | None = None,
+        sockets: Path | None = None,
+        longest_transaction: int = LONGEST_TRANSACTION,
+    ) -> None:
         self._server = Server(MONGOD, data, log, program)
         self._password = password
+        self._sockets = sockets
+        self._longest_transaction = longest_transaction
         self.port: int | None = None
 
     @property
@@ -126,16 +139,18 @@ class EmbeddedMongod:
     def _prepare(self) -> Sequence[str]:
         (self.data / "db").mkdir(mode=0o700, exist_ok=True)
         if not (self.data / "key").exists():
-            write_private(self.data / "key", self._password.replace("-", "+").replace("_", "/").encode())
+            # Members of a set know each other by it; that there is one makes everybody else sign in.
+            write_private(self.data / "key", blake2b(self._password.encode()).hexdigest().encode())
         if self.port is None:
             self.port = _free_port()
         # NOTE: it makes paths absolute, and may not pass the folders above; this one it may.
         here = "/proc/self/cwd" if Path("/proc/self/cwd").exists() else "."
         return (
             *("--dbpath", f"{here}/db", "--keyFile", f"{here}/key", "--replSet", SET),
-            *("--bind_ip", HOST, "--port", str(self.port), "--nounixsocket", "--quiet"),
+            *("--bind_ip", HOST, "--port", str(self.port), "--quiet"),
+            *(("--nounixsocket",) if self._sockets is None else ("--unixSocketPrefix", str(self._sockets))),
             *("--wiredTigerCacheSizeGB", str(CACHE_GB), "--oplogSize", "64"),
-            *("--setParameter", f"transactionLifetimeLimitSeconds={LONGEST_TRANSACTION}"),
+            *("--setParameter", f"transactionLifetimeLimitSeconds={self._longest_transaction}"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         )
 

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
@@ -78,19 +79,27 @@ def is_away(error: PyMongoError) -> bool:
     return isinstance(error, OperationFailure) and (error.code in DEPOSED or error.has_error_label(TRANSIENT))
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a write is opened with: the key that it answers under, and how long it may last once it has begun."""
+
+    idempotency: Idempotency | None
+    ends: asyncio.Timeout
+    limit: float  # seconds
+
+
 class MongoWrite(Saying):
     """An open transaction. It takes fences first, then changes, announces events and records the answer.
 
     A store's own handle extends it. It dies with its block: nothing can be written afterwards.
     """
 
-    def __init__(
-        self, database: MongoDatabase, session: AsyncClientSession, idempotency: Idempotency | None
-    ) -> None:
+    def __init__(self, database: MongoDatabase, session: AsyncClientSession, opening: Opening) -> None:
         super().__init__()
         self._database = database
+        self._ends, self._limit = opening.ends, opening.limit
         self._session: AsyncClientSession | None = session
-        self._idempotency = idempotency
+        self._idempotency = opening.idempotency
         self._turns = AsyncExitStack()
         self._versions: dict[UUID, int] = {}  # of those whose fences are held
         self._raised: dict[UUID, tuple[int, int]] = {}  # by how much, and the last millisecond
@@ -113,12 +122,12 @@ class MongoWrite(Saying):
         """Hold the fences of those whose version will rise (`own`), and of `others`, until the commit.
 
         A fence is held by writing it: a snapshot alone would not see that somebody else writes it (write skew).
-        Who waits in this process waits in line; who waits for another process, or for a deletion that is not
-        decided, tries again (unless `undecided` ones will do). Raises `Busy`.
+        Who waits in this process waits in line, and holds nothing meanwhile; who waits for another process, or for
+        a deletion that is not decided, tries again (unless `undecided` ones will do). Raises `Busy`.
         """
         subjects = sorted({*own, *others})
+        await self._wait_in_line(subjects)
         give_up_at = time.monotonic() + self._database.settings.lock_timeout_ms / 1000
-        await self._wait_in_line(subjects, give_up_at)
         while True:
             refusal: Refusal = InFlight("A request with this Idempotency-Key is still at work.", retry_after=1)
             try:
@@ -146,16 +155,18 @@ class MongoWrite(Saying):
         """As it will be with the commit, of somebody whose fence is held."""
         return self._versions[subject] + self._raised.get(subject, (0, 0))[0]
 
-    async def _wait_in_line(self, subjects: Sequence[UUID], give_up_at: float) -> None:
+    async def _wait_in_line(self, subjects: Sequence[UUID]) -> None:
         try:
-            async with asyncio.timeout(max(0.0, give_up_at - time.monotonic())):
+            async with asyncio.timeout(self._database.settings.transaction_timeout_ms / 1000):
                 for subject in subjects:
                     await self._turns.enter_async_context(self._database.turn(subject))
         except TimeoutError as error:
             raise self._database.busy() from error
 
     async def _begin(self) -> None:
+        """From now on its time runs."""
         assert self._session is not None
+        self._ends.reschedule(asyncio.get_running_loop().time() + self._limit)
         await self._session.start_transaction(read_concern=SNAPSHOT, write_concern=MAJORITY)
         await self._once()
         await self._claim()
@@ -201,7 +212,7 @@ class MongoWrite(Saying):
             await kept.delete_one(key, session=self.session)
         # Who comes at the same moment meets this row.
         await kept.insert_one(
-            {**key, "scope": claim.scope, "fingerprint": claim.fingerprint, "created_at": datetime.now(UTC)},
+            {**key, "fingerprint": claim.fingerprint, "created_at": datetime.now(UTC)},
             session=self.session,
         )
 
@@ -341,10 +352,11 @@ class MongoDatabase:
         committing = False
         with self.reading():
             async with self.client.start_session() as session:
-                write = handle(self, session, idempotency)
+                ends = asyncio.timeout(None)
+                write = handle(self, session, Opening(idempotency, ends, limit))
                 try:
                     with writing(self.service):
-                        async with asyncio.timeout(limit):  # what is later than this is not committed
+                        async with ends:  # what is later than this is not committed
                             yield write
                             await write._finish()
                         committing = True
@@ -437,4 +449,5 @@ def keyed(subject: UUID) -> Row:
 def claim_key(claim: Idempotency) -> Row:
     """With whoever asks, so that it lies with what they write."""
     viewer = current().viewer.user_id
-    return {"bucket": 0 if viewer is None else bucket_of(viewer), "_id": {"scope": claim.scope, "key": claim.key}}
+    bucket = 0 if viewer is None else bucket_of(viewer)
+    return {"bucket": bucket, "scope": claim.scope, "_id": {"scope": claim.scope, "key": claim.key}}

@@ -15,9 +15,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.ids import bucket_in, bucket_of
-from tidings.platform.request import Idempotency
 from tidings.platform.settings import Settings
-from tidings.platform.storage.mongo import ONE_TRIP, MongoDatabase, MongoWrite, Row, keyed
+from tidings.platform.storage.mongo import ONE_TRIP, MongoDatabase, MongoWrite, Opening, Row, keyed
 from tidings.platform.twophase.failpoints import Failpoints
 from tidings.platform.twophase.mongo_participant import MongoParticipant
 from tidings.platform.twophase.participant import Participant
@@ -37,6 +36,7 @@ from tidings.services.messages.store.port import (
 AT_ONCE: Final = 1000  # people whose contents are to be erased
 ERASING: Final = 5.0  # seconds for one batch
 TOGETHER: Final = 100  # authors that are probed by one pipeline
+BY_ID: Final = "_id_"  # MongoDB's own index; the bucket is there for the router alone
 DESCENDING: Final = [("_id", -1)]
 ASCENDING: Final = [("_id", 1)]
 
@@ -46,10 +46,8 @@ _heads = msgspec.json.Decoder(list[Head]).decode
 class MongoMessageWrite(MongoWrite):
     """`MessageWrite`. Whoever changes what is an author's holds that author's fence, so documents need no lock."""
 
-    def __init__(
-        self, database: MongoDatabase, session: AsyncClientSession, idempotency: Idempotency | None
-    ) -> None:
-        super().__init__(database, session, idempotency)
+    def __init__(self, database: MongoDatabase, session: AsyncClientSession, opening: Opening) -> None:
+        super().__init__(database, session, opening)
         self._latest: dict[UUID, Row] = {}
 
     async def raise_versions(
@@ -60,7 +58,7 @@ class MongoMessageWrite(MongoWrite):
         return {author: self.version_of(author) for author in changes}
 
     async def locked(self, message_id: MessageId, *, shared: bool = False) -> Document | None:
-        row = await self.collection("document").find_one(_keyed(message_id), session=self.session)
+        row = await self.collection("document").find_one(_keyed(message_id), hint=BY_ID, session=self.session)
         return None if row is None else _document(row)
 
     async def add(self, document: Document) -> None:
@@ -74,7 +72,9 @@ class MongoMessageWrite(MongoWrite):
         wanted = _among(one.id for one in documents)
         taken: set[UUID] = set()
         for name in ("document", "withdrawn"):
-            found = self.collection(name).find(wanted, {"_id": True}, batch_size=ONE_TRIP, session=self.session)
+            found = self.collection(name).find(
+                wanted, {"_id": True}, hint=BY_ID, batch_size=ONE_TRIP, session=self.session
+            )
             taken.update([row["_id"] async for row in found])
         rows = {one.id: _row(one) for one in documents if one.id not in taken}
         if rows:
@@ -82,12 +82,14 @@ class MongoMessageWrite(MongoWrite):
         return set(rows)
 
     async def replace(self, document: Document, earlier: Earlier | None) -> None:
-        await self.collection("document").replace_one(_keyed(document.id), _row(document), session=self.session)
+        await self.collection("document").replace_one(
+            _keyed(document.id), _row(document), hint=BY_ID, session=self.session
+        )
         if earlier is not None:
             await self.collection("history").insert_one(_history_row(document, earlier), session=self.session)
 
     async def remove(self, document: Document) -> None:
-        await self.collection("document").delete_one(_keyed(document.id), session=self.session)
+        await self.collection("document").delete_one(_keyed(document.id), hint=BY_ID, session=self.session)
         await self._remove_what_hangs_on([document.id])
         if document.parent is not None:
             await self._count_down(Counter([(document.parent, "replies")]))
@@ -144,7 +146,7 @@ class MongoMessageWrite(MongoWrite):
         reacted = await self._some("reaction", {"user_id": author}, limit)
         for name, rows in (("document", [*said, *replied]), ("reaction", reacted)):
             if rows:
-                await self.collection(name).delete_many(_same(rows), session=self.session)
+                await self.collection(name).delete_many(_same(rows), hint=BY_ID, session=self.session)
         fewer = Counter[tuple[MessageId, str]]()
         fewer.update((row["parent_id"], "replies") for row in replied)
         fewer.update((row["message_id"], _counter(row["emoji"])) for row in reacted)
@@ -234,7 +236,7 @@ class MongoStore:
 
     async def by_ids(self, ids: Iterable[MessageId]) -> dict[MessageId, Document]:
         distinct = list(dict.fromkeys(ids))
-        rows = await self._database.find("document", _among(distinct)) if distinct else []
+        rows = await self._database.find("document", _among(distinct), hint=BY_ID) if distinct else []
         return {document.id: document for document in map(_document, rows)}
 
     async def latest(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:

@@ -13,6 +13,7 @@ SCHEMA: Final = DocumentSchema(
         *FOUNDATION,
         Collection(
             name="document",  # messages and replies
+            key=("bucket", "author_id", "reply", "_id"),
             indexes=(
                 Index(keys=("bucket", "author_id", "reply", "_id")),
                 Index(keys=("bucket", "parent_id", "_id"), where={"reply": True}),
@@ -23,6 +24,7 @@ SCHEMA: Final = DocumentSchema(
         Collection(name="latest"),
         Collection(
             name="history",
+            key=("bucket", "message_id", "version"),
             indexes=(
                 Index(keys=("bucket", "message_id", "version"), unique=True),
                 Index(keys=("author_id", "message_id", "version")),
@@ -30,6 +32,7 @@ SCHEMA: Final = DocumentSchema(
         ),
         Collection(
             name="reaction",
+            key=("bucket", "message_id", "user_id", "emoji"),
             indexes=(
                 Index(keys=("bucket", "message_id", "user_id", "emoji"), unique=True),
                 Index(keys=("bucket", "message_id", "-created_ms", "user_id", "emoji")),
