@@ -15,6 +15,7 @@ from uuid import UUID
 import aiohttp
 import asyncpg
 import msgspec
+from pymongo.errors import PyMongoError
 
 from tests.chaos.cells import Cell
 from tests.chaos.faults import COORDINATOR, MESSAGES, Struck, strike
@@ -23,6 +24,7 @@ from tests.chaos.proxy import Trouble
 from tests.chaos.writers import Writers
 from tests.harness.people import Answer, Person
 from tests.twophase.oracle import PARTICIPANTS, Databases, Snapshot, announced, judge, snapshot
+from tidings.platform.contract import Refusal
 
 DEADLINE: Final = 1.5  # seconds, of a deletion here
 IDLE: Final = 1.3  # seconds after which a database ends a transaction that nobody goes on with
@@ -43,6 +45,10 @@ SLOTS: Final = 8  # for prepared transactions, on each server
 HEALED: Final = 15.0  # seconds, once everybody runs (I8)
 ANNOUNCED: Final = 30.0  # the bus syncs each message to a disk that others use, too
 REACHED: Final = 15.0
+
+
+# What the test's own way to the fleet may raise while a fault lasts: the case was not tried then.
+BROKEN_WAY = (asyncpg.PostgresError, aiohttp.ClientError, OSError, PyMongoError, Refusal)
 
 
 class NotReached(Exception):
@@ -128,7 +134,13 @@ async def run(ground: Ground, arms: Arms, cell: Cell) -> Result:
             result = await _played(scene)
     except NotReached as error:
         result = Result(case=cell.name, missed=str(error))
-    except (asyncpg.PostgresError, aiohttp.ClientError, OSError) as error:  # the test's own way to it was broken
+    except (
+        asyncpg.PostgresError,
+        aiohttp.ClientError,
+        OSError,
+        PyMongoError,
+        Refusal,
+    ) as error:  # the test's own way to it was broken
         result = Result(case=cell.name, missed=repr(error))
     except AssertionError as error:
         result = msgspec.structs.replace(result, violation=str(error)[:2000] or repr(error))
@@ -292,11 +304,7 @@ async def _in_doubt(ground: Ground, subject: UUID) -> tuple[set[str], int, str |
     """Who has a prepared branch, how many log rows are unfinished, and the id of the last of hers."""
     databases = await Databases.open(ground.dsns)
     try:
-        prepared = {
-            name
-            for name in PARTICIPANTS
-            if await databases.value(name, "select count(*) from pg_prepared_xacts where gid like 'tidings:%'")
-        }
+        prepared = {name for name in PARTICIPANTS if await databases.records[name].in_doubt()}
         unfinished = await databases.value(
             COORDINATOR, "select count(*) from twophase_log where finished_at is null"
         )
@@ -342,11 +350,11 @@ def _disk_full(ground: Ground) -> Iterator[None]:
 
 async def _undone(scene: Scene) -> None:
     """What an operator should not do."""
-    name = scene.cell.point.next
-    connection = await asyncpg.connect(scene.ground.dsns[name])
-    gid = await connection.fetchval("select gid from pg_prepared_xacts where gid like 'tidings:%'")
-    await connection.execute(f"rollback prepared '{gid}'")
-    await connection.close()
+    databases = await Databases.open(scene.ground.dsns)
+    try:
+        await databases.records[scene.cell.point.next].roll_back_by_hand()
+    finally:
+        await databases.close()
 
 
 async def _healed_and_judged(scene: Scene, result: Result, answer: Answer | None) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -38,6 +38,7 @@ REASONS: Final[dict[str, str]] = {
     "l": "the coordinator has finished: it says nothing more, and a lost duplicate is none",
     "o": "one message is on its way at a time: each alone is in the rows above",
     "c": "the same as at cp11",
+    "s": "MongoDB has no slots for prepared transactions that could be used up",
     "q": "duplicates ask nothing of users' database",
 }
 
@@ -200,14 +201,16 @@ class Cell:
         return f"{self.point.name}/{self.point.role}/{self.fault}".replace(" ", "-")
 
 
-def cells(*, no_disk: str | None = None) -> Iterator[Cell]:
+def cells(*, no_disk: str | None = None, on_mongodb: Collection[str] = ()) -> Iterator[Cell]:
     """Every cell, in the order of the table, a commit that stalls, and cp16 at every point.
 
-    `no_disk` says why no disk can be full here.
+    `no_disk` says why no disk can be full here; the participants of `on_mongodb` keep their data there.
     """
     for point in points():
         for fault, key in zip(FAULTS, point.cells, strict=True):
-            if point.way == "disk" and no_disk is not None:
+            if point.way == "full" and point.next in on_mongodb:
+                yield Cell(point, fault, reason=REASONS["s"])
+            elif point.way == "disk" and no_disk is not None:
                 yield Cell(point, fault, reason=no_disk)
             elif key in OUTCOMES:
                 yield Cell(point, fault, OUTCOMES[key])

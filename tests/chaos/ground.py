@@ -20,7 +20,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ import aiohttp
 
 from tests.chaos.disk import SmallDisk, small_disk
 from tests.chaos.proxy import Proxy
-from tests.chaos.servers import DatabaseServer
+from tests.chaos.servers import DatabaseServer, MongoServer, PostgresServer
 from tests.harness.people import Person
 from tests.harness.system import Whole, whole
 from tidings import everything
@@ -169,12 +169,14 @@ async def fleet(
     *,
     database_settings: Mapping[str, str] | None = None,
     small_disk_of: str | None = None,
+    on_mongodb: Collection[str] = (),
     **settings: Any,
 ) -> AsyncIterator[Ground]:
     """Start it in a new folder; stop it and remove the folder afterwards.
 
     `settings` are Tidings' own, as `whole` takes them; `database_settings` go to each PostgreSQL server.
-    The server of `small_disk_of` gets a small disk of its own (`Ground.disk`), for which this must run as root.
+    The services of `on_mongodb` keep their data there. The server of `small_disk_of` gets a small disk of its own
+    (`Ground.disk`), for which this must run as root.
     """
     folder = Path(tempfile.mkdtemp(prefix="c-"))  # short: sockets lie below
     folder.chmod(0o711)
@@ -183,7 +185,12 @@ async def fleet(
         disk = None
         if small_disk_of is not None:
             disk = stack.enter_context(small_disk(folder / small_disk_of, megabytes=DISK))
-        databases = {name: DatabaseServer(name, folder / name, database_settings or {}) for name in STORED}
+        databases: dict[str, DatabaseServer] = {
+            name: MongoServer(name, folder / name)
+            if name in on_mongodb
+            else PostgresServer(name, folder / name, database_settings or {})
+            for name in STORED
+        }
         for server in databases.values():
             stack.push_async_callback(server.stop)
         await asyncio.gather(*(server.start() for server in databases.values()))
@@ -203,7 +210,7 @@ async def fleet(
             for name in everything.SERVICES
         }
         stores = {
-            name: Proxy(f"{name}'s database", doors / name / ".s.PGSQL.5432", server.socket_path, name_of)
+            name: Proxy(f"{name}'s database", doors / name / server.socket_path.name, server.socket_path, name_of)
             for name, server in databases.items()
         }
         ground = Ground(folder, databases, links, stores, disk)
@@ -226,4 +233,10 @@ def _topology(file: Path, ground: Ground, doors: Path) -> Topology:
         if name in ground.databases:
             lines.append(f'store = "{ground.databases[name].through(doors / name)}"')
     file.write_text("\n".join(lines) + "\n")
-    return Topology.load(file, list(everything.SERVICES), storeless=everything.STORELESS, apart=True)
+    return Topology.load(
+        file,
+        list(everything.SERVICES),
+        storeless=everything.STORELESS,
+        on_mongodb=everything.ON_MONGODB,
+        apart=True,
+    )

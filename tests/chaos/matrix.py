@@ -37,7 +37,8 @@ COOL = 8  # cases between two that kill the same process: its supervisor waits l
 class Runner:
     """One fleet after the other; a case that leaves one broken costs it its life."""
 
-    def __init__(self, ledger: Ledger, console: Console) -> None:
+    def __init__(self, ledger: Ledger, console: Console, on_mongodb: Sequence[str]) -> None:
+        self._on_mongodb = on_mongodb
         self._ledger = ledger
         self._console = console
         self._stack = AsyncExitStack()
@@ -80,6 +81,7 @@ class Runner:
                 fleet(
                     database_settings={"max_prepared_transactions": str(SLOTS)},
                     small_disk_of=None if why_not() else DISK_OF,
+                    on_mongodb=self._on_mongodb,
                     failpoint=str(self._arms.file),
                     **SETTINGS,
                 )
@@ -151,11 +153,13 @@ def figures(every: Sequence[Cell], results: dict[str, Result], *, seconds: float
     }
 
 
-async def run_matrix(every: Sequence[Cell], ledger: Ledger, console: Console, *, at_once: int) -> int:
+async def run_matrix(
+    every: Sequence[Cell], ledger: Ledger, console: Console, *, at_once: int, on_mongodb: Sequence[str] = ()
+) -> int:
     """How many fleets it took."""
     todo = spread([cell for cell in every if cell.reason is None and cell.name not in ledger.results])
     total = sum(cell.reason is None for cell in every)
-    runners = [Runner(ledger, console) for _ in range(at_once)]
+    runners = [Runner(ledger, console, on_mongodb) for _ in range(at_once)]
     async with asyncio.TaskGroup() as running:
         for runner in runners:
             running.create_task(runner.run(todo, total))
@@ -173,13 +177,16 @@ def main() -> int:
     asks.add_argument("--fresh", action="store_true", help="begin anew")
     asks.add_argument("--only", default="", help="only cases with this in their name, such as cp6/ or /kill")
     asks.add_argument("--fleets", type=int, default=1, help="fleets at once")
-    asks.add_argument("--state", type=Path, default=ROOT / ".chaos" / "matrix.jsonl", help="file of what is done")
+    asks.add_argument("--mongodb", action="store_true", help="messages in MongoDB")
+    asks.add_argument("--state", type=Path, help="file of what is done; else .chaos/matrix.jsonl, or mongodb.jsonl")
     asked = asks.parse_args()
-    every = [cell for cell in cells(no_disk=why_not()) if asked.only in cell.name]
+    on_mongodb = ("messages",) if asked.mongodb else ()
+    every = [cell for cell in cells(no_disk=why_not(), on_mongodb=on_mongodb) if asked.only in cell.name]
+    state = asked.state or ROOT / ".chaos" / ("mongodb.jsonl" if asked.mongodb else "matrix.jsonl")
     console = Console(width=None if sys.stdout.isatty() else 200)
-    ledger = Ledger(asked.state, fresh=asked.fresh)
+    ledger = Ledger(state, fresh=asked.fresh)
     began = time.monotonic()
-    fleets = asyncio.run(run_matrix(every, ledger, console, at_once=asked.fleets))
+    fleets = asyncio.run(run_matrix(every, ledger, console, at_once=asked.fleets, on_mongodb=on_mongodb))
     console.print(table_of(every, ledger.results))
     told = figures(every, ledger.results, seconds=time.monotonic() - began, fleets=fleets)
     print(json.dumps(told), flush=True)

@@ -56,16 +56,21 @@ class Writers:
 
     async def _nothing_lost(self, databases: Databases, answers: dict[str, Answer | None]) -> None:
         """What was acknowledged to them is there, since the person is."""
+        messages = databases.records["messages"]
+        asked = "select count(*) from friend_requests where asker_id = $1"
+        signed_in = "select count(*) - 1 from sessions where user_id = $1"
         looks = {
-            "befriend": ("friends", "select count(*) from friend_requests where asker_id = $1", self.stranger.id),
-            "post": ("messages", "select count(*) - 1 from message where author_id = $1", self.subject.id),
-            "react": ("messages", "select count(*) from reaction where user_id = $1", self.friend.id),
-            "sign in": ("users", "select count(*) - 1 from sessions where user_id = $1", self.subject.id),
+            "befriend": databases.value("friends", asked, UUID(self.stranger.id)),
+            "post": messages.said(UUID(self.subject.id)),
+            "react": messages.reactions(UUID(self.friend.id)),
+            "sign in": databases.value("users", signed_in, UUID(self.subject.id)),
         }
-        for name, (service, sql, who) in looks.items():
+        found = {name: await look for name, look in looks.items()}
+        found["post"] -= 1  # the one before
+        for name, count in found.items():
             answer = answers[name]
             if answer is not None and answer.status < 300:
-                assert await databases.value(service, sql, UUID(who)) == 1, f"an acknowledged {name} is lost"
+                assert count == 1, f"an acknowledged {name} is lost"
         second = answers["second delete"]
         assert second is None or second.status != 204, "an acknowledged deletion is lost"
 
