@@ -104,6 +104,35 @@ def run(
 
 @app.command()
 @plainly
+def provision(
+    service: Annotated[str, typer.Argument(help="A service whose data is in MongoDB.")],
+    admin: Annotated[
+        str,
+        typer.Option(
+            "--admin",
+            help="URL of the same MongoDB, of who may make users and share collections out.",
+            metavar="URL",
+        ),
+    ],
+    topology: TopologyFile = None,
+    store: Stores = None,
+) -> None:
+    """Prepare a MongoDB of your own for a service: its user, its collections and their indexes.
+
+    Where the URL leads to a router, the collections are shared out among its shards, so that all that lies with one
+    person is on one. Run it again after a shard was added.
+
+    Example: `tidings provision messages --topology fleet.toml --admin mongodb://root:secret@router-1/`
+    """
+    from tidings.cli.provision import run_provision
+    from tidings.system import chosen_topology
+
+    settings = settings_from(topology=topology).settings
+    run_provision(with_stores(chosen_topology(settings, apart=False), store), service, admin)
+
+
+@app.command()
+@plainly
 def doctor(data: Data = None, topology: TopologyFile = None, store: Stores = None, as_json: Json = False) -> None:
     """Look at everything, and name what is broken and how to mend it.
 

@@ -150,6 +150,7 @@ class Installation:
 
         Raises StartRefused when one cannot be started any more.
         """
+        failed: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 if self.engine is not None:
@@ -159,8 +160,10 @@ class Installation:
                 if self.bus is not None:
                     tasks.create_task(self._mend("NATS", self.bus, tell))
                     tasks.create_task(self._keep_bus(self.bus))
-        except* StartRefused as refused:
-            raise refused.exceptions[0] from None
+        except* StartRefused as refused:  # what is raised in here would come in a group again
+            failed = refused.exceptions[0]
+        if failed is not None:
+            raise failed
 
     async def _keep_bus(self, bus: EmbeddedNats) -> None:
         """Make streams and consumers again that were lost with the bus's data; the outboxes hold what was in it."""
@@ -318,3 +321,11 @@ class Installation:
 
     def _secret(self, service: str) -> bytes:
         return blake2b(f"secret of {service}".encode(), key=self._root()[:64], digest_size=32).digest()
+
+
+async def provision(kind: ServiceKind[Any], url: str, admin_url: str, tell: Callable[[str], None]) -> None:
+    """Prepare the MongoDB at `url` for a service, as the administrator of `admin_url`. Raises StartRefused."""
+    from tidings.platform.storage.mongo_provision import provision as prepare
+
+    assert kind.documents is not None
+    await prepare(admin_url, url, kind.name, kind.documents, tell)

@@ -163,11 +163,17 @@ async def _documents_state(one: ServiceDatabase, *, upgraded: bool) -> SchemaSta
 async def _upgrade_documents(one: ServiceDatabase) -> None:
     from pymongo.errors import PyMongoError
 
-    from tidings.platform.storage.mongo_schema import upgrade
+    from tidings.platform.storage.mongo_schema import NotSharedOut, upgrade
 
     assert one.documents is not None
     try:
         await upgrade(one.dsn, one.service, one.documents)
+    except NotSharedOut as error:
+        raise StartRefused(
+            f"The database of {one.service} is behind a router, and its collections are not there yet.",
+            f"Share them out among the shards first: tidings provision {one.service} --admin mongodb://...",
+            ExitCode.MIGRATION_FAILED,
+        ) from error
     except PyMongoError as error:
         raise StartRefused(
             f"The collections of {one.service} could not be made: {error}",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
-from tidings.platform.document_schema import BY_ID, Collection, DocumentSchema, Index
+from tidings.platform.document_schema import DocumentSchema, Index
 from tidings.platform.storage.mongo import Row, open_client
 
+ROUTER: Final = "isdbgrid"  # what a router calls itself (command `hello`)
 NAMESPACE_EXISTS: Final = 48
 SCHEMA: Final = "schema_info"  # its only document says which revision this is
 
@@ -26,18 +26,27 @@ async def revision_of(url: str, service: str) -> tuple[str, str] | None:
         await client.close()
 
 
-async def upgrade(url: str, service: str, schema: DocumentSchema) -> None:
-    """Make what is not there; what is there stays. Two at once do no harm. Raises PyMongoError."""
+class NotSharedOut(Exception):
+    """Behind a router, collections are shared out among the shards before anything is in them."""
+
+
+async def upgrade(url: str, service: str, schema: DocumentSchema, *, on_router: bool = False) -> None:
+    """Make what is not there; what is there stays. Two at once do no harm.
+
+    Raises PyMongoError, and `NotSharedOut` behind a router, unless it is known that they are (`on_router`).
+    """
     client = open_client(url, service, connections=4)
     try:
         database = client.get_default_database()
+        if not on_router and (await database.command("hello")).get("msg") == ROUTER:
+            raise NotSharedOut(service)
         # NOTE: a collection is never made by a transaction's first write, which would wait for it.
         there = set(await database.list_collection_names())
         for collection in schema.collections:
             if collection.name not in there:
                 await _make(database, collection.name)
                 there.add(collection.name)
-            if indexes := indexes_of(collection):
+            if indexes := collection.all_indexes:
                 await database[collection.name].create_indexes([_model(one) for one in indexes])
         said = {"revision": schema.revision, "compatible_down_to": schema.compatible_down_to}
         await database[SCHEMA].update_one({"_id": "schema"}, {"$set": said}, upsert=True)
@@ -56,10 +65,6 @@ async def looked_into(url: str, service: str) -> tuple[tuple[str, str] | None, s
         return await _revision(client.get_default_database()), version, clock_off
     finally:
         await client.close()
-
-
-def indexes_of(collection: Collection) -> Sequence[Index]:
-    return (BY_ID, *collection.indexes) if collection.routed else collection.indexes
 
 
 async def _revision(database: AsyncDatabase[Row]) -> tuple[str, str] | None:
