@@ -5,19 +5,21 @@ BIN := $(VENV)/bin
 ARGS ?=
 MINUTES ?= 20
 
-.PHONY: help install install-test up test mutants chaos-matrix soak sessions lint docs lock clean
+.PHONY: help install install-mongodb install-test up test mutants chaos-matrix soak sessions lint docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed-run ## make .venv with Tidings in it, nothing more
+
+install-mongodb: $(VENV)/.installed-mongodb ## the same, with a MongoDB server to try (Linux x86-64)
 
 install-test: $(VENV)/.installed-test
 
 $(VENV)/.installed-%: requirements/%.txt pyproject.toml tools/install.sh
 	@PYTHON="$(PYTHON)" sh tools/install.sh "$(VENV)" requirements/$*.txt
-	@if [ "$*" = test ]; then touch $(VENV)/.installed-run; fi
+	@if [ "$*" != run ]; then touch $(VENV)/.installed-run; fi
 	@touch $@
 
 up: install ## run the server (make up ARGS="--port 9000 --data ./data")
@@ -50,6 +52,7 @@ docs: install ## write docs/map.md and docs/openapi.json from the code
 lock: ## compile requirements/*.txt again (needs uv)
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml requirements/build.in -o requirements/run.txt
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --extra test requirements/build.in -c requirements/run.txt -o requirements/test.txt
+	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --extra mongodb requirements/build.in -c requirements/run.txt -o requirements/mongodb.txt
 
 clean: ## remove what make made (never your data)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
