@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +17,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from tidings.platform.engines.mongod import MONGOD
-from tidings.platform.engines.server import HOST, Server
+from tidings.platform.engines.server import HOST, Server, accepts, free_port
 
 NAME: Final = "three"
 QUICK: Final = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
@@ -28,9 +27,7 @@ class Member:
     """One of them. It asks nobody to sign in: it listens on loopback, and keeps what tests say."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.server = Server(MONGOD, folder, None, None)
 
     @property
@@ -78,11 +75,7 @@ class Member:
         )
 
     async def _answers(self, _: subprocess.Popen[bytes]) -> bool:
-        try:
-            with socket.create_connection((HOST, self.port), timeout=1):
-                return True
-        except OSError:
-            return False
+        return accepts(self.port)
 
 
 @asynccontextmanager

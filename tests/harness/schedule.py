@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 # A test's id says which system it sees: `test_stream.py::test_a_stream_ends[apart-everywhere]`.
 _MODE = re.compile(r"[\[-](near|wire|apart|array friends|two servers|mongodb)(?=[-\]])")
 # What takes longest begins first, lest it be alone at the end.
-_LONGEST = ("apart", "near", "wire", "array friends", "mongodb", "two servers", "tests/chaos")
+_LONGEST = ("apart", "tests/chaos", "near", "wire", "array friends", "mongodb", "two servers")
 
 
 class BySystem(LoadScopeScheduling):

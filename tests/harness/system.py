@@ -99,6 +99,9 @@ def settings_for(data: Path, points: Path | None = None, **more: Any) -> Setting
         "event_backoff": 0.01,
         "call_deadline": 3.0,
         "stream_look_every": 0.5,
+        "limit_person": 0,
+        "limit_address": 0,
+        "sign_in_failures": 0,
     }
     return Settings(**{**defaults, **more})
 

@@ -44,16 +44,21 @@ class Router:
         self.sharded = set(sharded)
         self.zones: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.told: list[tuple[str, Any]] = []
+        self.tags: dict[str, set[str]] = defaultdict(set)
 
     async def command(self, database: str, command: dict[str, Any]) -> dict[str, Any]:
         [name, what], *_ = command.items()
         if name == "listShards":
-            return {"shards": [{"_id": shard} for shard in reversed(self.shards)]}
+            return {"shards": [{"_id": one, "tags": sorted(self.tags[one])} for one in reversed(self.shards)]}
         if name == "find":
             namespace = command["filter"].get("ns") or command["filter"]["_id"]
             found = self.zones[namespace] if what == "tags" else [{}] * (namespace in self.sharded)
             return {"cursor": {"firstBatch": list(found)}}
         self.told.append((name, {key: value for key, value in command.items() if key != name} | {"of": what}))
+        if name == "addShardToZone":
+            self.tags[what].add(command["zone"])
+        if name == "removeShardFromZone":
+            self.tags[what].remove(command["zone"])
         if name == "updateZoneKeyRange":
             span = {"min": command["min"], "max": command["max"]}
             if command["zone"] is None:
@@ -130,6 +135,14 @@ async def test_a_shard_more_is_given_its_share_and_nothing_is_cut_again() -> Non
     await share_out(router, "messages", SMALL, lambda _: None)
     assert {name for name, _ in router.told} == {"addShardToZone", "enableSharding", "updateZoneKeyRange"}
     assert [span["min"]["bucket"] for span in router.zones["messages.fence"]] == [MinKey(), 1365, 2730]
+
+
+async def test_a_shard_whose_name_comes_first_moves_the_others_on() -> None:
+    router = Router("rs1", "rs2")
+    await share_out(router, "messages", SMALL, lambda _: None)
+    router.shards = ("rs0", "rs1", "rs2")
+    await share_out(router, "messages", SMALL, lambda _: None)
+    assert router.tags == {f"rs{number}": {f"messages_buckets_{number}"} for number in range(3)}
 
 
 async def test_a_server_alone_gets_a_user_collections_and_indexes(mongod: EmbeddedMongod) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import os
 
 from tidings import everything
 from tidings.cli.options import EXIT_USAGE, Problem
 from tidings.platform.engine_url import MONGO_SCHEMES, is_mongo
 from tidings.platform.installation import provision
 from tidings.platform.settings import hide_passwords
-from tidings.platform.topology import Topology
+from tidings.platform.topology import Topology, filled_in
 
 
 def run_provision(topology: Topology, service: str, admin: str) -> None:
@@ -35,4 +36,5 @@ def run_provision(topology: Topology, service: str, admin: str) -> None:
             "For example: --admin mongodb://root:secret@router-1:27017/",
             EXIT_USAGE,
         )
+    admin = filled_in(admin, os.environ, "--admin")
     asyncio.run(provision(everything.SERVICES[service], url, admin, print))

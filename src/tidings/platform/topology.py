@@ -3,6 +3,7 @@
 ```toml
 [engines]                                   # "embedded", or the URL of a server (no user, no database)
 postgres = "embedded"
+valkey = "embedded"                         # or valkey://cache-1:6379 (no user), or "none": each process alone
 nats = "embedded"                           # or nats://bus-1:4222,nats://bus-2:4222 (no user, no password)
 [edge]
 process = "edge"                            # default: its own, or the only process there is
@@ -34,6 +35,7 @@ from tidings.platform.settings import hide_passwords
 
 EMBEDDED = "embedded"
 EMBEDDED_MONGO = "mongodb"
+NONE = "none"
 ONE_PROCESS = "tidings"
 EDGE = "edge"
 CLI = "cli"  # the operator's command line, as a caller
@@ -98,6 +100,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     services: dict[str, Placement]
     edge: str
     bus: str = EMBEDDED
+    valkey: str = EMBEDDED
     on_mongodb: tuple[str, ...] = ()  # services that have a store in MongoDB too
 
     @classmethod
@@ -166,6 +169,7 @@ Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")]
 class _Engines(msgspec.Struct, frozen=True):
     postgres: str = EMBEDDED
     nats: str = EMBEDDED
+    valkey: str = EMBEDDED
 
 
 class _Edge(msgspec.Struct, frozen=True):
@@ -233,7 +237,9 @@ def _built(
     names = {spot.process for spot in placed.values()}
     front = edge.process or (names.pop() if len(names) == 1 and not apart else EDGE)
     bus = _bus(engines.nats, f"{where}, [engines]")
-    return _consistent(Topology(services=placed, edge=front, bus=bus, on_mongodb=kinds.on_mongodb), where)
+    valkey = _valkey(engines.valkey, f"{where}, [engines]")
+    topology = Topology(services=placed, edge=front, bus=bus, valkey=valkey, on_mongodb=kinds.on_mongodb)
+    return _consistent(topology, where)
 
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -285,7 +291,7 @@ def _is_tcp(place: str) -> bool:
     return match is not None and 1 <= int(match[1]) <= 65535
 
 
-def _filled_in(url: str, environ: Mapping[str, str], where: str) -> str:
+def filled_in(url: str, environ: Mapping[str, str], where: str) -> str:
     """The URL with `${NAME}` in its user and password replaced, encoded so that any character may be in them."""
 
     def value(match: re.Match[str]) -> str:
@@ -304,7 +310,7 @@ def _filled_in(url: str, environ: Mapping[str, str], where: str) -> str:
 
 def _server(url: str, environ: Mapping[str, str], where: str, schemes: Collection[str] = POSTGRES_SCHEMES) -> str:
     """The URL of a database server, well formed, with its passwords filled in."""
-    url = _filled_in(url, environ, where)
+    url = filled_in(url, environ, where)
     parts = urlsplit(url)
     hosts = [host for host in parts.netloc.rpartition("@")[2].split(",") if host]
     good = (
@@ -361,6 +367,15 @@ def _bus(url: str, where: str) -> str:
     raise TopologyProblem(
         f"{where}: {hide_passwords(url)!r} is not the address of a NATS server. "
         'Write "embedded", or nats://HOST:4222 without a user: each service has its own.'
+    )
+
+
+def _valkey(url: str, where: str) -> str:
+    if url in (EMBEDDED, NONE) or re.fullmatch(r"valkeys?://[\w.-]+:\d{1,5}(\?cluster=true)?", url):
+        return url
+    raise TopologyProblem(
+        f"{where}: {hide_passwords(url)!r} is not the address of a Valkey server. "
+        'Write "embedded", "none", or valkey://HOST:6379 without a user: each service has its own.'
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from tidings.platform.data_directory import ExitCode, StartRefused, write_private
-from tidings.platform.engines.server import HOST, STOP_PATIENCE, Kind, Server
+from tidings.platform.engines.server import HOST, STOP_PATIENCE, Kind, Server, accepts, free_port, here
 
 MONGOD: Final = Kind(
     label="MongoDB",
@@ -142,11 +141,9 @@ class EmbeddedMongod:
             # Members of a set know each other by it; that there is one makes everybody else sign in.
             write_private(self.data / "key", blake2b(self._password.encode()).hexdigest().encode())
         if self.port is None:
-            self.port = _free_port()
-        # NOTE: it makes paths absolute, and may not pass the folders above; this one it may.
-        here = "/proc/self/cwd" if Path("/proc/self/cwd").exists() else "."
+            self.port = free_port()
         return (
-            *("--dbpath", f"{here}/db", "--keyFile", f"{here}/key", "--replSet", SET),
+            *("--dbpath", f"{here()}/db", "--keyFile", f"{here()}/key", "--replSet", SET),
             *("--bind_ip", HOST, "--port", str(self.port), "--quiet"),
             *(("--nounixsocket",) if self._sockets is None else ("--unixSocketPrefix", str(self._sockets))),
             *("--wiredTigerCacheSizeGB", str(CACHE_GB), "--oplogSize", "64"),
@@ -155,7 +152,7 @@ class EmbeddedMongod:
         )
 
     async def _answers(self, _: subprocess.Popen[bytes]) -> bool:
-        if not _accepts(self.port):
+        if not accepts(self.port):
             return False
         if not await self._has_admin():
             # Whoever comes from loopback may do this while there is no user at all.
@@ -189,8 +186,16 @@ class EmbeddedMongod:
         await anyone.admin.command("replSetInitiate", {"_id": SET, "members": members})
 
     async def _lead(self, client: AsyncMongoClient[Any]) -> None:
-        while not (await client.admin.command("hello")).get("isWritablePrimary"):
-            await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(MONGOD.patience):
+                while not (await client.admin.command("hello")).get("isWritablePrimary"):
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise StartRefused(
+                f"The embedded MongoDB in {self.data} does not become the primary of its set.",
+                f"If it was never used, remove that folder; its log says more: {self._server.log}",
+                ExitCode.ENGINE_FAILED,
+            ) from error
 
     @asynccontextmanager
     async def _client(self, user: str | None) -> AsyncIterator[AsyncMongoClient[Any]]:
@@ -202,18 +207,3 @@ class EmbeddedMongod:
             yield client
         finally:
             await client.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _accepts(port: int | None) -> bool:
-    try:
-        with socket.create_connection((HOST, port or 0), timeout=1):
-            return True
-    except OSError:
-        return False

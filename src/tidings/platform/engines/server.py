@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -199,3 +200,25 @@ def installed(kind: Kind) -> Path:
         f"Install it, or let {kind.setting} (TIDINGS_{kind.setting.upper()}) name the program {kind.program}.",
         ExitCode.ENGINE_FAILED,
     )
+
+
+def here() -> str:
+    """A server's working directory, for programs that make paths absolute: as root it may not pass those above."""
+    return "/proc/self/cwd" if Path("/proc/self/cwd").exists() else "."
+
+
+def free_port() -> int:
+    """One that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def accepts(port: int | None) -> bool:
+    """Whether somebody listens there."""
+    try:
+        with socket.create_connection((HOST, port or 0), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -28,7 +28,7 @@ from nats.js.api import (
 )
 
 from tidings.platform import logs
-from tidings.platform.events.ending import heed_cancellation, heeding_cancellation
+from tidings.platform.ending import heed_cancellation, heeding_cancellation
 from tidings.platform.occurrence import Occurred
 from tidings.platform.service import ServiceKind
 

@@ -88,13 +88,15 @@ class Relay:
                 return 0
             self._leased_until = now + LEASE
         began_ns = stamp_ns()  # of the same clock as what is read here
+        # Before it is read: whoever stands for the outbox now knows all that was committed before.
+        vouched = self._beat_is_due() and await self._outbox.vouch(self._holder)
         waiting = await self._outbox.unpublished(BATCH)
         if self._delay:
             await asyncio.sleep(self._delay)
         if waiting:
             await self._publish(waiting)
         if len(waiting) < BATCH:
-            if self._beat_is_due() and await self._outbox.vouch(self._holder):
+            if vouched:
                 await self._beat(began_ns)
             metrics.outbox_waits(service=self.service, count=0, oldest=0.0)
         else:

@@ -33,6 +33,7 @@ from pymongo.read_concern import ReadConcern
 
 from tidings.platform import logs
 from tidings.platform.contract import Busy, InFlight, Refusal, Unavailable
+from tidings.platform.ending import heed_cancellation, heeding_cancellation
 from tidings.platform.ids import bucket_of
 from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, writing
@@ -47,6 +48,7 @@ Row: TypeAlias = dict[str, Any]
 
 READ_TIMEOUT_MS: Final = 8000  # less than a route's deadline, so that the refusal arrives
 SELECT_TIMEOUT_MS: Final = 2000  # for a primary to be there
+COMMIT_TIMEOUT_MS: Final = 2000
 COMMIT_PATIENCE: Final = 2.0  # seconds for which a commit is asked again whose answer was lost
 PAUSE: Final = 0.005  # seconds between two tries for a fence
 ONE_TRIP: Final = 100_000  # rows of a first batch; without it MongoDB sends 101, and the rest when asked again
@@ -60,23 +62,32 @@ WRITE_CONFLICT: Final = 112
 DUPLICATE_KEY: Final = 11000
 NO_SPACE: Final = 14031
 # Of a member that is no primary any more, or of a server that ends.
-DEPOSED: Final = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436, 43, 50, 262, 6, 7, 89, 9001})
+DEPOSED: Final = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436, 43, 50, 262, 6, 7, 89, 9001, 133, 134})
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN: Final = "UnknownTransactionCommitResult"
 
 
+def _codes(error: PyMongoError) -> set[int]:
+    if isinstance(error, BulkWriteError):
+        found = [*error.details.get("writeErrors", ()), *error.details.get("writeConcernErrors", ())]
+        return {int(one.get("code", 0)) for one in found}
+    return {error.code or 0} if isinstance(error, OperationFailure) else set()
+
+
 def is_conflict(error: PyMongoError) -> bool:
     """Another transaction was first; this one is gone, and wrote nothing."""
-    if isinstance(error, BulkWriteError):
-        return any(one["code"] in (WRITE_CONFLICT, DUPLICATE_KEY) for one in error.details["writeErrors"])
-    return isinstance(error, OperationFailure) and error.code in (WRITE_CONFLICT, DUPLICATE_KEY)
+    return bool(_codes(error) & {WRITE_CONFLICT, DUPLICATE_KEY})
 
 
 def is_away(error: PyMongoError) -> bool:
     """No primary answers for now."""
     if isinstance(error, (ConnectionFailure, ExecutionTimeout, WTimeoutError)):
         return True
-    return isinstance(error, OperationFailure) and (error.code in DEPOSED or error.has_error_label(TRANSIENT))
+    return bool(_codes(error) & DEPOSED) or error.has_error_label(TRANSIENT)
+
+
+class _Meanwhile(Exception):
+    """What the transaction was about to rest on is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,7 @@ class MongoWrite(Saying):
         self._session: AsyncClientSession | None = session
         self._idempotency = opening.idempotency
         self._turns = AsyncExitStack()
+        self._in_line = False
         self._versions: dict[UUID, int] = {}  # of those whose fences are held
         self._raised: dict[UUID, tuple[int, int]] = {}  # by how much, and the last millisecond
 
@@ -114,7 +126,8 @@ class MongoWrite(Saying):
         return self._session
 
     def collection(self, name: str) -> AsyncCollection[Row]:
-        return self._database.collection(name)
+        """For this transaction."""
+        return self._database.to_write(name)
 
     async def fence(
         self, own: Iterable[UUID], others: Iterable[UUID] = (), *, undecided: bool = False
@@ -126,9 +139,11 @@ class MongoWrite(Saying):
         a deletion that is not decided, tries again (unless `undecided` ones will do). Raises `Busy`.
         """
         subjects = sorted({*own, *others})
+        lock_timeout = self._database.settings.lock_timeout_ms / 1000
         await self._wait_in_line(subjects)
-        give_up_at = time.monotonic() + self._database.settings.lock_timeout_ms / 1000
+        give_up_at = time.monotonic() + lock_timeout
         while True:
+            heed_cancellation()
             refusal: Refusal = InFlight("A request with this Idempotency-Key is still at work.", retry_after=1)
             try:
                 await self._begin()
@@ -137,6 +152,9 @@ class MongoWrite(Saying):
                 if undecided or all(fence.state != DELETING for fence in fences.values()):
                     self._versions = {subject: fence.version for subject, fence in fences.items()}
                     return fences
+                await self._turns.aclose()  # who decides it may stand in the same line
+            except _Meanwhile:
+                pass
             except PyMongoError as error:
                 if not is_conflict(error):
                     raise
@@ -144,6 +162,7 @@ class MongoWrite(Saying):
             if time.monotonic() > give_up_at:
                 raise refusal
             await asyncio.sleep(jittered(PAUSE))
+            await self._wait_in_line(subjects)
 
     def raise_by(self, subject: UUID, by: int, *, last_ms: int = 0) -> int:
         """Raise the version of somebody whose fence is held, with the commit. The new version."""
@@ -156,18 +175,27 @@ class MongoWrite(Saying):
         return self._versions[subject] + self._raised.get(subject, (0, 0))[0]
 
     async def _wait_in_line(self, subjects: Sequence[UUID]) -> None:
+        if self._in_line:
+            return
         try:
             async with asyncio.timeout(self._database.settings.transaction_timeout_ms / 1000):
                 for subject in subjects:
                     await self._turns.enter_async_context(self._database.turn(subject))
+                self._turns.callback(self._left_line)
+                self._in_line = True
         except TimeoutError as error:
             raise self._database.busy() from error
+
+    def _left_line(self) -> None:
+        self._in_line = False
 
     async def _begin(self) -> None:
         """From now on its time runs."""
         assert self._session is not None
         self._ends.reschedule(asyncio.get_running_loop().time() + self._limit)
-        await self._session.start_transaction(read_concern=SNAPSHOT, write_concern=MAJORITY)
+        await self._session.start_transaction(
+            read_concern=SNAPSHOT, write_concern=MAJORITY, max_commit_time_ms=COMMIT_TIMEOUT_MS
+        )
         await self._once()
         await self._claim()
 
@@ -176,10 +204,21 @@ class MongoWrite(Saying):
         event = reacting_to()
         if event is None:
             return
-        done = self.collection("inbox")
-        if await done.find_one({"_id": event}, session=self.session) is not None:
-            raise AlreadyDone(str(event))
-        await done.insert_one({"_id": event, "done_at": datetime.now(UTC)}, session=self.session)
+        done, key = self.collection("inbox"), {"_id": event}
+        if await done.find_one(key, session=self.session) is not None:
+            if await self._lasting("inbox", key) is not None:
+                raise AlreadyDone(str(event))
+            raise _Meanwhile
+        await done.insert_one({**key, "done_at": datetime.now(UTC)}, session=self.session)
+
+    async def _lasting(self, name: str, key: Row) -> Row | None:
+        """What a majority has of a document that this transaction saw: what it sees itself may be lost again.
+
+        In the same session, so that what is read is no older than what was seen. It ends the transaction.
+        """
+        assert self._session is not None
+        await self._abort()
+        return await self.collection(name).find_one(key, session=self._session)
 
     async def _hold(self, subjects: Sequence[UUID]) -> dict[UUID, Fence]:
         if not subjects:
@@ -208,7 +247,10 @@ class MongoWrite(Saying):
         row = await kept.find_one(key, session=self.session)
         if row is not None:
             if row["created_at"] > datetime.now(UTC) - KEPT:
-                replay(claim, fingerprint=row["fingerprint"], reply=row["reply"])
+                row = await self._lasting("idempotency", key)
+                if row is not None:
+                    replay(claim, fingerprint=row["fingerprint"], reply=row["reply"])
+                raise _Meanwhile
             await kept.delete_one(key, session=self.session)
         # Who comes at the same moment meets this row.
         await kept.insert_one(
@@ -269,28 +311,42 @@ Handle = TypeVar("Handle", bound=MongoWrite)
 
 
 class MongoDatabase:
-    """One client: nobody waits inside the server while holding a connection, so readers need none of their own."""
+    """Reads and writes have connections of their own: commits that wait for a majority starve no reader."""
 
-    def __init__(self, service: str, url: str, client: AsyncMongoClient[Row], settings: Settings) -> None:
+    def __init__(
+        self,
+        service: str,
+        url: str,
+        client: AsyncMongoClient[Row],
+        settings: Settings,
+        writers: AsyncMongoClient[Row] | None = None,
+    ) -> None:
         self.service = service
         self.url = url
         self.settings = settings
         self.client = client
         self._database = client.get_default_database()
+        self._writers = writers or client
+        self._written = self._writers.get_default_database()
         self._lines: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
     @asynccontextmanager
     async def serving(cls, service: str, url: str, settings: Settings) -> AsyncIterator[MongoDatabase]:
         """A service's own database while the block lasts. Connects when it is needed."""
-        client = open_client(url, service, connections=settings.pool_read + settings.pool_write)
+        client = open_client(url, service, connections=settings.pool_read)
+        writers = open_client(url, service, connections=settings.pool_write)
         try:
-            yield cls(service, url, client, settings)
+            yield cls(service, url, client, settings, writers)
         finally:
             await client.close()
+            await writers.close()
 
     def collection(self, name: str) -> AsyncCollection[Row]:
         return self._database[name]
+
+    def to_write(self, name: str) -> AsyncCollection[Row]:
+        return self._written[name]
 
     async def ready(self) -> None:
         """`Unavailable` unless the primary answers."""
@@ -351,7 +407,7 @@ class MongoDatabase:
         """The same for who answers no request, and tells nobody; `limit` in seconds."""
         committing = False
         with self.reading():
-            async with self.client.start_session() as session:
+            async with self._writers.start_session() as session:
                 ends = asyncio.timeout(None)
                 write = handle(self, session, Opening(idempotency, ends, limit))
                 try:
@@ -362,18 +418,32 @@ class MongoDatabase:
                         committing = True
                         await commit(session)
                 except BaseException:
-                    if committing and write.happened:
-                        in_doubt(self.service, self.url, write.happened)
+                    if committing:
+                        if write.happened:
+                            in_doubt(self.service, self.url, write.happened)
+                        await self._end_open(session)
                     raise
                 finally:
-                    await write._abort()
-                    await write._die()
+                    try:
+                        await write._abort()
+                    finally:
+                        await write._die()
+
+    async def _end_open(self, session: AsyncClientSession) -> None:
+        """End a transaction whose commit nobody may have heard: a session's next one ends the one before."""
+        try:
+            async with asyncio.timeout(SELECT_TIMEOUT_MS / 1000):
+                await session.start_transaction(read_concern=SNAPSHOT, write_concern=MAJORITY)
+                await self._writers.get_default_database()["fence"].find_one({"_id": None}, session=session)
+        except (PyMongoError, TimeoutError) as error:  # it ends by itself, somewhat later
+            log.info("transaction_left_open", service=self.service, error=repr(error))
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Say in a refusal what kept MongoDB from doing it."""
         try:
-            yield
+            with heeding_cancellation():
+                yield
         except Refusal:
             raise
         except TimeoutError as error:
@@ -381,7 +451,7 @@ class MongoDatabase:
         except PyMongoError as error:
             if is_conflict(error):
                 raise self.busy() from error
-            if isinstance(error, OperationFailure) and error.code == NO_SPACE:
+            if NO_SPACE in _codes(error):
                 raise Unavailable(
                     f"{self.service} has no space left to write; its operator must make room.",
                     service=self.service,

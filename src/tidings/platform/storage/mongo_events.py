@@ -14,6 +14,7 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from tidings.platform.ending import heeding_cancellation
 from tidings.platform.occurrence import DeadLetter, Occurred, OccurredAsk, OccurredPage
 from tidings.platform.storage.caches import STALE
 from tidings.platform.storage.mongo import ONE_TRIP, Row, open_client
@@ -29,10 +30,11 @@ class Away(ConnectionError):
 
 @contextmanager
 def _reached() -> Iterator[None]:
-    try:
-        yield
-    except PyMongoError as error:
-        raise Away(repr(error)) from error
+    with heeding_cancellation():
+        try:
+            yield
+        except PyMongoError as error:
+            raise Away(repr(error)) from error
 
 
 class MongoOutbox:
@@ -211,7 +213,7 @@ class MongoCaches:
 
     async def register(self, cache: UUID, holder: str, seconds: float) -> None:
         until: list[dict[str, Any]] = [
-            {"$set": {"holder": holder, "until": {"$add": ["$$NOW", int(seconds * 1000)]}}}
+            {"$set": {"holder": {"$literal": holder}, "until": {"$add": ["$$NOW", int(seconds * 1000)]}}}
         ]
         stale = {"$expr": {"$lt": ["$until", {"$subtract": ["$$NOW", int(STALE.total_seconds() * 1000)]}]}}
         with _reached():

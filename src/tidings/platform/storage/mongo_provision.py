@@ -58,12 +58,13 @@ async def _provision(admin_url: str, url: str, service: str, schema: DocumentSch
     try:
         commands = _Sent()
         await make_user(commands, url, tell)
+        # Before they are shared out, which would make an index of the key by another name.
+        await upgrade(url, service, schema, on_router=True)
+        tell(f"collections and indexes of {service} are at schema {schema.revision}")
         if (await commands.command("admin", {"hello": 1})).get("msg") == ROUTER:
             await share_out(commands, database_of(url), schema, tell)
     finally:
         await client.close()
-    await upgrade(url, service, schema, on_router=True)
-    tell(f"collections and indexes of {service} are at schema {schema.revision}")
 
 
 async def make_user(commands: Commands, url: str, tell: Tell) -> None:
@@ -86,10 +87,14 @@ async def make_user(commands: Commands, url: str, tell: Tell) -> None:
 
 async def share_out(commands: Commands, database: str, schema: DocumentSchema, tell: Tell) -> None:
     """Zones first, then the collections: an empty one is cut along its zones at once, and nothing has to move."""
-    shards = sorted(one["_id"] for one in (await commands.command("admin", {"listShards": 1}))["shards"])
+    listed = {one["_id"]: one for one in (await commands.command("admin", {"listShards": 1}))["shards"]}
+    shards = sorted(listed)
     zones = [f"{database}_buckets_{number}" for number in range(len(shards))]
     bounds = [BUCKETS * number // len(shards) for number in range(len(shards) + 1)]
     for shard, zone in zip(shards, zones, strict=True):
+        for other in listed[shard].get("tags", ()):
+            if other != zone and other.startswith(f"{database}_buckets_"):
+                await commands.command("admin", {"removeShardFromZone": shard, "zone": other})
         await commands.command("admin", {"addShardToZone": shard, "zone": zone})
     tell(f"{len(shards)} shards: {', '.join(shards)}")
     await commands.command("admin", {"enableSharding": database})

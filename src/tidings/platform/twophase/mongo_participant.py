@@ -122,10 +122,16 @@ class MongoParticipant(Generic[Handle]):
         row = await self._branch(write, gid)
         if row is not None and row["state"] != "prepared":
             return _state(row)
+        if row is not None and whom is None:
+            raise self._database.busy()  # it came while its subject was looked up
         await passing(self._failpoints, "cp11m", self._service)
         await self._note(write, gid, "aborted", subject=whom)
-        if whom is not None and row is not None and fence is not None and fence.state == DELETING:
-            await self._set_fence(write, whom, {"$set": {"state": LIVE}, "$unset": {"gid": ""}})
+        if whom is not None:  # if it is this branch that decides there, also one whose row is gone by hand
+            await write.collection("fence").update_one(
+                {**keyed(whom), "state": DELETING, "gid": gid},
+                {"$set": {"state": LIVE}, "$unset": {"gid": ""}},
+                session=write.session,
+            )
         return "aborted"
 
     async def _branch(self, write: Handle, gid: str) -> Row | None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from tidings.contracts.messages import MessageId
@@ -35,6 +35,7 @@ from tidings.services.messages.store.port import (
 
 AT_ONCE: Final = 1000  # people whose contents are to be erased
 ERASING: Final = 5.0  # seconds for one batch
+ERASED_AT_ONCE: Final = 100  # who else writes at the tallies below is refused meanwhile
 TOGETHER: Final = 100  # authors that are probed by one pipeline
 BY_ID: Final = "_id_"  # MongoDB's own index; the bucket is there for the router alone
 DESCENDING: Final = [("_id", -1)]
@@ -102,17 +103,15 @@ class MongoMessageWrite(MongoWrite):
         """Their fences are held."""
 
     async def newest_of(self, authors: Sequence[UserId], *, per_author: int) -> dict[UserId, list[Document]]:
-        if len(authors) == 1:
+        found: list[Row] = []
+        for (
+            author
+        ) in authors:  # one after the other: a transaction of MongoDB has no $unionWith, and only an import many
             rows = self.collection("document").find(
-                _said_by(authors[0]), sort=DESCENDING, limit=per_author, batch_size=ONE_TRIP, session=self.session
+                _said_by(author), sort=DESCENDING, limit=per_author, batch_size=ONE_TRIP, session=self.session
             )
-            return _by_author(await rows.to_list())
-        # Only an import writes for many. All have fences, which are held; a transaction has no $unionWith.
-        wanted = {"bucket": {"$in": sorted(map(bucket_of, authors))}, "_id": {"$in": list(authors)}}
-        cursor = await self.collection("fence").aggregate(
-            [{"$match": wanted}, *_looked_up(per_author)], batchSize=ONE_TRIP, session=self.session
-        )
-        return _by_author(await cursor.to_list())
+            found += await rows.to_list()
+        return _by_author(found)
 
     async def put_latest(self, rows: Sequence[LatestRow]) -> None:
         """Written with the authors' new versions: a reader finds both in one document."""
@@ -180,16 +179,17 @@ class MongoMessageWrite(MongoWrite):
 
     async def _count_down(self, fewer: Mapping[tuple[MessageId, str], int]) -> None:
         """Never makes a tally: the message may be withdrawn by now, and its tally with it."""
-        tallies = self.collection("tally")
-        for (message_id, counter), by in fewer.items():
-            left = await tallies.find_one_and_update(
-                {**_keyed(message_id), counter: {"$exists": True}},
-                {"$inc": {counter: -by}},
-                return_document=ReturnDocument.AFTER,
-                session=self.session,
-            )
-            if left is not None and _at(left, counter) <= 0:  # an emoji goes with the last who left it
-                await tallies.update_one(_keyed(message_id), {"$unset": {counter: ""}}, session=self.session)
+        if not fewer:
+            return
+        changes = [
+            UpdateOne({**_keyed(message_id), counter: {"$exists": True}}, {"$inc": {counter: -by}})
+            for (message_id, counter), by in fewer.items()
+        ]
+        emptied = [  # an emoji goes with the last who left it
+            UpdateOne({**_keyed(message_id), counter: {"$lte": 0}}, {"$unset": {counter: ""}})
+            for message_id, counter in fewer
+        ]
+        await self.collection("tally").bulk_write([*changes, *emptied], session=self.session)
 
     async def _raise_versions(self, raised: Mapping[UUID, tuple[int, int]]) -> None:
         await super()._raise_versions(raised)
@@ -232,7 +232,7 @@ class MongoStore:
 
     async def erase_some(self, author: UserId, *, answers: Sequence[str], limit: int) -> bool:
         async with self._database.transaction(MongoMessageWrite, limit=ERASING) as write:
-            return await write.erase(author, answers, limit)
+            return await write.erase(author, answers, min(limit, ERASED_AT_ONCE))
 
     async def by_ids(self, ids: Iterable[MessageId]) -> dict[MessageId, Document]:
         distinct = list(dict.fromkeys(ids))
@@ -466,29 +466,6 @@ def _each(wanted: Sequence[Row], limit: int) -> list[Row]:
     return [*pipelines[0], *others]
 
 
-def _looked_up(limit: int) -> list[Row]:
-    """Of each author whose fence comes, the newest few."""
-    said = [
-        {"$match": {"$expr": {"$eq": ["$bucket", "$$bucket"]}, "reply": False}},
-        {"$sort": {"_id": -1}},
-        {"$limit": limit},
-    ]
-    return [
-        {
-            "$lookup": {
-                "from": "document",
-                "localField": "_id",
-                "foreignField": "author_id",
-                "let": {"bucket": "$bucket"},
-                "pipeline": said,
-                "as": "said",
-            }
-        },
-        {"$unwind": "$said"},
-        {"$replaceWith": "$said"},
-    ]
-
-
 def _parts(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
     return (values[start : start + size] for start in range(0, len(values), size))
 
@@ -556,10 +533,3 @@ def _counter(emoji: str) -> str:
 
 def _emoji(name: str) -> str:
     return bytes.fromhex(name).decode()
-
-
-def _at(row: Row, counter: str) -> int:
-    found: Any = row
-    for name in counter.split("."):
-        found = found[name]
-    return int(found)

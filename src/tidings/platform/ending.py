@@ -1,7 +1,7 @@
 """A task that was told to end does end, even if a library on the way lost that it was told.
 
-Python 3.11's `asyncio.wait_for`, which the client of NATS awaits everywhere, returns a result that comes in the
-moment of a cancellation, and forgets the cancellation (python/cpython#86296, mended in 3.12).
+Python 3.11's `asyncio.wait_for`, which the clients of NATS and MongoDB await everywhere, returns a result that
+comes in the moment of a cancellation, and forgets the cancellation (python/cpython#86296, mended in 3.12).
 """
 
 from __future__ import annotations
