@@ -17,6 +17,7 @@ import uvloop
 
 from tidings.edge.front import exposing, front_app, listening
 from tidings.edge.kept import KEPT as FRONT_KEPT
+from tidings.edge.limits import limiting
 from tidings.platform import logs, tracing
 from tidings.platform.http.internal import internal_app, readiness
 from tidings.platform.http.listener import Listener, bind_tcp, bind_unix
@@ -51,6 +52,7 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         dsns=launch.dsns,
         addresses=launch.addresses,
         buses=launch.buses,
+        valkeys=launch.valkeys,
         replicated=launch.replicated,
         mode=launch.mode,
     )
@@ -67,6 +69,8 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         if launch.front:
             process.keep(EDGE, FRONT_KEPT)
             await stack.enter_async_context(process.hearing(EDGE))
+            temporary = await stack.enter_async_context(process.temporary(EDGE))
+            limits = await stack.enter_async_context(limiting(temporary, launch.settings))
             contracts = [kinds[name].contract for name in launch.everyone]
             app = front_app(
                 process.world(EDGE),
@@ -74,6 +78,7 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
                 contracts,
                 secret=launch.secrets[EDGE],
                 ready=lambda: readiness(process.servings),
+                limits=limits,
             )
             if launch.metrics_fd is not None:
                 bound = socket.socket(fileno=launch.metrics_fd)

@@ -44,6 +44,8 @@ class System:
             pids["postgres"] = self.installation.engine.pid
         if self.installation.mongod is not None and self.installation.mongod.pid is not None:
             pids["mongodb"] = self.installation.mongod.pid
+        if self.installation.valkey is not None and self.installation.valkey.pid is not None:
+            pids["valkey"] = self.installation.valkey.pid
         if self.installation.bus is not None and self.installation.bus.pid is not None:
             pids["nats"] = self.installation.bus.pid
         if self.supervisor is not None:
@@ -119,6 +121,7 @@ async def running(
                 "public": url,
                 "metrics": metrics_url or "",
                 "bus": installation.bus_url or "",
+                "valkey": installation.valkey_url or "",
                 "mongodb": "" if installation.mongod is None else installation.mongod.address,
                 **installation.addresses(),
                 **stores,

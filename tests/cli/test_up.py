@@ -78,6 +78,7 @@ def test_apart_a_killed_service_and_a_killed_supervisor_leave_nothing_behind(dat
         assert set(first.card["pids"]) == {
             "tidings",
             "postgres",
+            "valkey",
             "nats",
             "users",
             "friends",

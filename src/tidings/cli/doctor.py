@@ -18,7 +18,7 @@ import typer
 
 from tidings import everything
 from tidings.cli.doctor_edges import about_edges
-from tidings.cli.doctor_events import about_events
+from tidings.cli.doctor_events import about_events, about_valkey
 from tidings.cli.findings import Finding, State
 from tidings.cli.memory import Memory, memory_of
 from tidings.cli.operator import operator
@@ -82,6 +82,7 @@ async def _report(settings: Settings, topology: Topology) -> Report:
         findings.append(await _deletions(settings))
         findings.append(await about_edges(settings))
         findings += await about_events(info, settings)
+        findings.append(await about_valkey(info))
         memory = memory_of(info["pids"])
         findings.append(_memory(memory))
     healthy = all(finding.state != "broken" for finding in findings)

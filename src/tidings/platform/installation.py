@@ -12,6 +12,7 @@ from tidings.platform import logs
 from tidings.platform.data_directory import DataDirectory, ExitCode, StartRefused
 from tidings.platform.engines.nats import EmbeddedNats
 from tidings.platform.engines.postgres import EmbeddedPostgres
+from tidings.platform.engines.valkey import EmbeddedValkey
 from tidings.platform.events.bus import OPERATOR, TROUBLE, BusAddress, users_of
 from tidings.platform.events.bus import prepare as prepare_bus
 from tidings.platform.launch import Launch
@@ -19,7 +20,8 @@ from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
 from tidings.platform.storage.inspection import Inspected, inspect
 from tidings.platform.storage.migrations import ServiceDatabase, ensure_schemas
-from tidings.platform.topology import CLI, EDGE, EMBEDDED, EMBEDDED_MONGO, Topology
+from tidings.platform.temporary.port import ValkeyAddress
+from tidings.platform.topology import CLI, EDGE, EMBEDDED, EMBEDDED_MONGO, NONE, Topology
 from tidings.platform.trust import KeyRing, cut_ring
 
 if TYPE_CHECKING:
@@ -66,12 +68,14 @@ class Installation:
         self.engine: EmbeddedPostgres | None = None
         self.mongod: EmbeddedMongod | None = None
         self.bus: EmbeddedNats | None = None
+        self.valkey: EmbeddedValkey | None = None
         self._found_bus: str | None = None
+        self._found_valkey: str | None = None
         self.dsns: dict[str, str] = {}
 
     async def start(self) -> None:
         """Start the engines and bring every database to its newest schema. Raises StartRefused."""
-        await asyncio.gather(self._start_databases(), self._start_mongod(), self._start_bus())
+        await asyncio.gather(self._start_databases(), self._start_mongod(), self._start_bus(), self._start_valkey())
         await self.prepare(self.kinds)
 
     async def _start_databases(self) -> None:
@@ -112,6 +116,24 @@ class Installation:
                 ExitCode.ENGINE_FAILED,
             ) from error
 
+    async def _start_valkey(self) -> None:
+        """Without one we go on: what it keeps is each process's own then."""
+        if self.topology.valkey != EMBEDDED:
+            return
+        valkey = EmbeddedValkey(
+            self.directory.path / "valkey",
+            passwords={name: self._valkey_password(name) for name in (EDGE, *self.kinds)},
+            program=self.settings.valkey_server,
+        )
+        try:
+            await valkey.start()
+        except StartRefused as refused:
+            if self.settings.valkey_server is not None:
+                raise
+            log.warning("without_valkey", reason=refused.message, hint=refused.hint)
+            return
+        self.valkey = valkey
+
     def locate(self) -> None:
         """Learn where every database and the bus are, without starting an engine: somebody else has."""
         engine = self._engine()
@@ -122,6 +144,7 @@ class Installation:
         self.dsns.update(self._elsewhere())
         addresses = (DataDirectory.running(self.directory.path) or {}).get("addresses", {})
         self._found_bus = addresses.get("bus")
+        self._found_valkey = addresses.get("valkey") or None
         documentary = self._placed(EMBEDDED_MONGO)
         if documentary:
             mongod = self._mongod()
@@ -138,6 +161,8 @@ class Installation:
 
     async def stop(self) -> None:
         """Stop the engines. The directory stays locked until it is closed."""
+        if self.valkey is not None:
+            await self.valkey.stop()
         if self.bus is not None:
             await self.bus.stop()
         if self.mongod is not None:
@@ -157,6 +182,8 @@ class Installation:
                     tasks.create_task(self._mend("PostgreSQL", self.engine, tell))
                 if self.mongod is not None:
                     tasks.create_task(self._mend("MongoDB", self.mongod, tell))
+                if self.valkey is not None:
+                    tasks.create_task(self._mend("Valkey", self.valkey, tell))
                 if self.bus is not None:
                     tasks.create_task(self._mend("NATS", self.bus, tell))
                     tasks.create_task(self._keep_bus(self.bus))
@@ -232,6 +259,11 @@ class Installation:
                     for name in (*services, *([EDGE] if process == self.topology.edge else []))
                     if self.bus_url
                 },
+                valkeys={
+                    name: ValkeyAddress(self.valkey_url, name, self._valkey_password(name))
+                    for name in (*services, *([EDGE] if process == self.topology.edge else []))
+                    if self.valkey_url
+                },
                 replicated=tuple(name for name, one in self.topology.services.items() if one.replicas > 1),
                 internal=self._listening(process, services),
                 front=process == self.topology.edge,
@@ -305,6 +337,16 @@ class Installation:
 
     def _bus_password(self, service: str) -> str:
         return self.directory.secret(f"nats-{service}")
+
+    def _valkey_password(self, service: str) -> str:
+        return self.directory.secret(f"valkey-{service}")
+
+    @property
+    def valkey_url(self) -> str | None:
+        """Where temporary data is; None where each process has its own."""
+        if self.topology.valkey != EMBEDDED:
+            return None if self.topology.valkey == NONE else self.topology.valkey
+        return self.valkey.address if self.valkey is not None else self._found_valkey
 
     @property
     def bus_url(self) -> str | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from tidings.platform.events.bus import BusAddress
 from tidings.platform.settings import Settings
+from tidings.platform.temporary.port import ValkeyAddress
 from tidings.platform.trust import KeyRing
 
 
@@ -33,6 +34,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     metrics_fd: int | None = None
     exposed: dict[str, str] = {}
     buses: dict[str, BusAddress] = {}
+    valkeys: dict[str, ValkeyAddress] = {}
     replicated: tuple[str, ...] = ()  # services that several processes serve
     mode: Literal["near", "wire"] = "near"
 

@@ -20,6 +20,9 @@ from tidings.platform.http.internal import Http, open_session
 from tidings.platform.points import points_at
 from tidings.platform.service import ServiceKind, Serving
 from tidings.platform.settings import Settings
+from tidings.platform.temporary.memory import InMemory
+from tidings.platform.temporary.opening import open_temporary
+from tidings.platform.temporary.port import Temporary, ValkeyAddress
 from tidings.platform.trust import KeyRing
 from tidings.platform.world import Encoded, Link, Near, World
 
@@ -38,6 +41,7 @@ class Resources:
     dsn: str | None
     secret: bytes  # this service's own
     mailroom: Mailroom = field(default_factory=lambda: Mailroom("nobody"))
+    temporary: Temporary = field(default_factory=InMemory)
 
     @property
     def database(self) -> str:
@@ -66,6 +70,7 @@ class Plan:
     dsns: Mapping[str, str]
     addresses: Mapping[str, str] = field(default_factory=dict)
     buses: Mapping[str, BusAddress] = field(default_factory=dict)
+    valkeys: Mapping[str, ValkeyAddress] = field(default_factory=dict)
     replicated: Collection[str] = ()
     mode: Mode = "near"
 
@@ -133,6 +138,7 @@ class Process:
                 process.keep(name, kind.kept)
                 room = open_mailroom(name, plan.dsns.get(name), process._keeping)
                 rooms[name] = await stack.enter_async_context(room)
+                temporary = await stack.enter_async_context(process.temporary(name))
                 resources = Resources(
                     service=name,
                     world=process.world(name),
@@ -140,6 +146,7 @@ class Process:
                     dsn=plan.dsns.get(name),
                     secret=plan.secrets[name],
                     mailroom=rooms[name],
+                    temporary=temporary,
                 )
                 holder = await stack.enter_async_context(kind.open(resources))
                 process.servings[name] = Serving(kind, holder)
@@ -150,6 +157,10 @@ class Process:
             for name, serving in process.servings.items():
                 await stack.enter_async_context(process.hearing(name, serving))
             yield process
+
+    def temporary(self, name: str) -> AbstractAsyncContextManager[Temporary]:
+        """The temporary data of `name`, within the block."""
+        return open_temporary(self._plan.valkeys.get(name))
 
     def hearing(self, name: str, serving: Serving[Any] | None = None) -> AbstractAsyncContextManager[None]:
         """Keep true, within the block, what `name` keeps; a service without a database reacts to what it hears."""

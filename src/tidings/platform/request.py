@@ -47,6 +47,7 @@ class Request(msgspec.Struct, frozen=True):
     deadline: float  # time.monotonic() of this process
     idempotency: Idempotency | None = None
     if_match: Versions | None = None
+    address: str = ""  # of who asks in public, as far as the edge believes it
 
     def remaining(self) -> float:
         """Seconds left; not positive when the time is up."""

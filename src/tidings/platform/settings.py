@@ -82,6 +82,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Path | None,
         _about("Another NATS server's program, instead of the embedded one.", "/usr/bin/nats-server"),
     ] = None
+    valkey_server: Annotated[
+        Path | None,
+        _about("Another Valkey server's program, instead of the embedded one.", "/usr/bin/valkey-server"),
+    ] = None
+    limit_person: Annotated[
+        int, Meta(ge=0), _about("Requests a minute of one signed-in person; 0 is no limit.", "600")
+    ] = 600
+    limit_address: Annotated[
+        int, Meta(ge=0), _about("Requests a minute of one address without a sign-in; 0 is no limit.", "1200")
+    ] = 1200
+    sign_in_failures: Annotated[
+        int,
+        Meta(ge=0),
+        _about(
+            "Wrong passwords in 15 minutes for one account; 0 is no limit. Five times as many an address.", "10"
+        ),
+    ] = 10
     mongod: Annotated[
         Path | None, _about("Another MongoDB server's program, instead of the embedded one.", "/usr/bin/mongod")
     ] = None

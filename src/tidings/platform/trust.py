@@ -29,6 +29,7 @@ class Envelope(msgspec.Struct, frozen=True):
     traceparent: str = ""
     idempotency: Idempotency | None = None
     if_match: Versions | None = None
+    address: str = ""
     seen: bytes = b""  # what the client knows by now: platform/seen.py
 
 
@@ -91,5 +92,6 @@ def open_sealed(ring: KeyRing, call: str, encoded: bytes, given: bytes, body: by
         deadline=time.monotonic() + envelope.remaining_ms / 1000,
         idempotency=envelope.idempotency,
         if_match=envelope.if_match,
+        address=envelope.address,
     )
     return request, envelope

@@ -117,6 +117,7 @@ class World:
             deadline=min(asked.deadline, time.monotonic() + (call.deadline or self._deadline)),
             idempotency=asked.idempotency if self.name == EDGE else None,
             if_match=asked.if_match if self.name == EDGE else None,
+            address=asked.address,
         )
 
     async def _send(self, call: Call[Any, Any], ask: Any, onward: Request) -> tuple[Any, int]:

@@ -18,6 +18,7 @@ from tidings.platform.contract import (
     Refusal,
     Route,
     Stale,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
 )
@@ -211,6 +212,7 @@ def _refusals(route: Route[Any, Any]) -> list[type[Refusal]]:
     found: list[type[Refusal]] = [
         *route.refusals,
         problems.BadRequest,
+        TooManyRequests,
         Unavailable,
         problems.TooSlow,
         problems.TooLarge,

@@ -72,6 +72,7 @@ def pack(call: Call[Any, Any], ask: Any, request: Request, ring: KeyRing) -> Par
         traceparent=tracing.traceparent() or "",
         idempotency=request.idempotency,
         if_match=request.if_match,
+        address=request.address,
         seen=seen().forward(),
     )
     encoded, signature = seal(ring, call.service, envelope, body)

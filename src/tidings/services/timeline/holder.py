@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidings.platform.cursors import Cursors
+from tidings.platform.temporary.port import Temporary
 from tidings.platform.world import World
 from tidings.services.timeline.hub import Hub
 
@@ -16,6 +17,7 @@ class Timeline:
     world: World
     cursors: Cursors
     hub: Hub
+    temporary: Temporary
     wait: float  # seconds for news; then the edge looks again whether the listener is still signed in
 
     def missed(self) -> None:

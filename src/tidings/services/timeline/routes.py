@@ -21,6 +21,11 @@ async def stream(svc: Timeline, viewer: Viewer, ask: contract.StreamAsk) -> cont
     return await views.listen(svc, UserId(viewer.known), ask)
 
 
+@serves(contract.get_presence)
+async def get_presence(svc: Timeline, viewer: Viewer, ask: contract.PresenceAsk) -> contract.Presence:
+    return await views.presence(svc, ask.ids)
+
+
 @serves(contract.get_feed)
 async def get_feed(svc: Timeline, viewer: Viewer, ask: contract.FeedAsk) -> Reply[contract.Feed]:
     return await views.feed_page.read(svc, svc.world, viewer, ask)

@@ -18,7 +18,13 @@ from tidings.services.timeline.kept import KEPT
 async def open_timeline(resources: Resources) -> AsyncIterator[Timeline]:
     """Nothing to open: its parts are other services' answers, and who listens is in memory."""
     wait = resources.settings.stream_look_every
-    yield Timeline(world=resources.world, cursors=resources.cursors(), hub=Hub(), wait=wait)
+    yield Timeline(
+        world=resources.world,
+        cursors=resources.cursors(),
+        hub=Hub(),
+        temporary=resources.temporary,
+        wait=wait,
+    )
 
 
 timeline = ServiceKind.of(contract, routes, open_timeline, reactions=reactions, kept=KEPT)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from tidings.contracts import friends, messages, timeline, users
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
@@ -13,6 +16,8 @@ from tidings.platform.seen import seen
 from tidings.services.timeline import present, rules
 from tidings.services.timeline.holder import Timeline
 from tidings.services.timeline.skeletons import FeedSkeleton, TimelineSkeleton
+
+ONLINE: Final = 60  # seconds after which nobody who is silent counts as online
 
 
 async def friends_and_rules(svc: Timeline, viewer: Viewer, ask: timeline.TimelineAsk) -> TimelineSkeleton:
@@ -88,11 +93,24 @@ async def listen(svc: Timeline, me: UserId, ask: timeline.StreamAsk) -> timeline
     """What changed for one person since the last event that they know; waits a little for something to."""
     if not svc.hub.knows(me):
         await svc.hub.welcome(me, lambda: svc.world.call(friends.circle, Nothing()))
+    await svc.temporary.mark([str(me)], seconds=ONLINE)
     heard = await svc.hub.heard(me, ask.last_event_id, svc.wait)
     if heard.changed or heard.resync:  # what is read next is as new as this
         for service in ("users", "friends", "messages"):
             seen().shown(service, stamp_ns() + SKEW_NS)  # of their clocks
     return heard
+
+
+async def presence(svc: Timeline, ids: Sequence[UserId]) -> timeline.Presence:
+    """Of one's friends: who listens, and lets it be seen. Asked for each time, so that hiding holds at once."""
+    circle = await svc.world.call(friends.circle, Nothing())
+    friends_asked = set(circle.friends).intersection(ids) if ids else circle.friends
+    listening = await svc.temporary.marked([str(one) for one in friends_asked])
+    online = sorted(one for one in friends_asked if str(one) in listening)
+    if not online:
+        return timeline.Presence(online=[])
+    showing = set((await svc.world.call(users.showing_presence, users.ByIds(ids=online))).ids)
+    return timeline.Presence(online=[one for one in online if one in showing])
 
 
 timeline_page = Composite(

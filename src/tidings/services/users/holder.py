@@ -18,6 +18,7 @@ from tidings.platform.world import World
 from tidings.services.users.codes import Codes
 from tidings.services.users.passwords import Passwords
 from tidings.services.users.store.port import UsersStore
+from tidings.services.users.throttle import Throttle
 
 ARCHIVES_AT_ONCE: Final = 2  # each is held in memory, compressed, until it is on its way
 
@@ -35,6 +36,7 @@ class Users:
     settings: Settings
     coordinator: Coordinator
     failpoints: Failpoints
+    throttle: Throttle
     exports: Sequence[Export]
     archives: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ARCHIVES_AT_ONCE))
     exporting: set[UserId] = field(default_factory=set)  # whose archive is being made here

@@ -88,6 +88,11 @@ async def accounts(svc: Users, viewer: Viewer, ask: users.AccountsAsk) -> users.
     return await views.accounts(svc.store, ask.after, ask.limit)
 
 
+@serves(users.showing_presence)
+async def showing_presence(svc: Users, viewer: Viewer, ask: users.ByIds) -> users.Living:
+    return await views.showing_presence(svc.store, ask.ids)
+
+
 @serves(users.living)
 async def living(svc: Users, viewer: Viewer, ask: users.ByIds) -> users.Living:
     _check_operator(viewer)
@@ -226,7 +231,7 @@ async def reinstate_user(svc: Users, viewer: Viewer, ask: users.OneUser) -> Noth
 
 @serves(users.sign_in)
 async def sign_in(svc: Users, viewer: Viewer, ask: users.SignIn) -> users.NewToken:
-    return await sessions.sign_in(svc.store, svc.passwords, ask.body, days=svc.settings.session_days)
+    return await sessions.sign_in(svc.store, svc.passwords, svc.throttle, ask.body, days=svc.settings.session_days)
 
 
 @serves(users.list_sessions)
@@ -249,7 +254,7 @@ async def sign_out_everywhere(svc: Users, viewer: Viewer, ask: Nothing) -> Nothi
 @serves(users.change_password)
 async def change_password(svc: Users, viewer: Viewer, ask: users.ChangePassword) -> users.NewToken:
     return await sessions.change_password(
-        svc.store, svc.passwords, viewer, ask.body, days=svc.settings.session_days
+        svc.store, svc.passwords, svc.throttle, viewer, ask.body, days=svc.settings.session_days
     )
 
 

@@ -23,6 +23,7 @@ from tidings.services.users.holder import Users
 from tidings.services.users.passwords import Passwords
 from tidings.services.users.store.port import UsersStore
 from tidings.services.users.store.postgres import open_postgres
+from tidings.services.users.throttle import Throttle
 
 OpenStore = Callable[[str, Settings], AbstractAsyncContextManager[UsersStore]]
 
@@ -61,6 +62,7 @@ async def open_users(resources: Resources, open_store: OpenStore = open_postgres
                         settings=settings,
                         coordinator=coordinator,
                         failpoints=failpoints,
+                        throttle=Throttle(resources.temporary, most=settings.sign_in_failures),
                         exports=exports_in(contracts),
                     )
                 finally:

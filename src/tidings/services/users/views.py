@@ -21,6 +21,7 @@ from tidings.contracts.users import (
     Gid,
     Invite,
     Invites,
+    Living,
     Outcome,
     Preferences,
     Profile,
@@ -117,6 +118,13 @@ async def preferences(store: UsersStore, user_id: UserId) -> Reply[Preferences]:
     if row is None:
         return Reply(Preferences(), version=0)
     return Reply(msgspec.json.decode(row.preferences, type=Preferences), version=row.version)
+
+
+async def showing_presence(store: UsersStore, ids: Sequence[UserId]) -> Living:
+    """Of these, who is there, and lets friends see whether they are online."""
+    there = await store.by_ids(ids)
+    hiding = await store.hiding_presence(list(there))
+    return Living(ids=[one for one in there if one not in hiding and not there[one].suspended])
 
 
 async def sessions(store: UsersStore, viewer: Viewer) -> Sessions:

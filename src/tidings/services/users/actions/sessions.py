@@ -31,16 +31,25 @@ from tidings.services.users.codes import digest, new_token
 from tidings.services.users.passwords import Passwords
 from tidings.services.users.rules import at, instant, plain_handle
 from tidings.services.users.store.port import SessionRow, UsersStore, UsersWrite
+from tidings.services.users.throttle import Throttle
 
 DAY_MS = 86_400_000
 
 
-async def sign_in(store: UsersStore, passwords: Passwords, new: NewSession, *, days: int) -> NewToken:
+async def sign_in(
+    store: UsersStore, passwords: Passwords, throttle: Throttle, new: NewSession, *, days: int
+) -> NewToken:
     """By handle and password, or by a one-time link."""
     if new.link is not None and new.handle is None and new.password is None:
         return await _by_link(store, new.link, new.label, days=days)
     if new.link is None and new.handle is not None and new.password is not None:
-        return await _by_password(store, passwords, new.handle, new.password, new.label, days=days)
+        account = plain_handle(new.handle)
+        await throttle.check(account)
+        try:
+            return await _by_password(store, passwords, account, new.password, new.label, days=days)
+        except SignInFailed:
+            await throttle.failed(account)
+            raise
     raise Invalid(
         "Sign in by handle and password, or by a link alone.",
         errors=(FieldError("", "needs handle and password, or link"),),
@@ -65,14 +74,22 @@ async def sign_out_everywhere(store: UsersStore, viewer: Viewer) -> None:
 
 
 async def change_password(
-    store: UsersStore, passwords: Passwords, viewer: Viewer, change: PasswordChange, *, days: int
+    store: UsersStore,
+    passwords: Passwords,
+    throttle: Throttle,
+    viewer: Viewer,
+    change: PasswordChange,
+    *,
+    days: int,
 ) -> NewToken:
     """Every session ends; this one goes on under a new token and a new id."""
     user_id = UserId(viewer.known)
     account = (await store.by_ids([user_id])).get(user_id)
     if account is None or account.suspended:
         raise gone()
+    await throttle.check(account.handle)
     if not await passwords.verify(account.password_hash, change.current):
+        await throttle.failed(account.handle)
         raise _wrong_password()
     check_password(change.new, account.handle, account.name, pointer="/new")
     password_hash = await passwords.hash(change.new)
@@ -110,7 +127,7 @@ async def _by_password(
     store: UsersStore, passwords: Passwords, handle: str, password: str, label: str, *, days: int
 ) -> NewToken:
     """One refusal, and one time, for every reason why not."""
-    account = await store.by_handle(plain_handle(handle))
+    account = await store.by_handle(handle)
     fits = await passwords.verify(account.password_hash if account else None, password)
     if account is None or account.password_hash is None or not fits or account.suspended:
         raise _failed()

@@ -52,6 +52,9 @@ HOLDER = """
     WHERE s.digest = $1 AND s.expires_at > now() AND a.state = 'live' AND NOT a.suspended
 """
 SESSION = "SELECT id, user_id, label, created_at, expires_at FROM sessions"
+HIDING_PRESENCE = (
+    "SELECT user_id FROM preferences WHERE user_id = ANY($1::uuid[]) AND preferences->'presence' = 'false'::jsonb"
+)
 PREFERENCES = "SELECT version, preferences FROM preferences WHERE user_id = $1"
 
 ADD = """
@@ -347,6 +350,9 @@ class PostgresUsers:
             "SELECT id, expires_at, used FROM invites WHERE maker_id = $1 ORDER BY id DESC LIMIT 1000", maker
         )
         return [InviteRow(*row) for row in rows]
+
+    async def hiding_presence(self, ids: Sequence[UserId]) -> set[UserId]:
+        return {row[0] for row in await self._database.fetch(HIDING_PRESENCE, list(ids))}
 
     async def preferences(self, user_id: UserId) -> PreferencesRow | None:
         rows = await self._database.fetch(PREFERENCES, user_id)

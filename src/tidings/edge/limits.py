@@ -1,0 +1,125 @@
+"""How often somebody may ask: counted here for each request, and now and then with all other fronts together.
+
+A person who is signed in is counted as such, anybody else by their address. Without Valkey each front counts alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address, ip_network
+from typing import Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from tidings.platform import logs
+from tidings.platform.contract import TooManyRequests
+from tidings.platform.settings import Settings
+from tidings.platform.temporary.port import Temporary
+
+log = logs.get_logger("limits")
+
+WINDOW: Final = 60  # seconds
+TOLD_EVERY: Final = 0.5  # seconds between two exchanges with the others
+
+Policy = Literal["person", "address"]
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """What is left of a limit, as its header fields say it (draft-ietf-httpapi-ratelimit-headers)."""
+
+    policy: Policy
+    limit: int
+    left: int
+    seconds: int  # until the window ends
+
+    def check(self) -> None:
+        """Raises `TooManyRequests` where nothing was left."""
+        if self.left < 0:
+            who = "This address" if self.policy == "address" else "You"
+            raise TooManyRequests(
+                f"{who} asked more than {self.limit} times in {WINDOW} seconds. Go on in {self.seconds} seconds.",
+                retry_after=self.seconds,
+            )
+
+    def headers(self) -> dict[str, str]:
+        return {
+            "ratelimit-policy": f'"{self.policy}";q={self.limit};w={WINDOW}',
+            "ratelimit": f'"{self.policy}";r={max(0, self.left)};t={self.seconds}',
+        }
+
+
+class Limits:
+    """Of one front."""
+
+    def __init__(self, temporary: Temporary, settings: Settings) -> None:
+        self._temporary = temporary
+        self._most = {"person": settings.limit_person, "address": settings.limit_address}
+        self._window = 0
+        self._untold: dict[str, int] = {}
+        self._known: dict[str, int] = {}  # of all fronts, as of the last exchange
+
+    def spend(self, viewer: UUID | None, address: str) -> Allowance | None:
+        """Count one request; what is left. None where nothing is limited."""
+        policy: Policy = "address" if viewer is None else "person"
+        most = self._most[policy]
+        if not most:
+            return None
+        now = time.time()
+        self._turn(int(now // WINDOW))
+        key = f"{policy} {self._window} {network_of(address) if viewer is None else viewer}"
+        self._untold[key] = self._untold.get(key, 0) + 1
+        left = most - self._known.get(key, 0) - self._untold[key]
+        return Allowance(policy, most, left, max(1, int((self._window + 1) * WINDOW - now)))
+
+    async def exchange(self) -> None:
+        """Tell what was counted here, and learn what it is by now with that of all others."""
+        if not self._untold:
+            return
+        told, self._untold = self._untold, {}
+        for key, count in told.items():
+            self._known[key] = self._known.get(key, 0) + count
+        totals = await self._temporary.add(told, seconds=2 * WINDOW)
+        if totals is not None:  # else we go on with what we know
+            self._known.update(totals)
+
+    def _turn(self, window: int) -> None:
+        if window != self._window:
+            self._window = window
+            self._untold.clear()
+            self._known.clear()
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: of IPv6 a household has 2^64 of them (RFC 6177)."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(ip_network((parsed, 64), strict=False))
+
+
+@asynccontextmanager
+async def limiting(temporary: Temporary, settings: Settings) -> AsyncIterator[Limits]:
+    """Count within the block."""
+    limits = Limits(temporary, settings)
+    task = asyncio.create_task(_exchanging(limits), name="exchange of limits")
+    try:
+        yield limits
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _exchanging(limits: Limits) -> None:
+    while True:
+        await asyncio.sleep(TOLD_EVERY)
+        try:
+            await limits.exchange()
+        except Exception:
+            log.exception("limits_not_exchanged")
