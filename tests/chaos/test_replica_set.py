@@ -17,7 +17,7 @@ from tidings.system import chosen_topology
 
 WRITERS = 6
 EACH = 8  # messages of each, before and after
-ALONE = 0.3
+ALONE = 4.0  # seconds, longer than a request may take: who was refused asks again meanwhile
 PATIENCE = 30.0
 
 

@@ -12,6 +12,8 @@ PARTICIPANT: Final = "src/tidings/platform/twophase/postgres_participant.py"
 SWEEP: Final = "src/tidings/platform/twophase/participant.py"
 SESSIONS: Final = "src/tidings/platform/twophase/sessions.py"
 STORAGE: Final = "src/tidings/platform/storage/postgres.py"
+MONGO: Final = "src/tidings/platform/storage/mongo.py"
+MONGO_PARTICIPANT: Final = "src/tidings/platform/twophase/mongo_participant.py"
 WORLD: Final = "src/tidings/platform/world.py"
 FOUNDATION: Final = "src/tidings/platform/storage/foundation.py"
 RELAY: Final = "src/tidings/platform/events/relay.py"
@@ -47,6 +49,9 @@ IN_TAKEN_AWAY: Final = "tests/security/test_access_taken_away.py::"
 IN_FRIENDS: Final = "tests/services/friends/test_friends_writes.py::"
 IN_REMOTE: Final = "tests/platform/test_nothing_remote.py::"
 IN_NOTIFICATIONS: Final = "tests/services/notifications/test_notifications_contract.py::"
+IN_FAILOVER: Final = "tests/chaos/test_replica_set.py::"
+PRIMARY_GONE: Final = "test_the_primary_killed_under_load_loses_nothing_that_was_acknowledged"
+FENCE_HELD: Final = "test_a_fence_that_is_held_makes_writers_busy_and_no_reader_wait"
 EVERY_SESSION: Final = "test_row_15_every_session_token_link_and_stream_is_dead"
 FILTERED: Final = "test_row_05_an_open_stream_is_filtered_within_five_seconds"
 
@@ -372,6 +377,82 @@ MUTATIONS: Final = (
         edits=gone("                if known and outcome is None:\n", "                if outcome is None:\n"),
         broken=("I8",),
         tests=(IN_PARTICIPANT + "test_orphans_ask_what_became_of_them[answer2-aborted]",),
+    ),
+    # The same in MongoDB.
+    Mutation(
+        name="mongodb, fence: written",
+        protects="a fence is held by writing it: a snapshot alone would not see who else writes there",
+        file=MONGO,
+        edits=gone('HOLD: Final = {"$inc": {"held": 1}, "$setOnInsert"', 'HOLD: Final = {"$setOnInsert"'),
+        broken=("a", "I1"),
+        tests=("tests/services/messages/test_messages_races.py::" + FENCE_HELD + "[mongodb-wire]",),
+    ),
+    Mutation(
+        name="mongodb, fence: undecided",
+        protects="nobody writes as, or to, somebody whose deletion is not decided",
+        file=MONGO,
+        edits=gone(
+            "                if undecided or all(fence.state != DELETING for fence in fences.values()):\n",
+            "                if True:\n",
+        ),
+        broken=("a", "I1", "I4"),
+        tests=(
+            IN_PARTICIPANT + "test_writers_are_busy_while_a_branch_is_open_and_go_on_when_it_is_dropped[mongodb]",
+        ),
+    ),
+    Mutation(
+        name="mongodb, prepare: one at a time",
+        protects="of two deletions of one person the second has no promise",
+        file=MONGO_PARTICIPANT,
+        edits=gone("        if fence.state == DELETING:\n", "        if False:\n"),
+        broken=("a", "I1"),
+        tests=(IN_PARTICIPANT + "test_two_deletions_of_one_person_are_never_both_open[mongodb]",),
+    ),
+    Mutation(
+        name="mongodb, abort: marker",
+        protects="a prepare that comes after the abort meets its marker",
+        file=MONGO_PARTICIPANT,
+        edits=gone('        await self._note(write, gid, "aborted", subject=whom)\n'),
+        broken=("c",),
+        tests=(IN_PARTICIPANT + "test_after_an_abort_no_prepare_takes_a_lock[mongodb]",),
+    ),
+    Mutation(
+        name="mongodb, abort: fence",
+        protects="an aborted deletion leaves everything as it was",
+        file=MONGO_PARTICIPANT,
+        edits=gone('{"$set": {"state": LIVE}, "$unset": {"gid": ""}}', '{"$unset": {"gid": ""}}'),
+        broken=("a", "I1"),
+        tests=(
+            IN_PARTICIPANT + "test_writers_are_busy_while_a_branch_is_open_and_go_on_when_it_is_dropped[mongodb]",
+        ),
+    ),
+    Mutation(
+        name="mongodb, commit: once",
+        protects="a commit that comes again finds that it was made",
+        file=MONGO_PARTICIPANT,
+        edits=gone(
+            '        if row is not None and row["state"] != "prepared":\n            return _state(row)\n'
+            "        if whom is None:\n",
+            "        if whom is None:\n",
+        ),
+        broken=("a", "I1", "I6"),
+        tests=(IN_PARTICIPANT + "test_what_a_branch_changes_is_changed_with_its_commit_and_once[mongodb]",),
+    ),
+    Mutation(
+        name="mongodb: majority",
+        protects="what is acknowledged outlives the primary",
+        file=MONGO,
+        edits=gone('WriteConcern(w="majority", j=True)', "WriteConcern(w=1, j=False)"),
+        broken=("I3",),
+        tests=(IN_FAILOVER + PRIMARY_GONE,),
+    ),
+    Mutation(
+        name="mongodb, retry: lasting",
+        protects="a retry is answered as before only once a majority has the answer",
+        file=MONGO,
+        edits=gone('                row = await self._lasting("idempotency", key)\n'),
+        broken=("I3",),
+        tests=(IN_FAILOVER + PRIMARY_GONE,),
     ),
     # Fences.
     Mutation(

@@ -31,7 +31,15 @@ async def test_services_that_share_a_process_share_its_address(tmp_path: Path) -
     )
     topology = Topology.load(file, list(everything.SERVICES), storeless=everything.STORELESS, apart=True)
     async with whole("apart", topology=topology) as system:
-        assert set(system.system.pids) == {"people", "messages", "notifications", "edge", "postgres", "nats"}
+        assert set(system.system.pids) == {
+            "people",
+            "messages",
+            "notifications",
+            "edge",
+            "postgres",
+            "valkey",
+            "nats",
+        }
         alice, bob = [await system.joins(name) for name in ("Alice", "Bob")]
         await alice.befriends(bob)
         await bob.posts("hello")

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 MODULE = "tidings.cli.main"
-COMMANDS = ("up", "run", "doctor", "help", "users", "config", "demo", "docs", "events", "twophase", "--help")
+COMMANDS = (
+    "up", "run", "doctor", "help", "users", "config", "demo", "docs", "events", "twophase", "provision", "--help",
+)  # fmt: skip
 
 _COMMAND = re.compile(rf"(?<![\w./-])tidings (?=(?:{'|'.join(COMMANDS)})(?![\w-]))")
 

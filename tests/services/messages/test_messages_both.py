@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ HIGHEST = MessageId(UUID(int=(1 << 128) - 1))
 LOWEST = MessageId(UUID(int=0))
 PICTURE = Media(media_id=msgspec.convert("01890000-0000-7000-8000-000000000001", UUID), kind="image")  # type: ignore[arg-type]
 EMOJI = ["👍", "a.b", "$", "x"]
+MINTED = count(1)  # of the whole run: ids of two people in one bucket could be the same else
 STANDINGS: list[Standing] = ["own", "friend", "other"]
 
 
@@ -70,7 +72,6 @@ class Town:
     both: Both
     people: list[UserId]
     there: list[Document] = field(default_factory=list)
-    minted: int = 0
 
     async def does(self, deed: str, who: int, at: int, what: dict[str, Any]) -> None:
         author, mine = self.people[who], [one for one in self.there if one.author_id == self.people[who]]
@@ -91,9 +92,8 @@ class Town:
 
     def document(self, author: UserId, at: int, *, bucket: int | None = None, **said: Any) -> Document:
         """Many share a millisecond: then the id decides."""
-        self.minted += 1
         where = bucket_of(author) if bucket is None else bucket
-        message_id = MessageId(uuid7(BEGIN_MS + at % 5, rand_a=where, rand_b=self.minted))
+        message_id = MessageId(uuid7(BEGIN_MS + at % 5, rand_a=where, rand_b=next(MINTED)))
         return a_document(message_id, author, **said)
 
     async def adds(self, document: Document) -> None:
