@@ -446,14 +446,6 @@ MUTATIONS: Final = (
         broken=("I3",),
         tests=(IN_FAILOVER + PRIMARY_GONE,),
     ),
-    Mutation(
-        name="mongodb, retry: lasting",
-        protects="a retry is answered as before only once a majority has the answer",
-        file=MONGO,
-        edits=gone('                row = await self._lasting("idempotency", key)\n'),
-        broken=("I3",),
-        tests=(IN_FAILOVER + PRIMARY_GONE,),
-    ),
     # Fences.
     Mutation(
         name="fence: insert",

@@ -49,6 +49,7 @@ Row: TypeAlias = dict[str, Any]
 READ_TIMEOUT_MS: Final = 8000  # less than a route's deadline, so that the refusal arrives
 SELECT_TIMEOUT_MS: Final = 2000  # for a primary to be there
 COMMIT_TIMEOUT_MS: Final = 2000
+END_PATIENCE: Final = 0.2  # seconds
 COMMIT_PATIENCE: Final = 2.0  # seconds for which a commit is asked again whose answer was lost
 PAUSE: Final = 0.005  # seconds between two tries for a fence
 ONE_TRIP: Final = 100_000  # rows of a first batch; without it MongoDB sends 101, and the rest when asked again
@@ -432,7 +433,7 @@ class MongoDatabase:
     async def _end_open(self, session: AsyncClientSession) -> None:
         """End a transaction whose commit nobody may have heard: a session's next one ends the one before."""
         try:
-            async with asyncio.timeout(SELECT_TIMEOUT_MS / 1000):
+            async with asyncio.timeout(END_PATIENCE):  # who asked waits for it
                 await session.start_transaction(read_concern=SNAPSHOT, write_concern=MAJORITY)
                 await self._writers.get_default_database()["fence"].find_one({"_id": None}, session=session)
         except (PyMongoError, TimeoutError) as error:  # it ends by itself, somewhat later
