@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tidings import everything
 from tidings.platform.data_directory import DataDirectory
+from tidings.platform.ending import ended
 from tidings.platform.http.listener import bind_tcp
 from tidings.platform.installation import Installation
 from tidings.platform.process import Process
@@ -145,8 +146,7 @@ def _refuse_replicas(topology: Topology) -> None:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await ended(task)
 
 
 def _raise_file_limit() -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from msgspec import Raw
 
+from tidings.platform import ending
 from tidings.platform.events.bus import Bus, Deliveries, Delivery
 from tidings.platform.occurrence import Occurred
 
@@ -66,3 +67,23 @@ async def test_a_cancellation_is_not_lost_to_what_arrives_meanwhile(awaited: str
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not went_on
+
+
+async def test_a_task_that_lost_its_cancellation_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "AGAIN", 0.05)
+    lost: list[int] = []
+
+    async def deaf() -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                lost.append(1)
+                if len(lost) == 2:
+                    raise
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        assert isinstance((await ending.ended(task))[0], asyncio.CancelledError)
+    assert len(lost) == 2

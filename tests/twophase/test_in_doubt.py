@@ -84,7 +84,7 @@ async def test_doctor_and_the_metrics_show_what_is_in_doubt_for_long(tidings: Wh
         assert finding["state"] == "broken"
         assert "1 in doubt" in finding["detail"]
         assert "tidings twophase list" in finding["mend"]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             # Not the count first: it may be that of a deletion that was on its way a second ago.
             while await metric(tidings, "tidings_twophase_oldest_seconds") <= 50:
                 await asyncio.sleep(0.1)

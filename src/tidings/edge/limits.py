@@ -17,6 +17,7 @@ import msgspec
 
 from tidings.platform import logs
 from tidings.platform.contract import TooManyRequests
+from tidings.platform.ending import ended
 from tidings.platform.settings import Settings
 from tidings.platform.temporary.port import Temporary
 
@@ -112,8 +113,7 @@ async def limiting(temporary: Temporary, settings: Settings) -> AsyncIterator[Li
     try:
         yield limits
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 async def _exchanging(limits: Limits) -> None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+AGAIN: Final = 2.0  # seconds in which a task that was told may tidy up
 
 
 def heed_cancellation() -> None:
@@ -25,3 +28,12 @@ def heeding_cancellation() -> Iterator[None]:
         yield
     finally:
         heed_cancellation()
+
+
+async def ended(*tasks: asyncio.Task[None]) -> list[BaseException | None]:
+    """Cancel tasks, and again where that was lost, until each has ended. What came of them."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=AGAIN)
+    return await asyncio.gather(*tasks, return_exceptions=True)

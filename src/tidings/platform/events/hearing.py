@@ -11,6 +11,7 @@ from typing import Any
 from tidings.platform import logs
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.contract import Event
+from tidings.platform.ending import ended
 from tidings.platform.events.bus import BusAddress
 from tidings.platform.events.lasting import lasting
 from tidings.platform.events.listener import Listener
@@ -46,9 +47,7 @@ async def hearing(
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        for outcome in await ended(*tasks):
             if isinstance(outcome, Exception):
                 log.error("hearing_failed", holder=keeper.holder, error=repr(outcome))
         await asyncio.gather(*(leave(keeper, producer, world) for producer in keeper.shelves))

@@ -16,6 +16,7 @@ from tidings.platform import logs
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.registration import REMOVED_WITHIN, Registration
 from tidings.platform.contract import Busy, Call, NotFound, Nothing, Unavailable
+from tidings.platform.ending import ended
 from tidings.platform.events.beat import Removal, removal_subject
 from tidings.platform.events.bus import TROUBLE, Bus, BusAddress, connected
 from tidings.platform.events.consumer import Consumer
@@ -245,7 +246,6 @@ def replay_of(service: str) -> Call[EventId, Replay]:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    for outcome in await asyncio.gather(task, return_exceptions=True):
+    for outcome in await ended(task):
         if isinstance(outcome, Exception):
             log.error("mailroom_task_failed", error=repr(outcome))

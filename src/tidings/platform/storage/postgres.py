@@ -18,6 +18,7 @@ from tidings.platform.contract import (
     InFlight,
     Unavailable,
 )
+from tidings.platform.ending import ended
 from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, writing
 from tidings.platform.service import AlreadyDone, Replayed
@@ -258,8 +259,7 @@ class Database:
 
     async def close(self) -> None:
         """Give the connections back; a statement that still runs is cut after two seconds."""
-        self._forgetting.cancel()
-        await asyncio.gather(self._forgetting, return_exceptions=True)
+        await ended(self._forgetting)
         for unwatch in self._unwatch:
             unwatch()
         for pool in (self.readers, self.writers):

@@ -10,6 +10,7 @@ from typing import Final
 
 from tidings.platform import logs, metrics
 from tidings.platform.contract import Refusal
+from tidings.platform.ending import ended
 from tidings.platform.twophase.coordinator import Coordinator
 from tidings.platform.twophase.transaction import Transaction
 
@@ -37,8 +38,7 @@ async def repeating(work: Callable[[], Awaitable[None]], *, every: float, name: 
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 class Recovery:

@@ -11,6 +11,7 @@ from tidings.contracts import messages as contract
 from tidings.contracts.users import UserId
 from tidings.platform import logs
 from tidings.platform.contract import Refusal
+from tidings.platform.ending import ended
 from tidings.services.messages.holder import Messages
 from tidings.services.messages.store.port import MessageStore
 
@@ -28,8 +29,7 @@ async def erasing(svc: Messages, *, every: float) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 async def _rounds(svc: Messages, every: float) -> None:
