@@ -85,7 +85,8 @@ async def mongod() -> AsyncIterator[EmbeddedMongod]:
     runs_mongod()
     folder = Path(tempfile.mkdtemp(prefix="tidings-test-"))
     folder.chmod(0o711)
-    server = EmbeddedMongod(folder / "mongod", password=secrets.token_urlsafe(16))
+    # On a machine in use an import of thousands may take longer than a person's write ever should.
+    server = EmbeddedMongod(folder / "mongod", password=secrets.token_urlsafe(16), longest_transaction=30)
     await server.start()
     yield server
     await server.stop()

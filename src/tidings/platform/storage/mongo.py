@@ -57,6 +57,7 @@ ONE_TRIP: Final = 100_000  # rows of a first batch; without it MongoDB sends 101
 MAJORITY: Final = WriteConcern(w="majority", j=True)
 SNAPSHOT: Final = ReadConcern("snapshot")
 
+ROUTER: Final = "isdbgrid"  # what a router calls itself (command `hello`)
 LIVE, DELETING, DELETED = "live", "deleting", "deleted"
 
 WRITE_CONFLICT: Final = 112
@@ -327,6 +328,7 @@ class MongoDatabase:
         self.settings = settings
         self.client = client
         self._database = client.get_default_database()
+        self._behind_router: bool | None = None
         self._writers = writers or client
         self._written = self._writers.get_default_database()
         self._lines: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
@@ -348,6 +350,14 @@ class MongoDatabase:
 
     def to_write(self, name: str) -> AsyncCollection[Row]:
         return self._written[name]
+
+    async def is_behind_router(self) -> bool:
+        """Whether its collections may lie on several shards."""
+        if self._behind_router is None:
+            with self.reading():
+                hello = await self._database.command("hello")
+            self._behind_router = hello.get("msg") == ROUTER
+        return self._behind_router
 
     async def ready(self) -> None:
         """`Unavailable` unless the primary answers."""

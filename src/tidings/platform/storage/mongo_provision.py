@@ -17,8 +17,8 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from tidings.platform.data_directory import ExitCode, StartRefused
 from tidings.platform.document_schema import Collection, DocumentSchema
-from tidings.platform.storage.mongo import Row, open_client
-from tidings.platform.storage.mongo_schema import ROUTER, upgrade
+from tidings.platform.storage.mongo import ROUTER, Row, open_client
+from tidings.platform.storage.mongo_schema import upgrade
 
 BUCKETS: Final = 4096
 CHUNKS: Final = 64  # of each collection at first: what a shard that is added may be given

@@ -10,9 +10,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from tidings.platform.document_schema import DocumentSchema, Index
-from tidings.platform.storage.mongo import Row, open_client
+from tidings.platform.storage.mongo import ROUTER, Row, open_client
 
-ROUTER: Final = "isdbgrid"  # what a router calls itself (command `hello`)
 NAMESPACE_EXISTS: Final = 48
 SCHEMA: Final = "schema_info"  # its only document says which revision this is
 
