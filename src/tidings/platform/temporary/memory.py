@@ -24,18 +24,10 @@ class InMemory:
             self._counts[key] = (before + count, ends) if ends > now else (count, now + seconds)
         return {key: self._counts[key][0] for key in counts}
 
-    async def counted(self, keys: Collection[str]) -> dict[str, int]:
-        now = time.monotonic()
-        return {key: self._counts[key][0] for key in keys if self._counts.get(key, (0, 0.0))[1] > now}
-
     async def mark(self, keys: Collection[str], *, seconds: int) -> None:
         now = time.monotonic()
         self._sweep(now)
         self._marks.update(dict.fromkeys(keys, now + seconds))
-
-    async def unmark(self, keys: Collection[str]) -> None:
-        for key in keys:
-            self._marks.pop(key, None)
 
     async def marked(self, keys: Collection[str]) -> set[str]:
         now = time.monotonic()

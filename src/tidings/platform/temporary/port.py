@@ -9,8 +9,8 @@ import msgspec
 
 # All that a service's user may do in Valkey, beside what a connection says of itself.
 COMMANDS: Final = (
-    "incrby", "expire", "get", "set", "del", "exists", "ping", "hello", "auth", "select", "client|setinfo",
-    "client|setname", "cluster|slots", "cluster|shards", "readonly",
+    "incrby", "expire", "set", "exists", "ping", "hello", "auth", "select", "client|setinfo", "client|setname",
+    "cluster|slots", "cluster|shards", "readonly",
 )  # fmt: skip
 
 
@@ -32,15 +32,9 @@ class Temporary(Protocol):
         """Add to counters; what each is now, of all processes together. A counter ends so long after its first."""
         ...
 
-    async def counted(self, keys: Collection[str]) -> dict[str, int] | None:
-        """What counters are, without those that ended."""
-        ...
-
     async def mark(self, keys: Collection[str], *, seconds: int) -> None:
         """Note each, for so long from now."""
         ...
-
-    async def unmark(self, keys: Collection[str]) -> None: ...
 
     async def marked(self, keys: Collection[str]) -> set[str]:
         """Those that are noted."""

@@ -45,31 +45,11 @@ class InValkey:
 
         return await self._asked(ask) if counts else {}
 
-    async def counted(self, keys: Collection[str]) -> dict[str, int] | None:
-        async def ask() -> dict[str, int]:
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.get(self._key(key))
-            answers = await pipeline.execute()
-            return {key: int(count) for key, count in zip(keys, answers, strict=True) if count is not None}
-
-        return await self._asked(ask) if keys else {}
-
     async def mark(self, keys: Collection[str], *, seconds: int) -> None:
         async def ask() -> None:
             pipeline = self._client.pipeline(transaction=False)
             for key in keys:
                 pipeline.set(self._key(key), 1, ex=seconds)
-            await pipeline.execute()
-
-        if keys:
-            await self._asked(ask)
-
-    async def unmark(self, keys: Collection[str]) -> None:
-        async def ask() -> None:
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.delete(self._key(key))
             await pipeline.execute()
 
         if keys:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from hashlib import blake2b
 from typing import Final
 
@@ -23,25 +24,31 @@ class Throttle:
         self._own = InMemory()
         self._most = most  # for one account; 0: no limit
 
-    async def check(self, account: str) -> None:
-        """Raises `TooManyRequests`, alike for an account that is there and one that is not."""
-        if not self._most:
-            return
-        limits, ends = self._limits(account)
-        own, shared = await self._own.counted(limits), await self._shared.counted(limits) or {}
-        for key, most in limits.items():
-            if max(own.get(key, 0), shared.get(key, 0)) >= most:
-                wait = max(1, int(ends - time.time()))
-                raise TooManyRequests(
-                    f"Too many wrong passwords. Try again in {-(-wait // 60)} minutes.", retry_after=wait
-                )
+    async def spend(self, account: str) -> Collection[str]:
+        """Count a try before the password is looked at, so that many at once are as many. What `refund` takes.
 
-    async def failed(self, account: str) -> None:
-        """One more that was wrong."""
-        if self._most:
-            counts = dict.fromkeys(self._limits(account)[0], 1)
-            await self._own.add(counts, seconds=WINDOW)
-            await self._shared.add(counts, seconds=WINDOW)
+        Raises `TooManyRequests`, alike for an account that is there and one that is not.
+        """
+        if not self._most:
+            return ()
+        limits, ends = self._limits(account)
+        own, shared = await self._add(limits, 1)
+        if any(max(own[key], shared.get(key, 0)) > most for key, most in limits.items()):
+            wait = max(1, int(ends - time.time()))
+            raise TooManyRequests(
+                f"Too many wrong passwords. Try again in {-(-wait // 60)} minutes.", retry_after=wait
+            )
+
+        return limits
+
+    async def refund(self, spent: Collection[str]) -> None:
+        """The password was right."""
+        await self._add(spent, -1)
+
+    async def _add(self, keys: Collection[str], count: int) -> tuple[dict[str, int], dict[str, int]]:
+        counts = dict.fromkeys(keys, count)
+        own = await self._own.add(counts, seconds=WINDOW)
+        return own, await self._shared.add(counts, seconds=WINDOW) or {}
 
     def _limits(self, account: str) -> tuple[dict[str, int], float]:
         """What counts for whom, and when it is forgotten. No key names anybody."""

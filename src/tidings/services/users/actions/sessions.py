@@ -44,12 +44,10 @@ async def sign_in(
         return await _by_link(store, new.link, new.label, days=days)
     if new.link is None and new.handle is not None and new.password is not None:
         account = plain_handle(new.handle)
-        await throttle.check(account)
-        try:
-            return await _by_password(store, passwords, account, new.password, new.label, days=days)
-        except SignInFailed:
-            await throttle.failed(account)
-            raise
+        spent = await throttle.spend(account)
+        token = await _by_password(store, passwords, account, new.password, new.label, days=days)
+        await throttle.refund(spent)
+        return token
     raise Invalid(
         "Sign in by handle and password, or by a link alone.",
         errors=(FieldError("", "needs handle and password, or link"),),
@@ -87,10 +85,10 @@ async def change_password(
     account = (await store.by_ids([user_id])).get(user_id)
     if account is None or account.suspended:
         raise gone()
-    await throttle.check(account.handle)
+    spent = await throttle.spend(account.handle)
     if not await passwords.verify(account.password_hash, change.current):
-        await throttle.failed(account.handle)
         raise _wrong_password()
+    await throttle.refund(spent)
     check_password(change.new, account.handle, account.name, pointer="/new")
     password_hash = await passwords.hash(change.new)
     async with store.write() as write:
