@@ -85,7 +85,7 @@ async def test_the_primary_killed_under_load_loses_nothing_that_was_acknowledged
                 await asyncio.sleep(ALONE)
                 for one in members:  # the others as well, since their sockets hold what it has sent
                     one.signal(signal.SIGKILL)
-                await asyncio.gather(*(one.server.died() for one in members))
+                await asyncio.gather(*(one.died() for one in members))
                 await asyncio.gather(*(one.start() for one in others))
                 other = await leader(others)
                 assert other is not first

@@ -23,24 +23,21 @@ NAME: Final = "three"
 QUICK: Final = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
 
 
-class Member:
+class Member(Server):
     """One of them. It asks nobody to sign in: it listens on loopback, and keeps what tests say."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self.server = Server(MONGOD, folder, None, None)
+        super().__init__(MONGOD, folder, None, None)
 
     @property
     def address(self) -> str:
         return f"{HOST}:{self.port}"
 
-    async def start(self) -> None:
-        await self.server.start(self._arguments, self._answers)
-
     def signal(self, number: signal.Signals) -> None:
         """SIGKILL for `kill -9`, SIGSTOP and SIGCONT for one that stands still."""
-        assert self.server.pid is not None
-        os.kill(self.server.pid, number)
+        assert self.pid is not None
+        os.kill(self.pid, number)
 
     async def leads(self) -> bool:
         """Whether it takes itself for the primary."""
@@ -66,15 +63,15 @@ class Member:
         finally:
             await client.close()
 
-    def _arguments(self) -> Sequence[str]:
-        (self.server.data / "db").mkdir(exist_ok=True)
+    def prepare(self) -> Sequence[str]:
+        (self.data / "db").mkdir(exist_ok=True)
         return (
             *("--dbpath", "/proc/self/cwd/db", "--replSet", NAME, "--bind_ip", HOST, "--port", str(self.port)),
             *("--nounixsocket", "--quiet", "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         )
 
-    async def _answers(self, _: subprocess.Popen[bytes]) -> bool:
+    async def answers(self, _: subprocess.Popen[bytes]) -> bool:
         return accepts(self.port)
 
 
@@ -90,7 +87,7 @@ async def replica_set() -> AsyncIterator[list[Member]]:
         await leader(members)
         yield members
     finally:
-        await asyncio.gather(*(member.server.stop() for member in members))
+        await asyncio.gather(*(member.stop() for member in members))
         shutil.rmtree(folder)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -86,7 +87,9 @@ class Guard:
 def client_address(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
     """Who asks. X-Forwarded-For counts only as far as configured proxies wrote it: the last address not theirs."""
     peer = scope["client"][0] if scope.get("client") else ""
-    networks = [ip_network(network) for network in trusted_proxies]
+    if not trusted_proxies:
+        return peer
+    networks = _networks(trusted_proxies)
 
     def trusted(address: str) -> bool:
         parsed = _parsed(address)
@@ -103,6 +106,11 @@ def client_address(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
             return address
         peer = address
     return peer
+
+
+@cache
+def _networks(trusted_proxies: tuple[str, ...]) -> list[IPv4Network | IPv6Network]:
+    return [ip_network(network) for network in trusted_proxies]
 
 
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:

@@ -162,7 +162,7 @@ class Installation:
     async def stop(self) -> None:
         """Stop the engines. The directory stays locked until it is closed."""
         if self.valkey is not None:
-            await self.valkey.stop()
+            await self.valkey.stop(patience=2.0)  # it has nothing to write down
         if self.bus is not None:
             await self.bus.stop()
         if self.mongod is not None:

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,7 @@ from tidings.platform.request import Idempotency, Request, Viewer, answering
 from tidings.platform.settings import Settings
 from tidings.platform.storage import mongo_schema
 from tidings.platform.storage.mongo import MongoDatabase
+from tidings.platform.twophase.failpoints import NoFailpoints
 from tidings.services.messages import actions
 from tidings.services.messages.store.mongo import MongoStore
 from tidings.services.messages.store.mongo_schema import SCHEMA
@@ -171,7 +173,7 @@ async def use_all(store: MongoStore) -> None:
 
 
 async def _delete(store: MongoStore, whom: UserId, answers: list[str]) -> None:
-    participant = store.participant(actions.remove_author, actions_failpoints())  # type: ignore[arg-type]
+    participant = store.participant(actions.remove_author, NoFailpoints())  # type: ignore[arg-type]
     for gid, ends in (("a" * 32, participant.abort), ("b" * 32, participant.commit)):
         assert await participant.prepare(gid, whom)
         assert await participant.prepared()
@@ -181,12 +183,6 @@ async def _delete(store: MongoStore, whom: UserId, answers: list[str]) -> None:
     while await store.erase_some(whom, answers=answers, limit=1):
         pass
     assert whom not in await store.unerased()
-
-
-def actions_failpoints() -> Any:
-    from tidings.platform.twophase.failpoints import NoFailpoints
-
-    return NoFailpoints()
 
 
 async def test_every_query_is_routed_and_walks_no_collection(watched: Watched) -> None:
@@ -229,8 +225,6 @@ async def _called(watched: Watched) -> set[str]:
             return _noted_write(found) if name == "write" else found
 
     def _noted_write(write: Any) -> Any:
-        from contextlib import asynccontextmanager
-
         @asynccontextmanager
         async def noted(**more: Any) -> AsyncIterator[Any]:
             async with write(**more) as inner:

@@ -15,7 +15,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from tidings.platform.data_directory import ExitCode, StartRefused, write_private
-from tidings.platform.engines.server import HOST, STOP_PATIENCE, Kind, Server, accepts, free_port, here
+from tidings.platform.engines.server import HOST, Kind, Server, accepts, free_port, here
 
 MONGOD: Final = Kind(
     label="MongoDB",
@@ -35,8 +35,8 @@ UNAUTHORIZED: Final = 13
 USER_EXISTS: Final = 51003
 
 
-class EmbeddedMongod:
-    """One mongod on one data folder. Whoever starts it owns the data directory's lock.
+class EmbeddedMongod(Server):
+    """One mongod on one data folder, the primary of its set.
 
     It takes any free port at the first start, and the same one at each restart, so that clients find it again. With
     `sockets` it listens on a Unix socket in that folder as well.
@@ -52,20 +52,11 @@ class EmbeddedMongod:
         sockets: Path | None = None,
         longest_transaction: int = LONGEST_TRANSACTION,
     ) -> None:
-        self._server = Server(MONGOD, data, log, program)
+        super().__init__(MONGOD, data, log, program)
         self._password = password
         self._sockets = sockets
         self._longest_transaction = longest_transaction
         self.port: int | None = None
-
-    @property
-    def data(self) -> Path:
-        return self._server.data
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id while it runs."""
-        return self._server.pid
 
     @property
     def address(self) -> str:
@@ -85,7 +76,7 @@ class EmbeddedMongod:
     async def start(self) -> None:
         """Return when it is the primary of its set. Raises StartRefused, with its log."""
         try:
-            await self._server.start(self._prepare, self._answers)
+            await super().start()
         except OperationFailure as problem:
             if problem.code != UNAUTHORIZED:
                 raise self._refused(problem) from problem
@@ -100,17 +91,9 @@ class EmbeddedMongod:
     def _refused(self, problem: PyMongoError) -> StartRefused:
         return StartRefused(
             f"The embedded MongoDB in {self.data} started, and could not be set up: {problem}",
-            f"Its log says more: {self._server.log}",
+            f"Its log says more: {self.log}",
             ExitCode.ENGINE_FAILED,
         )
-
-    async def stop(self, patience: float = STOP_PATIENCE) -> None:
-        """Stop it; after `patience` seconds harder."""
-        await self._server.stop(patience)
-
-    async def died(self) -> int:
-        """Wait until the server ends without `stop`, and return its exit status (negative: by that signal)."""
-        return await self._server.died()
 
     async def provision_all(self, passwords: Mapping[str, str]) -> dict[str, str]:
         """Database `<service>` for each, with user `tidings_<service>`, who may open no other; their URLs."""
@@ -135,7 +118,7 @@ class EmbeddedMongod:
             for service, password in passwords.items()
         }
 
-    def _prepare(self) -> Sequence[str]:
+    def prepare(self) -> Sequence[str]:
         (self.data / "db").mkdir(mode=0o700, exist_ok=True)
         if not (self.data / "key").exists():
             # Members of a set know each other by it; that there is one makes everybody else sign in.
@@ -151,7 +134,7 @@ class EmbeddedMongod:
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         )
 
-    async def _answers(self, _: subprocess.Popen[bytes]) -> bool:
+    async def answers(self, _: subprocess.Popen[bytes]) -> bool:
         if not accepts(self.port):
             return False
         if not await self._has_admin():
@@ -193,7 +176,7 @@ class EmbeddedMongod:
         except TimeoutError as error:
             raise StartRefused(
                 f"The embedded MongoDB in {self.data} does not become the primary of its set.",
-                f"If it was never used, remove that folder; its log says more: {self._server.log}",
+                f"If it was never used, remove that folder; its log says more: {self.log}",
                 ExitCode.ENGINE_FAILED,
             ) from error
 

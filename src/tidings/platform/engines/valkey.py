@@ -17,46 +17,28 @@ VALKEY: Final = Kind(label="Valkey", program="valkey-server", package="valkeylit
 ROOM: Final = "32mb"
 
 
-class EmbeddedValkey:
-    """One server. Whoever starts it owns the data directory's lock.
+class EmbeddedValkey(Server):
+    """`passwords` are by user; each may use the keys that begin with its own name and a colon, and no other.
 
-    `passwords` are by user; each may use the keys that begin with its own name and a colon, and no other. It takes
-    any free port at the first start, and the same one at each restart, so that clients find it again.
+    It takes any free port at the first start, and the same one at each restart, so that clients find it again.
     """
 
     def __init__(
         self, data: Path, *, passwords: Mapping[str, str], log: Path | None = None, program: Path | None = None
     ) -> None:
-        self._server = Server(VALKEY, data, log, program)
+        super().__init__(VALKEY, data, log, program)
         self._passwords = passwords
         self.port: int | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id while it runs."""
-        return self._server.pid
 
     @property
     def address(self) -> str:
         """`valkey://HOST:PORT`, once it has started."""
         return f"valkey://{HOST}:{self.port}"
 
-    async def start(self) -> None:
-        """Return when it answers. Raises StartRefused, with its log."""
-        await self._server.start(self._prepare, self._answers)
-
-    async def stop(self, patience: float = 2.0) -> None:
-        """Stop it; after `patience` seconds harder."""
-        await self._server.stop(patience)
-
-    async def died(self) -> int:
-        """Wait until the server ends without `stop`, and return its exit status (negative: by that signal)."""
-        return await self._server.died()
-
-    def _prepare(self) -> Sequence[str]:
+    def prepare(self) -> Sequence[str]:
         if self.port is None:
             self.port = free_port()
-        write_private(self._server.data / "valkey.conf", "\n".join(self._configuration()).encode() + b"\n")
+        write_private(self.data / "valkey.conf", "\n".join(self._configuration()).encode() + b"\n")
         return (f"{here()}/valkey.conf",)
 
     def _configuration(self) -> list[str]:
@@ -77,7 +59,7 @@ class EmbeddedValkey:
             *users,
         ]
 
-    async def _answers(self, _: subprocess.Popen[bytes]) -> bool:
+    async def answers(self, _: subprocess.Popen[bytes]) -> bool:
         try:
             with socket.create_connection((HOST, self.port or 0), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")

@@ -49,7 +49,7 @@ Row: TypeAlias = dict[str, Any]
 READ_TIMEOUT_MS: Final = 8000  # less than a route's deadline, so that the refusal arrives
 SELECT_TIMEOUT_MS: Final = 2000  # for a primary to be there
 COMMIT_TIMEOUT_MS: Final = 2000
-END_PATIENCE: Final = 0.2  # seconds
+END_PATIENCE: Final = 0.2  # seconds for a word that a transaction is over
 COMMIT_PATIENCE: Final = 2.0  # seconds for which a commit is asked again whose answer was lost
 PAUSE: Final = 0.005  # seconds between two tries for a fence
 ONE_TRIP: Final = 100_000  # rows of a first batch; without it MongoDB sends 101, and the rest when asked again
@@ -154,7 +154,7 @@ class MongoWrite(Saying):
                 if undecided or all(fence.state != DELETING for fence in fences.values()):
                     self._versions = {subject: fence.version for subject, fence in fences.items()}
                     return fences
-                await self._turns.aclose()  # who decides it may stand in the same line
+                await self._leave_line()  # who decides it may stand in the same one
             except _Meanwhile:
                 pass
             except PyMongoError as error:
@@ -183,13 +183,13 @@ class MongoWrite(Saying):
             async with asyncio.timeout(self._database.settings.transaction_timeout_ms / 1000):
                 for subject in subjects:
                     await self._turns.enter_async_context(self._database.turn(subject))
-                self._turns.callback(self._left_line)
-                self._in_line = True
+            self._in_line = True
         except TimeoutError as error:
             raise self._database.busy() from error
 
-    def _left_line(self) -> None:
+    async def _leave_line(self) -> None:
         self._in_line = False
+        await self._turns.aclose()
 
     async def _begin(self) -> None:
         """From now on its time runs."""
@@ -272,7 +272,11 @@ class MongoWrite(Saying):
                         {
                             "_id": one.id,
                             "bucket": bucket_of(one.subject),
-                            **msgspec.structs.asdict(one),
+                            "event": one.event,
+                            "subject": one.subject,
+                            "version": one.version,
+                            "body": one.body,
+                            "trace": one.trace,
                             "waiting": True,
                             "created_at": now,
                         }
@@ -304,7 +308,7 @@ class MongoWrite(Saying):
 
     async def _die(self) -> None:
         self._session = None
-        await self._turns.aclose()
+        await self._leave_line()
 
 
 HOLD: Final = {"$inc": {"held": 1}, "$setOnInsert": {"state": LIVE, "version": 0, "last_ms": 0}}
@@ -354,25 +358,25 @@ class MongoDatabase:
     async def is_behind_router(self) -> bool:
         """Whether its collections may lie on several shards."""
         if self._behind_router is None:
-            with self.reading():
+            with self.reached():
                 hello = await self._database.command("hello")
             self._behind_router = hello.get("msg") == ROUTER
         return self._behind_router
 
     async def ready(self) -> None:
         """`Unavailable` unless the primary answers."""
-        with self.reading():
+        with self.reached():
             await self._database.command("ping")
 
     async def find(self, name: str, wanted: Row, **how: Any) -> list[Row]:
         """Read rows outside of any write, in one round trip."""
-        with self.reading():
+        with self.reached():
             cursor = self.collection(name).find(wanted, batch_size=ONE_TRIP, max_time_ms=READ_TIMEOUT_MS, **how)
             return await cursor.to_list()
 
     async def aggregate(self, name: str, pipeline: Sequence[Row]) -> list[Row]:
         """The same by a pipeline."""
-        with self.reading():
+        with self.reached():
             cursor = await self.collection(name).aggregate(
                 list(pipeline), batchSize=ONE_TRIP, maxTimeMS=READ_TIMEOUT_MS
             )
@@ -417,7 +421,7 @@ class MongoDatabase:
     ) -> AsyncIterator[Handle]:
         """The same for who answers no request, and tells nobody; `limit` in seconds."""
         committing = False
-        with self.reading():
+        with self.reached():
             async with self._writers.start_session() as session:
                 ends = asyncio.timeout(None)
                 write = handle(self, session, Opening(idempotency, ends, limit))
@@ -445,12 +449,12 @@ class MongoDatabase:
         try:
             async with asyncio.timeout(END_PATIENCE):  # who asked waits for it
                 await session.start_transaction(read_concern=SNAPSHOT, write_concern=MAJORITY)
-                await self._writers.get_default_database()["fence"].find_one({"_id": None}, session=session)
+                await self.to_write("fence").find_one({"_id": None}, session=session)
         except (PyMongoError, TimeoutError) as error:  # it ends by itself, somewhat later
             log.info("transaction_left_open", service=self.service, error=repr(error))
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reached(self) -> Iterator[None]:
         """Say in a refusal what kept MongoDB from doing it."""
         try:
             with heeding_cancellation():

@@ -84,7 +84,7 @@ class MongoParticipant(Generic[Handle]):
 
     async def forget(self) -> None:
         kept = int(timedelta(days=self._database.settings.twophase_kept_days).total_seconds() * 1000)
-        with self._database.reading():
+        with self._database.reached():
             await self._database.collection("branch").delete_many(
                 {"ended_at": {"$exists": True}, "$expr": {"$lt": ["$ended_at", {"$subtract": ["$$NOW", kept]}]}}
             )
