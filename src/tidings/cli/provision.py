@@ -26,7 +26,8 @@ def run_provision(topology: Topology, service: str, admin: str) -> None:
     url = topology.services[service].store or ""
     if not is_mongo(url):
         raise Problem(
-            f"The topology keeps {service} at {hide_passwords(url)}, which is no MongoDB to prepare.",
+            f"The topology keeps {service} at {hide_passwords(url)!r}: what is embedded is prepared at each start,"
+            " only a MongoDB of your own has to be.",
             f"Say where it is to be: --store {service}=mongodb://USER:PASSWORD@HOST/DATABASE",
             EXIT_USAGE,
         )

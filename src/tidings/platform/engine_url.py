@@ -9,4 +9,5 @@ MONGO_SCHEMES: Final = ("mongodb", "mongodb+srv")
 
 
 def is_mongo(url: str) -> bool:
-    return url.partition("://")[0] in MONGO_SCHEMES
+    scheme, slashes, _ = url.partition("://")
+    return bool(slashes) and scheme in MONGO_SCHEMES

@@ -30,7 +30,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import msgspec
 from msgspec import Meta
 
-from tidings.platform.engine_url import MONGO_SCHEMES, POSTGRES_SCHEMES
+from tidings.platform.engine_url import MONGO_SCHEMES, POSTGRES_SCHEMES, is_mongo
 from tidings.platform.settings import hide_passwords
 
 EMBEDDED = "embedded"
@@ -333,7 +333,7 @@ def _server(url: str, environ: Mapping[str, str], where: str, schemes: Collectio
 def _store(url: str, environ: Mapping[str, str], where: str, *, service: str, on_mongodb: Collection[str]) -> str:
     if url == EMBEDDED:
         return url
-    on_mongo = url == EMBEDDED_MONGO or url.partition("://")[0] in MONGO_SCHEMES
+    on_mongo = url == EMBEDDED_MONGO or is_mongo(url)
     if on_mongo and service not in on_mongodb:
         who = " and ".join(on_mongodb) or "no service"
         raise TopologyProblem(
