@@ -46,6 +46,11 @@ def processor(pids: Iterable[int]) -> float:
 
 async def samples(session: aiohttp.ClientSession, metrics_url: str, name: str) -> list[Sample]:
     """All of one metric."""
+    return (await scrape(session, metrics_url)).get(name, [])
+
+
+async def scrape(session: aiohttp.ClientSession, metrics_url: str) -> dict[str, list[Sample]]:
+    """All metrics as one answer gave them, by name."""
     async with session.get(metrics_url) as response:
         families = text_string_to_metric_families(await response.text())
-    return [sample for family in families if family.name == name for sample in family.samples]
+    return {family.name: family.samples for family in families}
