@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 MINUTES ?= 20
 
-.PHONY: help install install-mongodb install-test up test mutants chaos-matrix soak sessions lint docs lock clean
+.PHONY: help install install-mongodb install-test up test mutants chaos-matrix soak sessions hostile lint docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -36,6 +36,9 @@ soak: install-test ## people live while faults strike (make soak MINUTES=20 ARGS
 
 sessions: install-test ## session guarantees under delays (make sessions ARGS="--trials 1000")
 	@exec $(BIN)/python -m tests.sessions $(ARGS)
+
+hostile: install-test ## send a thousand hostile files (ARGS="--files 100 --seed 2")
+	@exec $(BIN)/python -m tests.hostile $(ARGS)
 
 lint: install-test ## style, types and import boundaries
 	$(BIN)/ruff check src tests tools

@@ -27,16 +27,18 @@ from tidings.platform.service import ServiceKind
 from tidings.platform.supervisor import READY, handed_launch, until_orphaned
 from tidings.platform.topology import EDGE
 from tidings.services.friends.service import friends
+from tidings.services.media.service import media
 from tidings.services.messages.service import messages
 from tidings.services.notifications.service import notifications
 from tidings.services.timeline.service import timeline
 from tidings.services.users.service import users
 
-KINDS: Final = (users, friends, messages, notifications, timeline)
+KINDS: Final = (users, friends, messages, media, notifications, timeline)
 SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {kind.name: kind for kind in KINDS}
 FRONT_HEARS: Final = frozenset(kept.call.service for kept in FRONT_KEPT)
 STORELESS: Final = frozenset(name for name, kind in SERVICES.items() if kind.migrations is None)
 ON_MONGODB: Final = tuple(name for name, kind in SERVICES.items() if kind.documents is not None)
+WITH_BLOBS: Final = tuple(name for name, kind in SERVICES.items() if kind.blobs)
 # Who reacts and remembers it: only they set events aside.
 REACTING: Final = tuple(name for name, kind in SERVICES.items() if kind.reactions and name not in STORELESS)
 
@@ -53,6 +55,7 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         addresses=launch.addresses,
         buses=launch.buses,
         valkeys=launch.valkeys,
+        blobs=launch.blobs,
         replicated=launch.replicated,
         mode=launch.mode,
     )

@@ -7,6 +7,7 @@ import resource
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from tidings import everything
@@ -58,11 +59,17 @@ class System:
 
 def chosen_topology(settings: Settings, *, apart: bool) -> Topology:
     """The file's topology, or one of the two that need no file. Raises TopologyProblem."""
-    names, storeless, on_mongodb = list(everything.SERVICES), everything.STORELESS, everything.ON_MONGODB
-    if settings.topology is not None:
-        return Topology.load(settings.topology, names, storeless=storeless, on_mongodb=on_mongodb, apart=apart)
-    make = Topology.apart if apart else Topology.one_process
-    return make(names, storeless=storeless, on_mongodb=on_mongodb)
+    make = (
+        partial(Topology.load, settings.topology, apart=apart)
+        if settings.topology is not None
+        else (Topology.apart if apart else Topology.one_process)
+    )
+    return make(
+        list(everything.SERVICES),
+        storeless=everything.STORELESS,
+        on_mongodb=everything.ON_MONGODB,
+        with_blobs=everything.WITH_BLOBS,
+    )
 
 
 @asynccontextmanager
@@ -117,6 +124,9 @@ async def running(
         url = address_of(settings.host, port)
         metrics_url = None if metrics_port is None else address_of(settings.metrics_host, metrics_port) + "/metrics"
         stores = {f"store:{name}": placed.shown_store for name, placed in topology.services.items()}
+        stores.update(
+            {f"blobs:{name}": placed.shown_blobs for name, placed in topology.services.items() if placed.blobs}
+        )
         directory.announce(
             {
                 "public": url,

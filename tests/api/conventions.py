@@ -24,7 +24,7 @@ def filled(path: str, **values: str) -> str:
 
 
 def _any(name: str) -> str:
-    return {"emoji": "x", "gid": NOBODY.hex}.get(name, str(NOBODY))
+    return {"emoji": "x", "gid": NOBODY.hex, "variant": "preview"}.get(name, str(NOBODY))
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:

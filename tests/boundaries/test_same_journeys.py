@@ -71,7 +71,9 @@ async def with_two_servers() -> AsyncIterator[Whole]:
         dsn = await second.provision("friends", secrets.token_urlsafe(16))
         file = folder / "topology.toml"
         file.write_text(f'[services.friends]\nstore = "{dsn}"\n')
-        topology = Topology.load(file, list(everything.SERVICES), storeless=everything.STORELESS)
+        topology = Topology.load(
+            file, list(everything.SERVICES), storeless=everything.STORELESS, with_blobs=everything.WITH_BLOBS
+        )
         async with whole("near", topology=topology) as running:
             yield running
     finally:
@@ -162,4 +164,4 @@ async def test_the_system_under_these_journeys_is_the_one_that_is_meant(
     assert installation.engine is not None
     async with installation.engine._superuser() as first:  # no database of the first server has them
         databases = {row[0] for row in await first.fetch("select datname from pg_database")}
-    assert databases == {"postgres", "template0", "template1", "users", "messages", "notifications"}
+    assert databases == {"postgres", "template0", "template1", "users", "messages", "media", "notifications"}

@@ -238,5 +238,6 @@ def _topology(file: Path, ground: Ground, doors: Path) -> Topology:
         list(everything.SERVICES),
         storeless=everything.STORELESS,
         on_mongodb=everything.ON_MONGODB,
+        with_blobs=everything.WITH_BLOBS,
         apart=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import secrets
 from collections import deque
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+
+from tests.harness.pictures import picture
 
 PASSWORD = "correct horse battery"
 SEEN = "Tidings-Seen"
@@ -79,6 +82,36 @@ class Person:
     async def posts(self, text: str, **more: Any) -> dict[str, Any]:
         body: dict[str, Any] = (await self.post("/v1/messages", {"text": text, **more})).ok()
         return body
+
+    async def uploads(
+        self, content: bytes | None = None, *, alt: str = "", name: str = "picture.png", **more: Any
+    ) -> str:
+        """A picture of one's own, which is ready; its id."""
+        answer = await self.sends(picture() if content is None else content, alt=alt, name=name, **more)
+        assert answer.status == 201, (answer.status, answer.raw)
+        assert answer.body["state"] == "ready"
+        found: str = answer.body["id"]
+        return found
+
+    async def sends(
+        self,
+        content: bytes,
+        *,
+        alt: str | None = None,
+        name: str = "picture.png",
+        type_: str = "image/png",
+        **more: Any,
+    ) -> Answer:
+        """Upload a file, whatever it is, under whatever name: no client's care for either is in between."""
+        boundary = secrets.token_hex(16).encode()
+        body = bytearray()
+        if alt is not None:
+            body += b'--%b\r\nContent-Disposition: form-data; name="alt"\r\n\r\n%b\r\n' % (boundary, alt.encode())
+        body += b'--%b\r\nContent-Disposition: form-data; name="file"; filename="' % boundary
+        body += name.encode("utf-8", "surrogatepass") + b'"\r\nContent-Type: ' + type_.encode() + b"\r\n\r\n"
+        body += content + b"\r\n--" + boundary + b"--\r\n"
+        headers = {"content-type": f"multipart/form-data; boundary={boundary.decode()}", **more.pop("headers", {})}
+        return await self.ask("POST", "/v1/media", data=io.BytesIO(body), headers=headers, **more)
 
     async def timeline(self, **rules: Any) -> dict[str, Any]:
         body: dict[str, Any] = (await self.get("/v1/timeline", params=rules)).ok()

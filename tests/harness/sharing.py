@@ -23,6 +23,11 @@ def begin(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(_FOLDER)))
 
 
+def begun() -> bool:
+    """Whether there is one: a command that is no test run has none."""
+    return _FOLDER in os.environ
+
+
 @asynccontextmanager
 async def shared() -> AsyncIterator[Path]:
     """The folder, for one worker at a time."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from tests.harness import sharing
 from tests.harness.made import copy, fits, made
 from tests.harness.people import Client, Person
 from tests.harness.points import Watcher
@@ -128,7 +129,7 @@ async def whole(
     settings = settings_for(folder / "data", watcher.path if watched else None, **more)
     chosen = topology or chosen_topology(settings, apart=mode == "apart")
     try:
-        if kinds is everything.SERVICES and fits(chosen):
+        if sharing.begun() and kinds is everything.SERVICES and fits(chosen):
             copy(await made(), settings.data)
         async with (
             running(settings, chosen, mode="wire" if mode == "wire" else "near", kinds=kinds) as system,

@@ -18,7 +18,6 @@ from tests.harness.waiting import until
 from tidings.contracts import messages
 from tidings.contracts.messages import ImportedMessage, ImportMessages, MessageId
 from tidings.contracts.users import UserId
-from tidings.platform.clock import now_ms
 from tidings.platform.ids import bucket_of, uuid7
 
 EXPORT = "/v1/users/me/export"
@@ -28,6 +27,7 @@ FILES = {
     "friends/friends.json",
     "friends/mutes.json",
     "friends/requests.json",
+    "media/media.json",
     "messages/earlier.json",
     "messages/messages.json",
     "messages/reactions.json",
@@ -48,8 +48,13 @@ def opened(answer: Answer) -> dict[str, Any]:
     assert answer.status == 200, answer.raw
     with ZipFile(io.BytesIO(answer.raw)) as archive:
         assert archive.testzip() is None
-        found = {name: archive.read(name).decode() for name in archive.namelist()}
-    return {name: json.loads(text) if name.endswith(".json") else text for name, text in found.items()}
+        return {name: _decoded(name, archive.read(name)) for name in archive.namelist()}
+
+
+def _decoded(name: str, content: bytes) -> Any:
+    if name.endswith(".json"):
+        return json.loads(content)
+    return content.decode() if name.endswith(".txt") else content
 
 
 class Canaries:
@@ -89,6 +94,10 @@ async def a_bit_of_everything(tidings: Whole, words: Canaries) -> tuple[Person, 
     (await ada.put(f"/v1/blocks/{finn.id}")).ok()
     (await ada.put(f"/v1/mutes/{cleo.id}")).ok()
 
+    picture = await ada.uploads(alt=words.mine("alt of a picture"))
+    (await ada.patch("/v1/users/me", {"avatar": picture})).ok()
+    bobs_picture = await bob.uploads(alt=words.theirs("alt"))
+    (await bob.patch("/v1/users/me", {"avatar": bobs_picture})).ok()
     place = {"latitude": 38.7222, "longitude": -9.1393, "name": words.mine("place")}
     said = await ada.posts(
         words.mine("text before"),
@@ -97,12 +106,12 @@ async def a_bit_of_everything(tidings: Whole, words: Canaries) -> tuple[Person, 
         mentions=[bob.id],
         audience="only",
         only=[bob.id, cleo.id],
-        media=[{"media_id": str(uuid7(now_ms())), "kind": "image", "alt": words.mine("alt")}],
+        media=[{"media_id": picture, "alt": words.mine("alt")}],
     )
     (await ada.patch(f"/v1/messages/{said['id']}", {"text": words.mine("text")})).ok()
     gone = await ada.posts("withdrawn " + secrets.token_hex(6))
     assert (await ada.delete(f"/v1/messages/{gone['id']}")).status == 204
-    bobs = await bob.posts(words.theirs("text"), mentions=[ada.id])
+    bobs = await bob.posts(words.theirs("text"), mentions=[ada.id], media=[{"media_id": bobs_picture}])
     (await bob.patch(f"/v1/messages/{bobs['id']}", {"text": words.theirs("text after")})).ok()
     reply = (await ada.post(f"/v1/messages/{bobs['id']}/replies", {"text": words.mine("reply before")})).ok()
     (await ada.patch(f"/v1/messages/{reply['id']}", {"text": words.mine("reply")})).ok()
@@ -122,9 +131,10 @@ async def a_bit_of_everything(tidings: Whole, words: Canaries) -> tuple[Person, 
     ids = {
         "bob": bob.id, "cleo": cleo.id, "dora": dora.id, "eve": eve.id, "finn": finn.id,
         "said": said["id"], "gone": gone["id"], "bobs": bobs["id"], "reply": reply["id"], "invite": invite["id"],
+        "picture": picture,
         "language": language["language"], "label": label, "read_until": read_until, "emoji": emoji,
     }  # fmt: skip
-    words.others += [invite["code"], token, ada.token, bob.token, PASSWORD]
+    words.others += [invite["code"], token, ada.token, bob.token, PASSWORD, bobs_picture]
     return ada, ids
 
 
@@ -133,14 +143,17 @@ async def test_the_archive_holds_all_of_ones_own_and_nothing_of_others(tidings: 
     ada, ids = await a_bit_of_everything(tidings, words)
     answer = await ada.get(EXPORT)
     files = opened(answer)
-    everything = json.dumps(files, ensure_ascii=False)
+    everything = json.dumps(files, ensure_ascii=False, default=lambda content: content.decode("latin-1"))
     assert [word for word in words.own if word not in everything] == []
     assert [word for word in words.others if word in everything] == []
     assert not re.search("tds_|tdi_|tdl_|argon2|digest", everything)
 
-    assert files.keys() == FILES
+    assert files.keys() == FILES | {f"media/{ids['picture']}.webp"}
     assert all(name in files["README.txt"] for name in FILES - {"README.txt"})
-    assert files["users/profile.json"][0]["id"] == ada.id
+    profile = files["users/profile.json"][0]
+    assert (profile["id"], profile["avatar"]) == (ada.id, ids["picture"])
+    assert [one["id"] for one in files["media/media.json"]] == [ids["picture"]]
+    assert files[f"media/{ids['picture']}.webp"] == (await ada.get(f"/v1/media/{ids['picture']}/full")).raw
     assert files["users/preferences.json"][0]["language"] == ids["language"]
     assert ids["label"] in [one["label"] for one in files["users/sessions.json"]]
     assert [one["id"] for one in files["users/invites.json"]] == [ids["invite"]]
@@ -153,6 +166,7 @@ async def test_the_archive_holds_all_of_ones_own_and_nothing_of_others(tidings: 
     (message,) = files["messages/messages.json"]
     assert (message["id"], message["mentions"], message["audience"]) == (ids["said"], [ids["bob"]], "only")
     assert message["only"] == [ids["bob"], ids["cleo"]]
+    assert [one["media_id"] for one in message["media"]] == [ids["picture"]]
     assert message["place"]["latitude"] == 38.72
     (reply,) = files["messages/replies.json"]
     assert (reply["id"], reply["reply_to"]) == (ids["reply"], ids["bobs"])
@@ -212,7 +226,7 @@ async def test_five_thousand_messages_fit_one_archive_or_parts_of_it(tidings: Wh
     assert part["users/profile.json"][0]["handle"] == ada.handle
 
 
-@pytest.mark.parametrize("service", ["friends", "messages", "notifications"])
+@pytest.mark.parametrize("service", ["friends", "media", "messages", "notifications"])
 async def test_without_one_service_there_is_no_half_archive(tidings: Whole, service: str) -> None:
     ada = await tidings.joins("Ada")
     async with tidings.points.drops(f"{service}/export", viewer=ada.id):

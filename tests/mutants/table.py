@@ -262,7 +262,7 @@ MUTATIONS: Final = (
         protects="the event of the removal is in the decision's own commit",
         file=DELETION,
         edits=gone(
-            "        version = await happened(write, removed, user_id)\n",
+            "        version = await happened(write, removed, user_id, avatar=None)\n",
             "        version = (await write.bump([user_id]))[user_id]\n",
         ),
         broken=("a", "I1", "I6"),
@@ -674,7 +674,7 @@ MUTATIONS: Final = (
         name="sign-out: links",
         protects="what would open a new session ends with the old ones",
         file=ACCOUNTS,
-        edits=gone("    await write.drop_links(user_id)\n"),
+        edits=gone("    await write.drop_links(account.id)\n"),
         broken=("I9",),
         tests=("tests/security/test_row_15.py::" + EVERY_SESSION + "[near-password change]",),
     ),

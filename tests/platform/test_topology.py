@@ -158,3 +158,34 @@ def test_a_missing_file_and_a_service_named_edge_are_refused(tmp_path: Path) -> 
         Topology.load(tmp_path / "none.toml", NAMES)
     with pytest.raises(TopologyProblem, match="edge"):
         Topology.one_process([*NAMES, "edge"])
+
+
+def test_blobs_are_files_unless_a_bucket_is_named(tmp_path: Path) -> None:
+    def placed(text: str, **environ: str) -> Topology:
+        path = tmp_path / "fleet.toml"
+        path.write_text(text)
+        return Topology.load(path, [*NAMES, "media"], with_blobs=["media"], environ=environ)
+
+    assert placed("").services["media"].blobs == "files"
+    assert placed("").services["users"].blobs is None
+    bucket = '[services.media]\nblobs = "s3://KEY:${SECRET}@s3.example/pictures/ours?region=eu-central-1"\n'
+    media = placed(bucket, SECRET="a/b c").services["media"]
+    assert media.blobs == "s3://KEY:a%2Fb%20c@s3.example/pictures/ours?region=eu-central-1"
+    assert media.shown_blobs == "s3://KEY:***@s3.example/pictures/ours?region=eu-central-1"
+    assert "a%2Fb" not in repr(media)
+    for wrong in (
+        "s3://bucket/x",
+        "https://KEY:x@s3.example/b",
+        "s3://KEY:x@s3.example",
+        "s3://KEY:x@s3.example/B",
+        "/srv",
+    ):
+        with pytest.raises(TopologyProblem) as caught:
+            placed(f'[services.media]\nblobs = "{wrong}"\n')
+        assert "s3://KEY:${SECRET}@HOST/BUCKET" in caught.value.message
+    with pytest.raises(TopologyProblem, match="users keeps no blobs"):
+        placed('[services.users]\nblobs = "files"\n')
+    fleet = 'process = "media"\nreplicas = 2\nlisten = "tcp://127.0.0.1:9001"\n'
+    with pytest.raises(TopologyProblem, match="do not share a folder"):
+        placed(f"[services.media]\n{fleet}")
+    assert placed(bucket + fleet, SECRET="x").services["media"].replicas == 2

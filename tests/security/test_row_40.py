@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import asyncpg
 import msgspec
@@ -18,7 +19,7 @@ from tests.harness.everywhere import Traces, operating, traces
 from tests.harness.people import PASSWORD, Person
 from tests.harness.system import Whole
 from tests.harness.waiting import until
-from tidings.contracts import messages, users
+from tidings.contracts import media, messages, users
 from tidings.platform.contract import Contract
 
 WITHIN = 60.0  # seconds
@@ -27,20 +28,22 @@ WITHIN = 60.0  # seconds
 HOLDS_WORDS = {
     "users.accounts", "users.search_entries", "users.sessions", "users.preferences", "users.idempotency",
     "messages.message", "messages.reply", "messages.latest", "messages.history", "messages.reaction",
-    "messages.tally", "messages.idempotency", "notifications.dead_letters", "nats.planted",
+    "messages.tally", "messages.idempotency", "media.media", "media.idempotency", "notifications.dead_letters",
+    "nats.planted",
 }  # fmt: skip
 HOLDS_IDS = {
     "users.outbox", "users.invites", "users.links", "friends.friendships", "friends.friend_requests",
     "friends.blocks", "friends.mutes", "friends.outbox", "friends.subject_fence", "messages.outbox",
-    "messages.withdrawn", "messages.subject_fence", "notifications.notifications", "notifications.read_marks",
-    "nats.messages",
+    "messages.withdrawn", "messages.subject_fence", "media.media", "notifications.notifications",
+    "notifications.read_marks", "nats.messages",
 }  # fmt: skip
 # Where an id may stay: versions, what happened, what was decided, and others' own words that name it.
 KEEPS_IDS = {
-    *(f"{service}.{table}" for service in ("users", "friends", "messages", "notifications")
+    *(f"{service}.{table}" for service in ("users", "friends", "messages", "media", "notifications")
       for table in ("subject_fence", "outbox")),
     "users.accounts", "users.twophase_log", "friends.twophase_branch", "messages.twophase_branch",
-    "messages.withdrawn", "messages.message", "messages.latest", "nats.messages", "nats.users", "nats.friends",
+    "messages.withdrawn", "messages.message", "messages.latest", "media.media", "nats.messages", "nats.users",
+    "nats.friends",
 }  # fmt: skip
 
 
@@ -74,11 +77,11 @@ class Canaries:
         text = json.dumps(said)
         self.over |= {one for one in self.made if one in text}
 
-    def message(self, name: str) -> dict[str, object]:
+    def message(self, name: str, picture: str) -> dict[str, object]:
         """Every field of a message; the text names it."""
         return {
             "text": f"{self.text(name + 'tx')} and more",
-            "media": [{"media_id": self.id(), "kind": "image", "width": 7, "alt": self.text(name + "al")}],
+            "media": [{"media_id": picture, "alt": self.text(name + "al")}],
             "place": {
                 "latitude": self.degrees(),
                 "longitude": self.degrees(),
@@ -98,12 +101,16 @@ async def signs_up(tidings: Whole, canaries: Canaries) -> Person:
     return Person(tidings.client, body["handle"], body["name"], made["id"], token)
 
 
-async def lives(tidings: Whole, alice: Person, canaries: Canaries) -> None:
-    """Fill every field, and leave traces with others."""
+async def lives(tidings: Whole, alice: Person, canaries: Canaries) -> Path:
+    """Fill every field, and leave traces with others. Where the files of a picture are."""
     bob, carol, dave, erin = [await tidings.joins(name) for name in ("Bob", "Carol", "Dave", "Erin")]
     (await alice.patch("/v1/users/me", {"bio": canaries.text("bio1")})).ok()
     canaries.forget(canaries.made[-1])
-    (await alice.put("/v1/users/me", {"name": canaries.text("name2"), "bio": canaries.text("bio2")})).ok()
+    key = {"idempotency-key": canaries.text("key5")}
+    picture = await alice.uploads(alt=canaries.text("alt1"), headers=key)
+    (await alice.patch(f"/v1/media/{picture}", {"alt": canaries.text("alt2")})).ok()
+    profile = {"name": canaries.text("name2"), "bio": canaries.text("bio2"), "avatar": picture}
+    (await alice.put("/v1/users/me", profile)).ok()
     preferences = {"language": canaries.text("lang"), "feed_marker": canaries.id()}
     (await alice.put("/v1/users/me/preferences", preferences)).ok()
     (await alice.post("/v1/invites", headers={"idempotency-key": canaries.text("key2")})).ok()
@@ -116,22 +123,26 @@ async def lives(tidings: Whole, alice: Person, canaries: Canaries) -> None:
     (await erin.put(f"/v1/mutes/{alice.id}")).ok()
 
     key = {"idempotency-key": canaries.text("key3")}
-    hers = (await alice.post("/v1/messages", {**canaries.message("a"), "mentions": [bob.id]}, headers=key)).ok()
-    edited = canaries.message("b")
+    hers = (
+        await alice.post("/v1/messages", {**canaries.message("a", picture), "mentions": [bob.id]}, headers=key)
+    ).ok()
+    edited = canaries.message("b", picture)
     (await alice.patch(f"/v1/messages/{hers['id']}", edited)).ok()
     canaries.forget([edited["place"], edited["tags"]])  # of what was said before an edit, only words are kept
-    (await alice.patch(f"/v1/messages/{hers['id']}", canaries.message("c"))).ok()
-    await alice.posts(**canaries.message("d"), audience="public")
-    await alice.posts(**canaries.message("e"), audience="only", only=[bob.id])
-    gone = await alice.posts(**canaries.message("f"))
+    (await alice.patch(f"/v1/messages/{hers['id']}", canaries.message("c", picture))).ok()
+    await alice.posts(**canaries.message("d", picture), audience="public")
+    await alice.posts(**canaries.message("e", picture), audience="only", only=[bob.id])
+    gone = await alice.posts(**canaries.message("f", picture))
     (await alice.delete(f"/v1/messages/{gone['id']}")).ok()
     canaries.forget(gone)
 
     his = await bob.posts("bob's own", mentions=[alice.id])
     key = {"idempotency-key": canaries.text("key4")}
-    reply = (await alice.post(f"/v1/messages/{his['id']}/replies", canaries.message("g"), headers=key)).ok()
-    (await alice.patch(f"/v1/messages/{reply['id']}", canaries.message("h"))).ok()
-    (await alice.post(f"/v1/messages/{hers['id']}/replies", canaries.message("i"))).ok()
+    reply = (
+        await alice.post(f"/v1/messages/{his['id']}/replies", canaries.message("g", picture), headers=key)
+    ).ok()
+    (await alice.patch(f"/v1/messages/{reply['id']}", canaries.message("h", picture))).ok()
+    (await alice.post(f"/v1/messages/{hers['id']}/replies", canaries.message("i", picture))).ok()
     (await bob.post(f"/v1/messages/{hers['id']}/replies", {"text": "bob below alice"})).ok()
     (await alice.put(f"/v1/messages/{his['id']}/reactions/{canaries.text('emo1')}")).ok()
     (await alice.put(f"/v1/messages/{his['id']}/reactions/{canaries.text('emo2')}")).ok()
@@ -140,6 +151,7 @@ async def lives(tidings: Whole, alice: Person, canaries: Canaries) -> None:
     (await alice.put(f"/v1/messages/{hers['id']}/reactions/{canaries.text('emo3')}")).ok()
     (await bob.put(f"/v1/messages/{hers['id']}/reactions/+1")).ok()
     (await alice.patch("/v1/notifications", {"read_until": "2030-01-01T00:00:00Z"})).ok()
+    return tidings.settings.data / "blobs" / "media" / picture
 
 
 async def plants(tidings: Whole, alice: Person, canaries: Canaries) -> None:
@@ -195,15 +207,15 @@ def test_every_field_that_a_person_fills_has_a_canary() -> None:
     """Whoever adds a field to what a client may send has to fill it above."""
     filled = {
         "SignUp": {"body"}, "NewUser": {"handle", "name", "password", "invite"},
-        "NewProfile": {"name", "bio"}, "ProfilePatch": {"name", "bio"},
+        "NewProfile": {"name", "bio", "avatar"}, "ProfilePatch": {"name", "bio", "avatar"},
         "Preferences": {"language", "feed_marker", "presence"},
         "NewSession": {"handle", "password", "link", "label"},
         "NewMessage": {"text", "media", "place", "mentions", "tags", "audience", "only"},
         "MessagePatch": {"text", "media", "place", "mentions", "tags", "audience", "only"},
-        "Media": {"media_id", "kind", "width", "height", "alt"},
+        "NewMedia": {"media_id", "alt"}, "NewPicture": {"alt"}, "AltPatch": {"alt"},
         "NewPlace": {"latitude", "longitude", "name", "decimals"},
     }  # fmt: skip
-    shapes = {**vars(users), **vars(messages)}
+    shapes = {**vars(media), **vars(users), **vars(messages)}
     assert {name: {one.name for one in msgspec.structs.fields(shapes[name])} for name in filled} == filled
     sends = {
         f"{route.method} {route.path}"
@@ -215,30 +227,32 @@ def test_every_field_that_a_person_fills_has_a_canary() -> None:
         "POST /v1/users", "PUT /v1/users/{user_id}", "PATCH /v1/users/{user_id}", "PUT /v1/users/me/password",
         "PUT /v1/users/me/preferences", "POST /v1/setup", "POST /v1/sessions", "POST /v1/password-resets",
         "POST /v1/messages", "PATCH /v1/messages/{message_id}", "POST /v1/messages/{message_id}/replies",
-        "PATCH /v1/notifications",
+        "POST /v1/media", "PATCH /v1/media/{media_id}", "PATCH /v1/notifications",
     }  # fmt: skip
 
 
 async def test_row_40_nothing_of_what_they_wrote_is_left_anywhere(tidings: Whole) -> None:
     canaries = Canaries()
     alice = await signs_up(tidings, canaries)
-    await lives(tidings, alice, canaries)
+    files = await lives(tidings, alice, canaries)
     await plants(tidings, alice, canaries)
     words, ids = await before_it(tidings, alice, canaries)
     assert HOLDS_WORDS - words.places() == set()
     assert HOLDS_IDS - ids.places() == set()
     assert set(canaries.made) - set(words.where) == canaries.over
+    assert list(files.iterdir())
 
     began = time.monotonic()
     assert (await alice.delete("/v1/users/me")).status in (204, 202)
 
     async def clean() -> bool:
-        return not (await traces(tidings, canaries.made)).where
+        return not files.exists() and not (await traces(tidings, canaries.made)).where
 
     try:
         await until(clean, within=WITHIN, what="an end of all traces")
     except AssertionError:
-        pytest.fail(f"left after {WITHIN} s: {(await traces(tidings, canaries.made)).where}")
+        left = (await traces(tidings, canaries.made)).where
+        pytest.fail(f"left after {WITHIN} s: {left}, and files: {files.exists()}")
     print(f"nothing was left after {time.monotonic() - began:.1f} s")
     assert (await traces(tidings, [alice.id])).places() <= KEEPS_IDS
 
@@ -251,4 +265,4 @@ async def test_row_40_nothing_of_what_they_wrote_is_left_anywhere(tidings: Whole
 def _contracts() -> list[object]:
     from tidings.contracts import friends, notifications, timeline
 
-    return [users, messages, friends, notifications, timeline]
+    return [users, messages, media, friends, notifications, timeline]

@@ -86,7 +86,11 @@ class Everybody(Value, frozen=True):
 
 circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"})
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
-    "friends/relations", ByIds, dict[UserId, Relation], safe=True, callers={"messages", "notifications", "users"}
+    "friends/relations",
+    ByIds,
+    dict[UserId, Relation],
+    safe=True,
+    callers={"messages", "notifications", "users", "media"},
 )  # strangers are absent
 register_cache = Call("friends/register_cache", Registration, Nothing, callers={"timeline"})
 occurrences = Call(

@@ -30,6 +30,7 @@ MessageId = NewType("MessageId", UUID)
 MediaId = NewType("MediaId", UUID)
 
 Text = Annotated[str, Meta(max_length=5000)]
+Alt = Annotated[str, Meta(max_length=1500, description="what a picture shows, in words")]
 Tag = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^\w+$(?!\n)")]
 Emoji = Annotated[str, Meta(min_length=1, max_length=16, pattern=r"^\S+$(?!\n)")]
 Audience = Literal["friends", "public", "only"]
@@ -61,7 +62,15 @@ class Media(Value, frozen=True):
     kind: Literal["image", "video", "audio"]
     width: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     height: Annotated[int, Meta(ge=1, le=100_000)] | None = None
-    alt: Annotated[str, Meta(max_length=1500)] = ""
+    alt: Alt = ""
+    blurhash: Annotated[str, Meta(max_length=100)] = ""
+
+
+class NewMedia(Value, frozen=True):
+    """A picture of one's own, uploaded before. Without `alt`, what was said of it when it was uploaded."""
+
+    media_id: MediaId
+    alt: Alt | None = None
 
 
 class Place(Value, frozen=True):
@@ -220,10 +229,10 @@ class ImportMessages(Value, frozen=True):
 latest_by_authors = Call("messages/latest_by_authors", LatestAsk, Latest, safe=True, callers={"timeline"})
 page_by_authors = Call("messages/page_by_authors", PageByAuthorsAsk, PageByAuthors, safe=True, callers={"timeline"})
 by_ids: Call[ByMessageIds, dict[MessageId, Message]] = Call(
-    "messages/by_ids", ByMessageIds, dict[MessageId, Message], safe=True, callers={"notifications"}
+    "messages/by_ids", ByMessageIds, dict[MessageId, Message], safe=True, callers={"notifications", "media"}
 )  # what the viewer may not see is absent
 register_cache = Call("messages/register_cache", Registration, Nothing, callers={"timeline"})
-occurrences = Call("messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
+occurrences = Call("messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications", "media"})
 export = Export(
     "messages",
     callers={"users"},
@@ -247,7 +256,7 @@ branches = Call("messages/branches", TransactionsAsk, Branches, safe=True, calle
 
 
 class MessageChanged(Value, frozen=True):
-    """Read the message again. `mentions` are ids of people, no content."""
+    """Read the message again. `mentions` and `media` are ids, no content."""
 
     message_id: MessageId
     author_id: UserId
@@ -255,6 +264,7 @@ class MessageChanged(Value, frozen=True):
     reply_to: MessageId | None = None
     reply_to_author: UserId | None = None
     mentions: list[UserId] = []
+    media: list[MediaId] = []  # that the message shows, as it is now
 
 
 class ReactionChanged(Value, frozen=True):
@@ -287,7 +297,7 @@ class NewMessage(Value, frozen=True):
     """What one writes. `only` names who may see it when `audience` is `only`."""
 
     text: Text = ""
-    media: Annotated[list[Media], Meta(max_length=10)] = []
+    media: Annotated[list[NewMedia], Meta(max_length=10)] = []
     place: NewPlace | None = None
     mentions: Annotated[list[UserId], Meta(max_length=50)] = []
     tags: Annotated[list[Tag], Meta(max_length=20)] = []
@@ -303,7 +313,7 @@ class MessagePatch(Value, frozen=True):
     """A merge patch (RFC 7396); `place: null` removes the place."""
 
     text: Text | UnsetType = UNSET
-    media: Annotated[list[Media], Meta(max_length=10)] | UnsetType = UNSET
+    media: Annotated[list[NewMedia], Meta(max_length=10)] | UnsetType = UNSET
     place: NewPlace | UnsetType | None = UNSET
     mentions: Annotated[list[UserId], Meta(max_length=50)] | UnsetType = UNSET
     tags: Annotated[list[Tag], Meta(max_length=20)] | UnsetType = UNSET

@@ -293,7 +293,7 @@ cards: Call[ByIds, dict[UserId, UserCard]] = Call(
     ByIds,
     dict[UserId, UserCard],
     safe=True,
-    callers={"timeline", "messages", "friends", "cli", "notifications"},
+    callers={"timeline", "messages", "friends", "cli", "notifications", "media"},
 )
 cards_as_of: Call[ByIds, dict[UserId, CardAsOf]] = Call(
     "users/cards_as_of", ByIds, dict[UserId, CardAsOf], safe=True, callers={"timeline"}
@@ -312,7 +312,7 @@ make_administrator = Call("users/make_administrator", ByHandle, Account, callers
 outcome = Call("users/outcome", OneTransaction, Outcome, safe=True, callers={"friends", "messages"})
 transactions = Call("users/transactions", TransactionsAsk, Transactions, safe=True, callers={"cli"})
 register_cache = Call("users/register_cache", Registration, Nothing, callers={"timeline", "edge"})
-occurrences = Call("users/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications"})
+occurrences = Call("users/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications", "media"})
 export = Export(
     "users",
     callers={"users"},  # the archive is made of what each service gives, this one too
@@ -335,6 +335,7 @@ class UserChanged(Value, frozen=True):
 
     user_id: UserId
     version: int
+    avatar: UUID | None = None  # the picture that is theirs by now
 
 
 joined = Event("users.joined", UserChanged)
@@ -390,7 +391,7 @@ class Deletion(Value, frozen=True):
 class ExportOfMe(Value, frozen=True):
     """Everything that is kept about oneself, as one ZIP; its README.txt says what each file holds.
 
-    `since` and `until` narrow messages, replies and reactions to what is from then on, and before then.
+    `since` and `until` narrow messages, replies, reactions and pictures to what is from then on, and before then.
     """
 
     user_id: UserId
@@ -399,10 +400,11 @@ class ExportOfMe(Value, frozen=True):
 
 
 class NewProfile(Value, frozen=True):
-    """The whole of what one may change."""
+    """The whole of what one may change. `avatar` is a picture of one's own, uploaded before."""
 
     name: Name
     bio: Bio
+    avatar: UUID | None = None
 
 
 class ReplaceProfile(Value, frozen=True):
@@ -411,10 +413,11 @@ class ReplaceProfile(Value, frozen=True):
 
 
 class ProfilePatch(Value, frozen=True):
-    """A merge patch (RFC 7396): what is left out stays; `bio: null` empties it."""
+    """A merge patch (RFC 7396): what is left out stays; `bio: null` empties it, `avatar: null` removes it."""
 
     name: Name | UnsetType = UNSET
     bio: Bio | UnsetType | None = UNSET
+    avatar: UUID | UnsetType | None = UNSET
 
 
 class PatchProfile(Value, frozen=True):

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request as HttpRequest
 
-from tidings.platform.contract import FieldError, Invalid, Route
+from tidings.platform.contract import FieldError, Invalid, Route, Uploaded
 from tidings.platform.http.problems import BadRequest, UnsupportedMediaType, invalid
 
 
@@ -29,14 +29,32 @@ class Reader:
     def of(cls, route: Route[Any, Any]) -> Reader:
         fields = msgspec.structs.fields(route.ask)
         hints = typing.get_type_hints(route.ask, include_extras=True)
-        body = msgspec.json.Decoder(hints["body"]) if "body" in hints else None
-        plain = [_declared(field, hints[field.name]) for field in fields if field.name != "body"]
+        body = msgspec.json.Decoder(hints["body"]) if "body" in hints and route.upload is None else None
+        plain = [_declared(field, hints[field.name]) for field in fields if field.name not in _bodily(route)]
         parameters = msgspec.defstruct(f"{route.ask.__name__}Parameters", plain, kw_only=True, frozen=True)
         lists = frozenset(name for name, hint in hints.items() if _is_list(hint))
         return cls(route, body, parameters, lists)
 
     def read(self, path: Mapping[str, str], query: bytes, body: bytes, content_type: str) -> Any:
         """The ask. Raises `Invalid` with a pointer to what is wrong, `BadRequest`, `UnsupportedMediaType`."""
+        fields = self._parameters(path, query)
+        if self.body is not None:
+            fields["body"] = self._body(body, content_type)
+        elif body:
+            raise BadRequest("This request takes no body.")
+        return self.route.ask(**fields)
+
+    def read_form(self, path: Mapping[str, str], query: bytes, form: Mapping[str, str], uploaded: Uploaded) -> Any:
+        """The ask of a route with an upload: `form` are the fields beside the file. Raises `Invalid`."""
+        fields = self._parameters(path, query)
+        try:
+            body = msgspec.convert(form, typing.get_type_hints(self.route.ask)["body"], strict=False)
+        except msgspec.ValidationError as error:
+            raise Invalid("The form is not valid.", errors=invalid(error)) from error
+        _walk(dict(form), "")
+        return self.route.ask(**fields, body=body, upload=uploaded)
+
+    def _parameters(self, path: Mapping[str, str], query: bytes) -> dict[str, Any]:
         values: dict[str, Any] = dict(path)
         known = {field.name for field in msgspec.structs.fields(self.parameters)} - path.keys()
         for name, value in _query(query):
@@ -60,12 +78,7 @@ class Reader:
             name = wrong.pointer.lstrip("/").partition("/")[0]
             at = f"?{name}" if name in known else f"{{{name}}}"
             raise Invalid("The address is not valid.", errors=(FieldError(at, wrong.detail),)) from error
-        fields = {name: getattr(parameters, name) for name in parameters.__struct_fields__}
-        if self.body is not None:
-            fields["body"] = self._body(body, content_type)
-        elif body:
-            raise BadRequest("This request takes no body.")
-        return self.route.ask(**fields)
+        return {name: getattr(parameters, name) for name in parameters.__struct_fields__}
 
     def _body(self, raw: bytes, content_type: str) -> Any:
         media_type, _, parameters = content_type.partition(";")
@@ -105,6 +118,11 @@ def _walk(value: Any, at: str) -> None:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             _walk(inner, f"{at}/{index}")
+
+
+def _bodily(route: Route[Any, Any]) -> tuple[str, ...]:
+    """The fields of an ask that come in the body."""
+    return ("body",) if route.upload is None else ("body", "upload")
 
 
 def _query(raw: bytes) -> list[tuple[str, str]]:

@@ -30,8 +30,9 @@ from tidings.edge.limits import Limits
 from tidings.edge.refusing import refused
 from tidings.edge.seen_tokens import SeenTokens
 from tidings.edge.streams import EVENT_STREAM, EventStream
+from tidings.edge.uploads import Form, receive_form
 from tidings.platform import logs, metrics, tracing
-from tidings.platform.contract import Contract, NotFound, Refusal, Route, Served, Unauthenticated
+from tidings.platform.contract import Call, Contract, NotFound, Refusal, Route, Served, Unauthenticated, Upload
 from tidings.platform.http.problems import (
     BadRequest,
     Fault,
@@ -51,6 +52,7 @@ audit = logs.get_logger("audit")
 TOKEN = re.compile(r"tds_[A-Za-z0-9_-]{43}")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 STRANGER = Viewer()
+PICTURE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'"
 REQUEST_TIME = 15.0  # seconds, over all internal calls of one request
 
 
@@ -165,8 +167,15 @@ class Gateway:
         path = path_of(request)
         if route.me and path.get("user_id") == "me":
             path["user_id"] = str(viewer.known)
-        body = await read_body(request, most=self._settings.max_body, seconds=self._settings.body_timeout)
-        ask = reader.read(path, request.scope["query_string"], body, request.headers.get("content-type", ""))
+        if route.upload is not None:
+            form = await self._upload(request, route.upload, viewer)
+            # It may have taken minutes: who was signed out meanwhile has not sent it.
+            deadline = time.monotonic() + max(REQUEST_TIME, route.deadline)
+            await self._viewer(request, deadline)
+            ask, body = reader.read_form(path, request.scope["query_string"], form.fields, form.file), form.digest
+        else:
+            body = await read_body(request, most=self._settings.max_body, seconds=self._settings.body_timeout)
+            ask = reader.read(path, request.scope["query_string"], body, request.headers.get("content-type", ""))
         if route.content_type == EVENT_STREAM:
             return await self._stream(request, route, ask, viewer)
         served = await self._world.call(
@@ -182,6 +191,22 @@ class Gateway:
             ),
         )
         return respond(route, served, request.headers.get("if-none-match"))
+
+    async def _upload(self, request: HttpRequest, upload: Upload, viewer: Viewer) -> Form:
+        """Pass the file of a form on to its service, part by part; what the form says beside it."""
+
+        async def send(call: Call[Any, Any], ask: Any) -> Any:
+            onward = Request(viewer, "edge", deadline=time.monotonic() + REQUEST_TIME)
+            return await self._world.call(call, ask, request=onward)
+
+        return await receive_form(
+            request,
+            upload,
+            send,
+            most=self._settings.max_upload,
+            seconds=self._settings.upload_timeout,
+            secret=self._secret,
+        )
 
     async def _stream(self, request: HttpRequest, route: Route[Any, Any], ask: Any, viewer: Viewer) -> Response:
         """Ask again and again, as long as the client listens and is signed in; each answer is an event."""
@@ -236,6 +261,9 @@ def respond(route: Route[Any, Any], served: Served, if_none_match: str | None) -
         return Response(status_code=204, headers={"cache-control": "private, no-store", **headers})
     if route.content_type != "application/json":
         body = b64decode(msgspec.json.decode(body, type=str))
+    if route.content_type.startswith("image/"):
+        headers["content-security-policy"] = PICTURE_POLICY
+        headers["cross-origin-resource-policy"] = "same-origin"
     # What anyone may read of the state of things changes at any moment; pictures do not.
     private = route.who != "anyone" or route.method != "GET" or route.content_type == "application/json"
     headers["cache-control"] = "private, no-store" if private else "public, max-age=86400"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -16,6 +18,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Who = Literal["anyone", "member", "administrator"]
 
 ROUTE_DEADLINE = 10.0  # seconds
+PART = 1_048_576  # bytes; of an upload, all parts but the last are as large
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,6 +148,35 @@ class Call(Generic[Ask, Answer]):
         return self.name.partition("/")[0]
 
 
+class UploadPart(Value, frozen=True):
+    """A piece of a file on its way, `number` counted from 0. It may come again, and never changes."""
+
+    id: UUID
+    number: Annotated[int, Meta(ge=0, le=10_000)]
+    data: bytes
+
+
+class Uploaded(Value, frozen=True):
+    """A file that came in `parts` pieces, `size` bytes in all; none yet where the upload only begins."""
+
+    id: UUID
+    parts: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """How the file of a multipart request (RFC 7578) gets to its service before the route is called with it.
+
+    `begin` is asked with Nothing, `part` for each piece in turn: signed calls like all others, so that neither end
+    ever holds more than a piece. The route's ask has a field `upload`, which says what came.
+    """
+
+    begin: Call[Any, Uploaded]
+    part: Call[UploadPart, Any]
+    field: str = "file"
+
+
 class Served(msgspec.Struct, frozen=True):
     """A route's answer on its way to the edge: the body is JSON already and is never decoded again."""
 
@@ -174,8 +206,9 @@ class Reply(Generic[Answer]):
 class Route(Generic[Ask, Answer]):
     """A public resource's verb.
 
-    `ask` is a Value: its fields are the path's parameters by name, then `body` if it has one (JSON), and
-    every other field is a query parameter. `me` lets the path say `me` for one's own id.
+    `ask` is a Value: its fields are the path's parameters by name, then `body` if it has one (JSON, or the fields
+    of a form with an `upload`), and every other field is a query parameter. `me` lets the path say `me` for one's
+    own id.
     """
 
     name: str
@@ -194,6 +227,7 @@ class Route(Generic[Ask, Answer]):
     content_type: str = "application/json"
     deadline: float = ROUTE_DEADLINE
     accepted: type[Any] | None = None  # the body of a 202, when the work goes on; Location says where to ask
+    upload: Upload | None = None  # the body is a form with a file in it
     call: Call[Ask, Served] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -210,6 +244,8 @@ class Route(Generic[Ask, Answer]):
     @property
     def media_types(self) -> tuple[str, ...]:
         """What a body may come as; a PATCH is a merge patch (RFC 7396) under either name."""
+        if self.upload is not None:
+            return ("multipart/form-data",)
         json = "application/json"
         return (json, "application/merge-patch+json") if self.method == "PATCH" else (json,)
 

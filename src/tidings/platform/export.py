@@ -15,6 +15,7 @@ from msgspec import Meta
 from tidings.platform.contract import Call, Value
 
 LAST_MS: Final = 2**48 - 1  # of a UUIDv7
+BLOBS: Final = "blobs/"  # asked for as a file, it is all that are kept as whole files
 
 Entry = TypeVar("Entry")
 Place = TypeVar("Place")
@@ -34,22 +35,35 @@ class ExportAsk(Value, frozen=True):
     until_ms: int = LAST_MS  # not included
 
 
-class ExportPage(Value, frozen=True):
-    """Entries as JSON, and where the next page begins if there is one."""
+class ExportBlob(Value, frozen=True):
+    """A file of the person's own, as it is."""
 
-    entries: list[msgspec.Raw]
+    name: str
+    content: bytes
+
+
+class ExportPage(Value, frozen=True):
+    """Entries as JSON, or whole files for `file=BLOBS`, and where the next page begins if there is one."""
+
+    entries: list[msgspec.Raw] = []
     after: str | None = None
+    blobs: list[ExportBlob] = []
 
 
 class Export(Call[ExportAsk, ExportPage]):
-    """A service's part of an export, as the call `<service>/export`. `files` says of each what it holds."""
+    """A service's part of an export, as the call `<service>/export`.
 
-    __slots__ = ("files",)
+    `files` says of each file of JSON what it holds, `blobs` what whole files there are beside them, if any.
+    """
+
+    __slots__ = ("blobs", "files")
     files: Mapping[str, str]
+    blobs: str
 
-    def __init__(self, service: str, *, callers: set[str], files: Mapping[str, str]) -> None:
+    def __init__(self, service: str, *, callers: set[str], files: Mapping[str, str], blobs: str = "") -> None:
         Call.__init__(self, f"{service}/export", ExportAsk, ExportPage, callers=callers, safe=True)
         object.__setattr__(self, "files", files)
+        object.__setattr__(self, "blobs", blobs)
 
 
 @dataclass(frozen=True, slots=True)

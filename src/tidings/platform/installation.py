@@ -21,7 +21,7 @@ from tidings.platform.settings import Settings
 from tidings.platform.storage.inspection import Inspected, inspect
 from tidings.platform.storage.migrations import ServiceDatabase, ensure_schemas
 from tidings.platform.temporary.port import ValkeyAddress
-from tidings.platform.topology import CLI, EDGE, EMBEDDED, EMBEDDED_MONGO, NONE, Topology
+from tidings.platform.topology import CLI, EDGE, EMBEDDED, EMBEDDED_MONGO, FILES, NONE, Topology
 from tidings.platform.trust import KeyRing, cut_ring
 
 if TYPE_CHECKING:
@@ -253,6 +253,7 @@ class Installation:
                     for name in (*services, *([EDGE] if process == self.topology.edge else []))
                 },
                 dsns={name: self.dsns[name] for name in services if name in self.dsns},
+                blobs={name: place for name in services if (place := self._blobs_of(name)) is not None},
                 addresses={name: where for name, where in address.items() if name not in services},
                 buses={
                     name: self._bus_address(name)
@@ -291,6 +292,11 @@ class Installation:
         """What a process listens on: the `listen` of any service in it, else a Unix socket in the run folder."""
         given = (self.topology.services[name].listen for name in services)
         return next((one for one in given if one), None) or f"unix:{self.directory.run / f'{process}.sock'}"
+
+    def _blobs_of(self, service: str) -> str | None:
+        """Where a service keeps its blobs: a folder of the data directory, or a bucket's URL."""
+        placed = self.topology.services[service].blobs
+        return str(self.directory.path / "blobs" / service) if placed == FILES else placed
 
     def _reached(self, process: str, services: Iterable[str]) -> str:
         """Where the others reach a process, whichever service of it they want."""

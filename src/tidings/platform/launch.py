@@ -33,6 +33,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     public_fd: int | None = None
     metrics_fd: int | None = None
     exposed: dict[str, str] = {}
+    blobs: dict[str, str] = {}  # where a service keeps them
     buses: dict[str, BusAddress] = {}
     valkeys: dict[str, ValkeyAddress] = {}
     replicated: tuple[str, ...] = ()  # services that several processes serve

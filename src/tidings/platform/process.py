@@ -40,6 +40,7 @@ class Resources:
     settings: Settings
     dsn: str | None
     secret: bytes  # this service's own
+    blobs: str | None = None
     mailroom: Mailroom = field(default_factory=lambda: Mailroom("nobody"))
     temporary: Temporary = field(default_factory=InMemory)
 
@@ -49,6 +50,13 @@ class Resources:
         if self.dsn is None:
             raise ValueError(f"{self.service} needs a database; the topology names none")
         return self.dsn
+
+    @property
+    def blob_place(self) -> str:
+        """Where this service's blobs are. A fault if the topology places none."""
+        if self.blobs is None:
+            raise ValueError(f"{self.service} needs a place for blobs; the topology names none")
+        return self.blobs
 
     def cursors(self) -> Cursors:
         """Seals this service's cursors."""
@@ -71,6 +79,7 @@ class Plan:
     addresses: Mapping[str, str] = field(default_factory=dict)
     buses: Mapping[str, BusAddress] = field(default_factory=dict)
     valkeys: Mapping[str, ValkeyAddress] = field(default_factory=dict)
+    blobs: Mapping[str, str] = field(default_factory=dict)
     replicated: Collection[str] = ()
     mode: Mode = "near"
 
@@ -147,6 +156,7 @@ class Process:
                     secret=plan.secrets[name],
                     mailroom=rooms[name],
                     temporary=temporary,
+                    blobs=plan.blobs.get(name),
                 )
                 holder = await stack.enter_async_context(kind.open(resources))
                 process.servings[name] = Serving(kind, holder)

@@ -96,6 +96,7 @@ class ServiceKind(Generic[Holder]):
     reactions: Mapping[str, tuple[Event, Reaction]] = field(default_factory=dict)  # by the event's name
     kept: tuple[Kept[Any, Any], ...] = ()  # bulk calls whose answers it keeps
     documents: DocumentSchema | None = None  # its collections, where its database may be a MongoDB too
+    blobs: bool = False  # keeps blobs beside its database
 
     @property
     def name(self) -> str:
@@ -111,6 +112,8 @@ class ServiceKind(Generic[Holder]):
         reactions: ModuleType | None = None,
         kept: tuple[Kept[Any, Any], ...] = (),
         documents: DocumentSchema | None = None,
+        *,
+        blobs: bool = False,
     ) -> ServiceKind[Holder]:
         """Match the contract's promises with the handlers in `routes`; each is served exactly once."""
         promised = Contract.of(contract)
@@ -131,7 +134,7 @@ class ServiceKind(Generic[Holder]):
                 f"{promised.service}: promised but not served {missing}, served but not promised {extra}"
             )
         found = {} if reactions is None else _reactions(reactions)
-        return cls(promised, handlers, open_, migrations, found, kept, documents)
+        return cls(promised, handlers, open_, migrations, found, kept, documents, blobs)
 
 
 def _reactions(module: ModuleType) -> dict[str, tuple[Event, Reaction]]:

@@ -128,6 +128,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout: Annotated[Seconds, _about("Seconds a client has to send its body.", "30")] = 30.0
     idle_timeout: Annotated[Seconds, _about("Seconds an idle connection is kept.", "75")] = 75.0
     max_body: Annotated[Count, _about("Largest request body, in bytes.", "1048576")] = 1_048_576
+    max_upload: Annotated[Count, _about("Largest file that one may upload, in bytes.", "41943040")] = 41_943_040
+    upload_timeout: Annotated[Seconds, _about("Seconds a client has to send a file.", "300")] = 300.0
+    media_quota: Annotated[Count, _about("Most bytes of pictures that one person may keep.", "1073741824")] = (
+        1_073_741_824
+    )
+    presigned_seconds: Annotated[
+        int,
+        Meta(ge=0, le=60),
+        _about("Seconds for which a bucket's address of a picture works; 0: pictures pass through here.", "60"),
+    ] = 0
+    collect_every: Annotated[
+        Seconds, _about("Seconds between looks for pictures that nothing shows any more.", "5")
+    ] = 5.0
+    unused_hours: Annotated[
+        float, Meta(gt=0, le=8760), _about("Hours after which a picture that nobody used is deleted.", "24")
+    ] = 24.0
     max_export: Annotated[Count, _about("Largest archive of one person's data, in bytes.", "16777216")] = 16_777_216
     max_connections: Annotated[Count, _about("Most public connections at once.", "12000")] = 12_000
     call_deadline: Annotated[Seconds, _about("Seconds an internal call may take.", "2.0")] = 2.0

@@ -15,6 +15,8 @@ listen = "tcp://0.0.0.0:9001"               # its internal API; default: a Unix 
 address = "tcp://proxy-1:9001"              # where others reach it; default: what it listens on
 [services.messages]
 store = "mongodb"                           # an embedded one; or mongodb://USER:${PASSWORD}@HOST/DATABASE
+[services.media]
+blobs = "files"                             # in the data folder; or s3://KEY:${SECRET}@HOST/BUCKET?region=NAME
 ```
 """
 
@@ -35,9 +37,14 @@ from tidings.platform.settings import hide_passwords
 
 EMBEDDED = "embedded"
 EMBEDDED_MONGO = "mongodb"
+FILES = "files"
 NONE = "none"
 ONE_PROCESS = "tidings"
 EDGE = "edge"
+BUCKET = re.compile(
+    r"s3(?:\+http)?://[^\s:/@]+:[^\s:/@]+@(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?"
+    r"/[a-z0-9][a-z0-9.-]{1,62}(?:/[\w.-]+)*(?:\?region=[\w-]+)?"
+)
 CLI = "cli"  # the operator's command line, as a caller
 
 
@@ -50,7 +57,7 @@ class TopologyProblem(Exception):
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one service runs and keeps its data; `store` is None for a service that keeps none."""
+    """Where one service runs and keeps its data; `store` and `blobs` are None for a service that keeps none."""
 
     service: str
     process: str
@@ -58,6 +65,11 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     store: str | None = EMBEDDED
     listen: str | None = None
     address: str | None = None
+    blobs: str | None = None
+
+    @property
+    def shown_blobs(self) -> str:
+        return hide_passwords(self.blobs) if self.blobs else "-"
 
     @property
     def shown_store(self) -> str:
@@ -67,7 +79,8 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return (
             f"Placement(service={self.service!r}, process={self.process!r}, replicas={self.replicas}, "
-            f"store={self.shown_store!r}, listen={self.listen!r}, address={self.address!r})"
+            f"store={self.shown_store!r}, listen={self.listen!r}, address={self.address!r}, "
+            f"blobs={self.shown_blobs!r})"
         )
 
     def __rich_repr__(self) -> Iterator[tuple[str, object]]:  # type: ignore[override]
@@ -82,6 +95,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int
     store: str
     listen: str
+    blobs: str
 
     @classmethod
     def of(cls, placed: Placement) -> "Row":
@@ -91,6 +105,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             replicas=placed.replicas,
             store=placed.shown_store,
             listen=placed.listen or "unix socket",
+            blobs=placed.shown_blobs,
         )
 
 
@@ -105,16 +120,26 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def one_process(
-        cls, services: Collection[str], *, storeless: Collection[str] = (), on_mongodb: Collection[str] = ()
+        cls,
+        services: Collection[str],
+        *,
+        storeless: Collection[str] = (),
+        on_mongodb: Collection[str] = (),
+        with_blobs: Collection[str] = (),
     ) -> "Topology":
-        kinds = _Kinds(tuple(services), tuple(storeless), tuple(on_mongodb))
+        kinds = _Kinds(tuple(services), tuple(storeless), tuple(on_mongodb), tuple(with_blobs))
         return _built({}, kinds, apart=False, environ={}, where="this topology")
 
     @classmethod
     def apart(
-        cls, services: Collection[str], *, storeless: Collection[str] = (), on_mongodb: Collection[str] = ()
+        cls,
+        services: Collection[str],
+        *,
+        storeless: Collection[str] = (),
+        on_mongodb: Collection[str] = (),
+        with_blobs: Collection[str] = (),
     ) -> "Topology":
-        kinds = _Kinds(tuple(services), tuple(storeless), tuple(on_mongodb))
+        kinds = _Kinds(tuple(services), tuple(storeless), tuple(on_mongodb), tuple(with_blobs))
         return _built({}, kinds, apart=True, environ={}, where="this topology")
 
     @classmethod
@@ -125,6 +150,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         *,
         storeless: Collection[str] = (),
         on_mongodb: Collection[str] = (),
+        with_blobs: Collection[str] = (),
         apart: bool = False,
         environ: Mapping[str, str] | None = None,
     ) -> "Topology":
@@ -136,7 +162,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise TopologyProblem(f"The topology file {path} is not valid TOML: {error}.") from None
         environ = os.environ if environ is None else environ
-        kinds = _Kinds(tuple(services), tuple(storeless), tuple(on_mongodb))
+        kinds = _Kinds(tuple(services), tuple(storeless), tuple(on_mongodb), tuple(with_blobs))
         return _built(raw, kinds, apart=apart, environ=environ, where=str(path))
 
     def processes(self) -> dict[str, list[str]]:
@@ -180,16 +206,18 @@ class _Service(msgspec.Struct, frozen=True):
     process: Name | None = None
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
     store: str | None = None
+    blobs: str | None = None
     listen: str | None = None
     address: str | None = None
 
 
 class _Kinds(msgspec.Struct, frozen=True):
-    """The services there are, those of them that keep nothing, and those that MongoDB can keep the data of."""
+    """The services there are; those that keep nothing, that MongoDB can keep the data of, that keep blobs."""
 
     services: tuple[str, ...]
     storeless: tuple[str, ...]
     on_mongodb: tuple[str, ...]
+    with_blobs: tuple[str, ...]
 
 
 def _built(
@@ -226,11 +254,14 @@ def _built(
             store = _store(table.store, environ, spot, service=name, on_mongodb=kinds.on_mongodb)
         else:
             store = EMBEDDED if engine == EMBEDDED else _on_engine(engine, name)
+        if table.blobs is not None and name not in kinds.with_blobs:
+            raise TopologyProblem(f"{spot}: {name} keeps no blobs, so there are none to place.")
         placed[name] = Placement(
             service=name,
             process=table.process or (name if apart else ONE_PROCESS),
             replicas=table.replicas,
             store=store,
+            blobs=_blobs(table.blobs or FILES, environ, spot) if name in kinds.with_blobs else None,
             listen=_listen(table.listen, spot),
             address=_address(table.address, spot),
         )
@@ -347,6 +378,19 @@ def _store(url: str, environ: Mapping[str, str], where: str, *, service: str, on
     return url
 
 
+def _blobs(url: str, environ: Mapping[str, str], where: str) -> str:
+    """The folder's name, or the URL of a bucket with its secret filled in."""
+    if url == FILES:
+        return url
+    filled = filled_in(url, environ, where)
+    if BUCKET.fullmatch(filled):
+        return filled
+    raise TopologyProblem(
+        f'{where}: blobs is {hide_passwords(url)!r}. Write "files", or s3://KEY:${{SECRET}}@HOST/BUCKET?region=NAME'
+        " (s3+http:// where the server speaks no TLS); a path after the bucket is put before every key."
+    )
+
+
 def _engine(url: str, environ: Mapping[str, str], where: str) -> str:
     if url == EMBEDDED:
         return url
@@ -399,6 +443,11 @@ def _consistent(topology: Topology, where: str) -> Topology:
             raise TopologyProblem(
                 f"{where}: {first.service} and {placed.service} share the process {placed.process!r}, "
                 f"so they need the same replicas, not {first.replicas} and {placed.replicas}."
+            )
+        if placed.replicas > 1 and placed.blobs == FILES:
+            raise TopologyProblem(
+                f"{where}: {placed.service} has {placed.replicas} replicas, which do not share a folder of files. "
+                'Give it a bucket, such as blobs = "s3://KEY:${SECRET}@HOST/BUCKET".'
             )
         if placed.listen is not None:
             other = addresses.setdefault(placed.listen, placed)

@@ -27,7 +27,11 @@ async def running(
     mongod_or_none: EmbeddedMongod | None, mode: Mode, postgres: EmbeddedPostgres
 ) -> AsyncIterator[Neighbourhood]:
     neighbourhood = Neighbourhood()
-    played = {"friends/relations": neighbourhood.relations, "users/cards": neighbourhood.cards}
+    played = {
+        "friends/relations": neighbourhood.relations,
+        "users/cards": neighbourhood.cards,
+        "media/hold": neighbourhood.hold,
+    }
     async with (
         lone(KIND, postgres, played, mode=mode, mongod=mongod_or_none) as alone,
         open_store(alone.dsn, Settings(transaction_timeout_ms=10_000)) as store,

@@ -1,4 +1,4 @@
-"""People who use messages by itself, and the friends and users that are played beside it."""
+"""People who use messages by itself, and the friends, users and media that are played beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from uuid import UUID
 from tests.harness.lone import Lone
 from tidings.contracts import messages as contract
 from tidings.contracts.friends import Relation
-from tidings.contracts.messages import Message, MessageId, MessagePatch, NewMessage, NewPlace, Shown
+from tidings.contracts.media import Attachable, OwnMedia
+from tidings.contracts.messages import (
+    Media,
+    MediaId,
+    Message,
+    MessageId,
+    MessagePatch,
+    NewMedia,
+    NewMessage,
+    NewPlace,
+    Shown,
+)
 from tidings.contracts.users import ByIds, UserCard, UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import NotFound, Refusal, Served, Unavailable
@@ -21,12 +32,13 @@ Answer = TypeVar("Answer")
 
 
 class Neighbourhood:
-    """Plays friends and users: who is whose friend, who blocked whom, who is gone, and who is down."""
+    """Plays friends, users and media: friendships, blocks, who is gone, whose pictures are ready, who is down."""
 
     def __init__(self) -> None:
         self.friendships: set[frozenset[UUID]] = set()
         self.blocks: set[frozenset[UUID]] = set()
         self.gone: set[UUID] = set()
+        self.pictures: dict[tuple[UUID, MediaId], Attachable] = {}  # that are ready, by their owner
         self.down: set[str] = set()
         self.before: Callable[[], Any] | None = None  # awaited before users answers
         self.lone: Lone
@@ -69,6 +81,11 @@ class Neighbourhood:
             if one not in self.gone
         }
 
+    async def hold(self, viewer: Viewer, ask: OwnMedia) -> dict[MediaId, Attachable]:
+        self._check("media")
+        own = ((one, (viewer.known, one)) for one in ask.ids)
+        return {one: self.pictures[mine] for one, mine in own if mine in self.pictures}
+
     def _check(self, service: str) -> None:
         if service in self.down:
             raise Unavailable(f"{service} is down.", service=service)
@@ -81,20 +98,23 @@ class Person:
     id: UserId
     town: Neighbourhood = field(repr=False)
 
+    def uploads(self, alt: str = "", *, blurhash: str = "LEHV6nWB2yk8") -> Media:
+        """A picture that is ready, as a message that shows it says."""
+        media_id = MediaId(uuid7(now_ms()))
+        picture = Attachable(width=4, height=3, alt=alt, blurhash=blurhash)
+        self.town.pictures[self.id, media_id] = picture
+        return Media(media_id=media_id, kind="image", width=4, height=3, alt=alt, blurhash=blurhash)
+
     async def posts(self, text: str = "hello", *, key: str | None = None, **said: Any) -> Message:
-        said["only"] = [one.id for one in said.get("only", ())]
-        ask = contract.Post(body=NewMessage(text=text, **said))
+        ask = contract.Post(body=NewMessage(text=text, **_written(said)))
         return await self.town.lone.route(contract.post, ask, self.id, key=key)
 
     async def replies(self, to: Message, text: str = "indeed", *, key: str | None = None, **said: Any) -> Message:
-        said["only"] = [one.id for one in said.get("only", ())]
-        ask = contract.ReplyTo(message_id=to.id, body=NewMessage(text=text, **said))
+        ask = contract.ReplyTo(message_id=to.id, body=NewMessage(text=text, **_written(said)))
         return await self.town.lone.route(contract.reply, ask, self.id, key=key)
 
     async def edits(self, message: Message, *, if_match: Versions | None = None, **changes: Any) -> Message:
-        if "only" in changes:
-            changes["only"] = [one.id for one in changes["only"]]
-        ask = contract.Edit(message_id=message.id, body=MessagePatch(**changes))
+        ask = contract.Edit(message_id=message.id, body=MessagePatch(**_written(changes)))
         return await self.town.lone.route(contract.edit, ask, self.id, if_match=if_match)
 
     async def withdraws(self, message: Message, *, if_match: Versions | None = None) -> None:
@@ -156,6 +176,18 @@ class Person:
 
 def _id(message: Message | MessageId) -> MessageId:
     return message.id if isinstance(message, Message) else message
+
+
+def _written(said: dict[str, Any]) -> dict[str, Any]:
+    """People by their ids, and pictures as one names them."""
+    written = dict(said)
+    if "only" in said:
+        written["only"] = [one.id for one in said["only"]]
+    if "media" in said:
+        written["media"] = [
+            one if isinstance(one, NewMedia) else NewMedia(media_id=one.media_id) for one in said["media"]
+        ]
+    return written
 
 
 def at(latitude: float, longitude: float, *, decimals: int = 5) -> NewPlace:

@@ -21,8 +21,6 @@ from tidings.contracts.messages import (
     ImportMessages,
     Latest,
     LatestAsk,
-    Media,
-    MediaId,
     Message,
     MessageId,
     Near,
@@ -39,7 +37,6 @@ from tidings.services.messages.holder import Messages
 from tidings.services.messages.store.port import LatestRow
 from tidings.services.messages.views import by_authors
 
-PICTURE = Media(media_id=MediaId(uuid7(1)), kind="image")
 HERE = Near(latitude=50, longitude=0, within_km=100)
 
 
@@ -68,7 +65,7 @@ async def test_the_latest_of_each_newest_first(town: Neighbourhood) -> None:
 
 async def test_the_json_is_that_of_the_message(town: Neighbourhood) -> None:
     alice = town.somebody()
-    said = await alice.posts("hi", place=at(1.5, 2.5), media=[PICTURE], tags=["t"])
+    said = await alice.posts("hi", place=at(1.5, 2.5), media=[alice.uploads("a cat")], tags=["t"])
     said = await alice.edits(said, text="ho")
     assert bytes((await alice.latest([alice])).authors[0].messages[0]) == msgspec.json.encode(said)
     assert bytes((await alice.page([alice])).items[0].message) == msgspec.json.encode(said)
@@ -97,7 +94,7 @@ async def test_friends_others_named_and_oneself_see_what_is_theirs(town: Neighbo
 async def test_rules_mean_the_latest_that_satisfies_them(town: Neighbourhood) -> None:
     alice, bob = town.people(2)
     there = await bob.posts(place=at(50.5, 0.5))
-    picture = await bob.posts(media=[PICTURE])
+    picture = await bob.posts(media=[bob.uploads()])
     for number in range(8):  # beyond what the row keeps
         await bob.posts(str(number), place=at(50, 3))
     assert ids(await alice.latest([bob], rules=Rules(has_media=True))) == [[picture.id]]
@@ -350,13 +347,14 @@ ASKS = st.lists(
 @given(STEPS, ASKS)
 async def test_rows_documents_and_the_promise_agree(running: Neighbourhood, steps: Any, asks: Any) -> None:
     authors = running.people(3)
+    pictures = [author.uploads() for author in authors]
     stranger = running.somebody()
     written: list[Written] = []
     for step, who, audience, media, place in steps:
         author = authors[who]
         mine = [one for one in written if one.said.author_id == author.id]
         only = [stranger, authors[0]] if audience == "only" else []
-        fields: dict[str, Any] = {"media": [PICTURE] if media else [], "audience": audience, "only": only}
+        fields: dict[str, Any] = {"media": [pictures[who]] if media else [], "audience": audience, "only": only}
         fields["place"] = None if place is None else at(*place)
         if step == "post" or not mine:
             written.append(Written(await author.posts(**fields), [one.id for one in only]))

@@ -15,8 +15,6 @@ from tidings.contracts.messages import (
     AudienceMismatch,
     EmptyMessage,
     FindMessages,
-    Media,
-    MediaId,
     Message,
     MessageId,
     NewMessage,
@@ -27,14 +25,12 @@ from tidings.platform.clock import now_ms, rfc3339
 from tidings.platform.contract import BadCursor, Invalid, KeyReused, NotFound, Refusal, Stale, Unavailable
 from tidings.platform.ids import bucket_in, bucket_of, ms_of, uuid7
 
-PICTURE = Media(media_id=MediaId(uuid7(1)), kind="image", width=4, height=3, alt="a cat")
-
 
 async def test_a_message_is_answered_as_it_is_read(town: Neighbourhood) -> None:
     alice, bob = town.people(2)
     said = await alice.posts(
         "hi",
-        media=[PICTURE],
+        media=[alice.uploads("a cat")],
         place=at(52.123456, 4.98765, decimals=2),
         mentions=[bob.id, bob.id],
         tags=["a", "b", "a"],
@@ -61,7 +57,8 @@ async def test_a_message_says_something(town: Neighbourhood) -> None:
         assert isinstance(await refusal(wrong), EmptyMessage)
     for wrong in (alice.posts("x", audience="only"), alice.posts("x", only=[bob])):
         assert isinstance(await refusal(wrong), AudienceMismatch)
-    assert (await alice.posts("", media=[PICTURE])).media == [PICTURE]
+    picture = alice.uploads()
+    assert (await alice.posts("", media=[picture])).media == [picture]
 
 
 async def test_ids_carry_the_bucket_of_the_author_and_replies_that_of_their_parent(town: Neighbourhood) -> None:

@@ -8,14 +8,12 @@ import pytest
 from tests.services.messages.neighbourhood import Neighbourhood, at
 from tests.services.messages.test_messages_by_authors import imported, imports
 from tidings.contracts import messages as contract
-from tidings.contracts.messages import Media, MediaId
 from tidings.platform.clock import now_ms
-from tidings.platform.ids import uuid7
 
 
 async def test_a_message_comes_with_all_that_was_said(town: Neighbourhood) -> None:
     alice, bob = town.people(2)
-    picture = Media(media_id=MediaId(uuid7(now_ms())), kind="image", alt="a boat")
+    picture = alice.uploads("a boat")
     said = await alice.posts(
         "before", media=[picture], place=at(1.5, 2.5), mentions=[bob.id], tags=["t"], audience="only", only=[bob]
     )

@@ -20,6 +20,7 @@ async def shared(mode: Mode, postgres: EmbeddedPostgres) -> AsyncIterator[Town]:
 @pytest.fixture
 async def town(shared: Town) -> AsyncIterator[Town]:
     shared.blocks.clear()
+    shared.down.clear()
     shared.lone.calls.clear()
     yield shared
     await shared.database.execute("update accounts set role = 'member'")

@@ -9,12 +9,16 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from tests.harness.lone import Lone, Mode, lone
-from tidings.contracts import friends, messages, users
+from tidings.contracts import friends, media, messages, users
+from tidings.contracts.messages import MediaId
 from tidings.contracts.users import UserId
-from tidings.platform.contract import Nothing
+from tidings.platform.clock import now_ms
+from tidings.platform.contract import Nothing, Unavailable
 from tidings.platform.engines.postgres import EmbeddedPostgres
+from tidings.platform.ids import uuid7
 from tidings.platform.request import Viewer
 from tidings.platform.settings import Settings
 from tidings.services.users.codes import digest
@@ -28,11 +32,13 @@ CHEAP: dict[str, Any] = {"argon2_memory_kib": 8, "argon2_time": 1}
 
 @dataclass
 class Town:
-    """A running service, the neighbour that it asks, and a look into its database."""
+    """A running service, the neighbours that it asks, and a look into its database."""
 
     lone: Lone
     database: asyncpg.Connection[asyncpg.Record]
     blocks: set[frozenset[UUID]] = field(default_factory=set)
+    pictures: set[tuple[UUID, MediaId]] = field(default_factory=set)  # that are ready, by their owner
+    down: set[str] = field(default_factory=set)
 
     async def joins(self, handle: str, name: str = "", *, invite: str | None = None) -> Person:
         new = users.NewUser(handle=handle, name=name or handle.capitalize(), password=PASSWORD, invite=invite)
@@ -66,6 +72,22 @@ class Town:
         )
         assert [row[1] for row in rows] == sorted({row[1] for row in rows})  # a version of its own for each
         return [row[0].removeprefix("users.") for row in rows]
+
+    async def told(self, person: Person) -> list[tuple[str, UUID | None]]:
+        """The events, each with the avatar that it tells."""
+        rows = await self.database.fetch(
+            "select event, body from outbox where subject = $1 order by version", person.id
+        )
+        bodies = [(row[0], msgspec.json.decode(row[1], type=users.UserChanged)) for row in rows]
+        assert all(body.user_id == person.id for _, body in bodies)
+        return [(event.removeprefix("users."), body.avatar) for event, body in bodies]
+
+    async def hold(self, viewer: Viewer, ask: media.OwnMedia) -> dict[MediaId, media.Attachable]:
+        """Played: a picture that is there is like any other."""
+        if "media" in self.down:
+            raise Unavailable("media is down.", service="media")
+        ready = media.Attachable(width=4, height=3, alt="", blurhash="")
+        return {one: ready for one in ask.ids if (viewer.known, one) in self.pictures}
 
     async def relations(self, viewer: Viewer, ask: users.ByIds) -> dict[UserId, friends.Relation]:
         """Played: who is blocked is whom the test put there."""
@@ -115,6 +137,17 @@ class Person:
         found: users.Users = await self.does(users.find_users, q=q, **rest)
         return [one.handle for one in found.users]
 
+    def uploads(self) -> MediaId:
+        """A picture that is ready."""
+        media_id = MediaId(uuid7(now_ms()))
+        self.town.pictures.add((self.id, media_id))
+        return media_id
+
+    async def changes(self, **profile: Any) -> users.Profile:
+        body = users.ProfilePatch(**profile)
+        changed: users.Profile = await self.does(users.patch_user, user_id=self.id, body=body)
+        return changed
+
     async def leaves(self) -> None:
         await self.does(users.delete_user, user_id=self.id)
 
@@ -143,6 +176,7 @@ async def town_on(
         try:
             town = Town(service, connection)
             service.neighbours[friends.relations.name] = town.relations
+            service.neighbours[media.hold.name] = town.hold
             for one in (friends, messages):
                 service.neighbours[one.prepare_removal.name] = town.promises
                 service.neighbours[one.commit_removal.name] = town.commits

@@ -98,7 +98,7 @@ def _operation(route: Route[Any, Any]) -> dict[str, Any]:
         operation["description"] = description
     hints = typing.get_type_hints(route.ask, include_extras=True)
     if "body" in hints:
-        schema = _schema(hints["body"])
+        schema = _schema(hints["body"]) if route.upload is None else _form(hints["body"], route.upload.field)
         operation["requestBody"] = {
             "required": True,
             "content": {media_type: {"schema": schema} for media_type in route.media_types},
@@ -110,11 +110,19 @@ def _operation(route: Route[Any, Any]) -> dict[str, Any]:
     return operation
 
 
+def _form(hint: Any, file: str) -> dict[str, Any]:
+    """The fields of a form, and the file beside them."""
+    fields = dict(msgspec.json.schema_components([hint])[1][hint.__name__])
+    fields["properties"] = {**fields["properties"], file: {"type": "string", "format": "binary"}}
+    fields["required"] = [*fields["required"], file]
+    return fields
+
+
 def _parameters(route: Route[Any, Any]) -> Iterable[dict[str, Any]]:
     hints = typing.get_type_hints(route.ask, include_extras=True)
     in_path = route.parameters
     for field in msgspec.structs.fields(route.ask):
-        if field.name == "body":
+        if field.name == "body" or (field.name == "upload" and route.upload is not None):
             continue
         schema = _schema(hints[field.name])
         if field.name in in_path:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from msgspec import UNSET, structs
 
+from tidings.contracts import media
 from tidings.contracts import messages as contract
-from tidings.contracts.messages import AuthorRemoved, Message, MessageChanged, MessageId, ReactionChanged
+from tidings.contracts.messages import (
+    AuthorRemoved,
+    Media,
+    Message,
+    MessageChanged,
+    MessageId,
+    NewMedia,
+    ReactionChanged,
+)
 from tidings.contracts.users import Imported, UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import (
@@ -57,6 +66,7 @@ async def _write(
 ) -> Reply[Message]:
     author = UserId(viewer.known)
     said = rules.written(body)
+    pictures = rules.pictured(said.media, await _described(svc, said.media))
     async with svc.store.write() as messages:
         last_ms = await _fence(messages, author, None if parent is None else parent.document.author_id)
         ancestors: list[MessageId] = []
@@ -68,7 +78,7 @@ async def _write(
             id=MessageId(uuid7(minted_ms, rand_a=bucket)),
             author_id=author,
             text=said.text,
-            media=said.media,
+            media=pictures,
             place=None if said.place is None else rules.rounded(said.place),
             mentions=said.mentions,
             tags=said.tags,
@@ -93,12 +103,14 @@ async def _write(
 async def edit(svc: Messages, viewer: Viewer, seen: Seen, ask: contract.Edit) -> Reply[Message]:
     """Change one's own message; what it said before is kept. `Stale` if If-Match names another version."""
     author = _own(viewer, seen)
+    named = [] if ask.body.media is UNSET else ask.body.media
+    new = await _described(svc, named, shown=seen.document.media)
     async with svc.store.write() as messages:
         await _fence(messages, author)
         before = await _held_own(messages, author, ask.message_id)
         current().check_version(before.version)
         now = now_ms()
-        after = _patched(before, ask.body)
+        after = _patched(before, ask.body, new)
         if after != before:
             after = structs.replace(after, version=before.version + 1, edited_ms=now)
             await messages.replace(after, _earlier(before, after, now))
@@ -231,13 +243,23 @@ async def _rebuild_latest(messages: MessageWrite, authors: list[UserId]) -> None
 # Documents.
 
 
-def _patched(before: Document, patch: contract.MessagePatch) -> Document:
+async def _described(svc: Messages, named: Sequence[NewMedia], *, shown: Sequence[Media] = ()) -> list[Media]:
+    """What is said of those that are not `shown` yet. One call to media, none if there are none."""
+    new = rules.unshown(named, shown)
+    if not new:
+        return []
+    held = await svc.world.call(media.hold, media.OwnMedia(ids=new))
+    return rules.described(held, named, new)
+
+
+def _patched(before: Document, patch: contract.MessagePatch, new: Sequence[Media]) -> Document:
+    """`new` is what is said of media that the message did not show when it was read."""
     audience, only = rules.patched_audience(before.audience, before.only, patch)
     changes: dict[str, Any] = {"audience": audience, "only": only}
     if patch.text is not UNSET:
         changes["text"] = patch.text
     if patch.media is not UNSET:
-        changes["media"] = patch.media
+        changes["media"] = rules.pictured(patch.media, [*new, *before.media])
     if patch.mentions is not UNSET:
         changes["mentions"] = rules.distinct(patch.mentions)
     if patch.tags is not UNSET:
@@ -312,6 +334,7 @@ def _announce(
         reply_to=document.parent,
         reply_to_author=answered,
         mentions=document.mentions,
+        media=[one.media_id for one in document.media],
     )
     messages.announce(event, subject=document.author_id, version=version, body=body)
 

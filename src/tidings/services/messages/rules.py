@@ -11,21 +11,24 @@ from uuid import UUID
 from msgspec import UNSET, structs
 
 from tidings.contracts.friends import Relation
+from tidings.contracts.media import Attachable
 from tidings.contracts.messages import (
     Audience,
     AudienceMismatch,
     EmptyMessage,
     Media,
+    MediaId,
     MessageId,
     MessagePatch,
     Near,
+    NewMedia,
     NewMessage,
     NewPlace,
     Place,
     Rules,
 )
 from tidings.contracts.users import UserId
-from tidings.platform.contract import Forbidden
+from tidings.platform.contract import Busy, FieldError, Forbidden, Invalid
 from tidings.platform.ids import bucket_in, first_of, ms_of
 from tidings.platform.request import Viewer
 
@@ -273,7 +276,7 @@ def rounded(place: NewPlace) -> Place:
     )
 
 
-def check(text: str, media: Sequence[Media], audience: Audience, only: Sequence[UserId]) -> None:
+def check(text: str, media: Sequence[Media | NewMedia], audience: Audience, only: Sequence[UserId]) -> None:
     """`EmptyMessage` or `AudienceMismatch` for what cannot be said."""
     if not text.strip() and not media:
         raise EmptyMessage("Write something, or add a picture.")
@@ -299,6 +302,48 @@ def patched_audience(
     if patch.only is not UNSET:
         return new, distinct(patch.only)
     return new, list(only) if new == "only" else []
+
+
+def unshown(named: Sequence[NewMedia], shown: Iterable[Media]) -> list[MediaId]:
+    """Those named that are not among the `shown`. `Invalid` if one is named twice."""
+    ids = [one.media_id for one in named]
+    twice = tuple(
+        FieldError(f"/media/{place}/media_id", "named before")
+        for place, media_id in enumerate(ids)
+        if media_id in ids[:place]
+    )
+    if twice:
+        raise Invalid("A message shows a picture once. Name each once.", errors=twice)
+    there = {one.media_id for one in shown}
+    return [media_id for media_id in ids if media_id not in there]
+
+
+def described(held: Mapping[MediaId, Attachable], named: Sequence[NewMedia], new: Sequence[MediaId]) -> list[Media]:
+    """What is said of the `new` ones. `Invalid` points at those that were not `held` for the author."""
+    missing = set(new) - held.keys()
+    if missing:
+        wrong = tuple(
+            FieldError(f"/media/{place}/media_id", "not there, not yours, or not ready")
+            for place, one in enumerate(named)
+            if one.media_id in missing
+        )
+        raise Invalid("A message shows pictures of your own, once they are ready. Upload them first.", errors=wrong)
+    return [
+        Media(
+            media_id=media_id, kind="image", width=one.width, height=one.height, alt=one.alt, blurhash=one.blurhash
+        )
+        for media_id, one in held.items()
+    ]
+
+
+def pictured(named: Sequence[NewMedia], known: Iterable[Media]) -> list[Media]:
+    """What the message says of each that is named. `Busy` if one is unknown: it was taken out in this moment."""
+    said = {one.media_id: one for one in known}
+    if any(one.media_id not in said for one in named):
+        raise Busy("The message was changed in this moment. Try again.", retry_after=1, service="messages")
+    return [
+        said[one.media_id] if one.alt is None else structs.replace(said[one.media_id], alt=one.alt) for one in named
+    ]
 
 
 def next_ms(now: int, last: int) -> int:

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from tempfile import SpooledTemporaryFile
 from typing import IO, Final
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from tidings.contracts.users import ExportOfMe, ExportTooLarge, UserId
 from tidings.platform import logs
 from tidings.platform.contract import Busy, NotFound, Reply
-from tidings.platform.export import LAST_MS, Export, ExportAsk
+from tidings.platform.export import BLOBS, LAST_MS, Export, ExportAsk, ExportPage
 from tidings.platform.request import Viewer, current
 from tidings.services.users.holder import Users
 
@@ -21,12 +21,13 @@ audit = logs.get_logger("audit")
 
 IN_MEMORY: Final = 1_048_576  # bytes; what is larger waits on disk, in a file without a name
 TIME_LEFT: Final = 5.0  # seconds; to send what was made
+BLOBS_AT_ONCE: Final = 4  # whole files, in memory
 
 README: Final = """\
 What this Tidings server keeps about @{handle}{narrowed}.
 
-Each file is JSON in UTF-8: a list of entries. Times are UTC. People and messages are named by their ids, people
-also by their handles where they are still here. Places are as exact as you chose to tell them.
+Files that end in .json are JSON in UTF-8: a list of entries. Times are UTC. People and messages are named by their
+ids, people also by their handles where they are still here. Places are as exact as you chose to tell them.
 
 {files}
 
@@ -34,7 +35,7 @@ What is not in here:
 - Your password, the tokens of your sessions, and the codes of invites and links: they are secrets, and are not
   kept but in a form from which they cannot be had back.
 - What other people wrote, also to you: it is theirs, and in their archives. Who has blocked or muted you.
-- Your picture: it is drawn from your id.
+- The picture that others see where you have chosen none of your own: it is drawn from your id.
 - What the services need among themselves: counters, search entries made from your name, and for some days notes
   of what was done (ids, and copies of answers that you got). They say nothing that these files do not, but for
   what you deleted meanwhile.
@@ -58,6 +59,8 @@ async def of_oneself(svc: Users, viewer: Viewer, ask: ExportOfMe) -> Reply[bytes
                 for export in svc.exports:
                     for file in export.files:
                         await _write(svc, ask, export, file, archive, spool)
+                    if export.blobs:
+                        await _write_blobs(svc, ask, export, archive, spool)
             _check_size(svc, spool)
             spool.seek(0)
             whole = spool.read()
@@ -87,11 +90,8 @@ async def _write(
     begun = False
     with archive.open(_entry(f"{export.service}/{file}"), "w") as out:
         while after is not None:
-            if current().remaining() < TIME_LEFT:
-                raise _too_large(svc)
-            page = await svc.world.call(
-                export, ExportAsk(file=file, after=after, since_ms=since_ms, until_ms=until_ms)
-            )
+            asked = ExportAsk(file=file, after=after, since_ms=since_ms, until_ms=until_ms)
+            page = await _page(svc, export, asked)
             if page.entries:
                 text = b",\n".join(bytes(one) for one in page.entries)
                 # Compressing takes its time: the loop goes on with others meanwhile.
@@ -102,15 +102,36 @@ async def _write(
         out.write(b"\n]\n" if begun else b"[]\n")
 
 
+async def _write_blobs(svc: Users, ask: ExportOfMe, export: Export, archive: ZipFile, spool: IO[bytes]) -> None:
+    """The whole files, a few at a time, each as it is: they are compressed already."""
+    since_ms, until_ms = _span(ask)
+    after: str | None = ""
+    while after is not None:
+        asked = ExportAsk(file=BLOBS, after=after, limit=BLOBS_AT_ONCE, since_ms=since_ms, until_ms=until_ms)
+        page = await _page(svc, export, asked)
+        for blob in page.blobs:
+            with archive.open(_entry(f"{export.service}/{blob.name}", ZIP_STORED), "w") as out:
+                await asyncio.to_thread(out.write, blob.content)
+            _check_size(svc, spool)
+        after = page.after
+
+
+async def _page(svc: Users, export: Export, asked: ExportAsk) -> ExportPage:
+    """One page, if there is time for it."""
+    if current().remaining() < TIME_LEFT:
+        raise _too_large(svc)
+    return await svc.world.call(export, asked)
+
+
 def _add(archive: ZipFile, name: str, text: str) -> None:
     with archive.open(_entry(name), "w") as out:
         out.write(text.encode())
 
 
-def _entry(name: str) -> ZipInfo:
+def _entry(name: str, compression: int = ZIP_DEFLATED) -> ZipInfo:
     """Without the time of day: an archive that is asked for again has the same ETag if nothing has changed."""
     entry = ZipInfo(name)
-    entry.compress_type = ZIP_DEFLATED
+    entry.compress_type = compression
     entry.external_attr = 0o600 << 16
     return entry
 
@@ -119,11 +140,10 @@ def _readme(svc: Users, handle: str, ask: ExportOfMe) -> str:
     narrowed = ""
     if ask.since is not None or ask.until is not None:
         since, until = (one.isoformat() if one else "..." for one in (ask.since, ask.until))
-        narrowed = f",\nof messages, replies and reactions only those from {since} to before {until}"
-    files = "\n".join(
-        f"{export.service}/{file}: {holds}." for export in svc.exports for file, holds in export.files.items()
-    )
-    return README.format(handle=handle, narrowed=narrowed, files=files)
+        narrowed = f",\nof messages, replies, reactions and pictures only those from {since} to before {until}"
+    files = [f"{export.service}/{file}: {holds}." for export in svc.exports for file, holds in export.files.items()]
+    files += [f"all else in {export.service}/: {export.blobs}." for export in svc.exports if export.blobs]
+    return README.format(handle=handle, narrowed=narrowed, files="\n".join(files))
 
 
 def _span(ask: ExportOfMe) -> tuple[int, int]:
@@ -143,5 +163,6 @@ def _too_large(svc: Users) -> ExportTooLarge:
     most = svc.settings.max_export / 1_048_576
     return ExportTooLarge(
         f"This is more than one archive may hold ({most:g} MiB), or than can be put together in time. Ask for "
-        "it in parts: `since` and `until` narrow messages, replies and reactions to what lies between them."
+        "it in parts: `since` and `until` narrow messages, replies, reactions and pictures to what lies between "
+        "them."
     )

@@ -1,4 +1,4 @@
-"""A picture made from an id alone: a symmetric pattern of 5 by 5 fields, as PNG (RFC 2083)."""
+"""The picture that a person is shown by. The one made from an id: 5 by 5 fields, as PNG (RFC 2083)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from colorsys import hls_to_rgb
 from hashlib import blake2b
 from uuid import UUID
 
+from tidings.contracts.media import Variant
+
 FIELDS = 5
 FIELD = 16  # pixels
 MARGIN = 8  # pixels
@@ -15,9 +17,9 @@ SIZE = FIELDS * FIELD + 2 * MARGIN
 GROUND = (240, 240, 243)
 
 
-def path(user_id: UUID) -> str:
-    """Where the picture is served."""
-    return f"/v1/avatars/{user_id}"
+def path(user_id: UUID, own: UUID | None, variant: Variant) -> str:
+    """Where the picture is served: their `own` in that size, or the one made from the id."""
+    return f"/v1/avatars/{user_id}" if own is None else f"/v1/media/{own}/{variant}"
 
 
 def picture(user_id: UUID) -> bytes:

@@ -46,6 +46,7 @@ def _account(account: AccountRow) -> dict[str, object]:
         "handle": account.handle,
         "name": account.name,
         "bio": account.bio,
+        "avatar": account.avatar,
         "role": account.role,
         "suspended": account.suspended,
         "created_at": instant(account.created_at),

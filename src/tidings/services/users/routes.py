@@ -168,12 +168,12 @@ async def get_avatar(svc: Users, viewer: Viewer, ask: users.OneUser) -> bytes:
 
 @serves(users.replace_user)
 async def replace_user(svc: Users, viewer: Viewer, ask: users.ReplaceProfile) -> Reply[users.Profile]:
-    return await accounts_.replace_profile(svc.store, viewer, ask.user_id, ask.body)
+    return await accounts_.replace_profile(svc.store, svc.world, viewer, ask.user_id, ask.body)
 
 
 @serves(users.patch_user)
 async def patch_user(svc: Users, viewer: Viewer, ask: users.PatchProfile) -> Reply[users.Profile]:
-    return await accounts_.patch_profile(svc.store, viewer, ask.user_id, ask.body)
+    return await accounts_.patch_profile(svc.store, svc.world, viewer, ask.user_id, ask.body)
 
 
 @serves(users.get_export)

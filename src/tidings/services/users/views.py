@@ -199,7 +199,8 @@ def deletion_state(outcome: TransactionOutcome | None) -> Literal["deciding", "d
 
 
 def as_card(account: AccountRow) -> UserCard:
-    return UserCard(id=account.id, handle=account.handle, name=account.name, avatar=avatar.path(account.id))
+    shown_by = avatar.path(account.id, account.avatar, "avatar-96")
+    return UserCard(id=account.id, handle=account.handle, name=account.name, avatar=shown_by)
 
 
 def as_profile(account: AccountRow, *, privately: bool) -> Profile:
@@ -209,7 +210,7 @@ def as_profile(account: AccountRow, *, privately: bool) -> Profile:
         handle=account.handle,
         name=account.name,
         bio=account.bio,
-        avatar=avatar.path(account.id),
+        avatar=avatar.path(account.id, account.avatar, "avatar-400"),
         created_at=instant(account.created_at),
     )
     if not privately:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
-from msgspec import UNSET
+from uuid import UUID
 
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from tidings.contracts import media
+from tidings.contracts.messages import MediaId
 from tidings.contracts.users import (
     FirstAdministrator,
     InviteNeeded,
@@ -22,8 +26,9 @@ from tidings.contracts.users import (
     sign_up as sign_up_route,
 )
 from tidings.platform.clock import now_ms
-from tidings.platform.contract import Reply
+from tidings.platform.contract import Busy, FieldError, Invalid, Reply
 from tidings.platform.request import Viewer, current
+from tidings.platform.world import World
 from tidings.services.users import codes as codes_
 from tidings.services.users.actions.writing import (
     audit,
@@ -94,22 +99,31 @@ async def set_up(
     return Reply(profile, version=1, location=f"/v1/users/{profile.id}")
 
 
-async def replace_profile(store: UsersStore, viewer: Viewer, user_id: UserId, new: NewProfile) -> Reply[Profile]:
-    return await patch_profile(store, viewer, user_id, ProfilePatch(name=new.name, bio=new.bio))
+async def replace_profile(
+    store: UsersStore, world: World, viewer: Viewer, user_id: UserId, new: NewProfile
+) -> Reply[Profile]:
+    patch = ProfilePatch(name=new.name, bio=new.bio, avatar=new.avatar)
+    return await patch_profile(store, world, viewer, user_id, patch)
 
 
-async def patch_profile(store: UsersStore, viewer: Viewer, user_id: UserId, patch: ProfilePatch) -> Reply[Profile]:
+async def patch_profile(
+    store: UsersStore, world: World, viewer: Viewer, user_id: UserId, patch: ProfilePatch
+) -> Reply[Profile]:
     """Change one's own profile. `Stale` if If-Match names another version."""
     _check_own(viewer, user_id)
+    held = await _held(store, world, user_id, patch.avatar)
     async with store.write() as write:
         account = await fenced_own(write, viewer)
         current().check_version(account.version)
         name = account.name if patch.name is UNSET else checked_name(patch.name)
         bio = account.bio if patch.bio is UNSET else patch.bio or ""
-        version = await happened(write, changed, user_id)
-        await write.change_profile(user_id, name, bio, version)
+        avatar = account.avatar if patch.avatar is UNSET else patch.avatar
+        if avatar not in (None, account.avatar, held):
+            raise Busy("The profile was changed in this moment. Try again.", retry_after=1, service="users")
+        version = await happened(write, changed, user_id, avatar=avatar)
+        await write.change_profile(user_id, name=name, bio=bio, avatar=avatar, version=version)
         await write.change_entries(user_id, search_entries(account.handle, name))
-    after = msgspec.structs.replace(account, name=name, bio=bio, version=version)
+    after = msgspec.structs.replace(account, name=name, bio=bio, avatar=avatar, version=version)
     return Reply(as_profile(after, privately=True), version=version)
 
 
@@ -129,6 +143,24 @@ async def check_another_administrator(write: UsersWrite, account: AccountRow) ->
     """`LastAdministrator` if the account is the only one that is left."""
     if account.role == "administrator" and await write.hold_administrators() == {account.id}:
         raise LastAdministrator("This is the last administrator. Make another one first.")
+
+
+async def _held(store: UsersStore, world: World, user_id: UserId, wanted: UUID | UnsetType | None) -> UUID | None:
+    """The wanted avatar if it is another than before: media keeps it from now on until it hears of this change.
+
+    `Invalid` if it is not there, not the asker's own or not ready.
+    """
+    if wanted is UNSET or wanted is None:
+        return None
+    account = (await store.by_ids([user_id])).get(user_id)
+    if account is not None and account.avatar == wanted:
+        return None
+    if wanted not in await world.call(media.hold, media.OwnMedia(ids=[MediaId(wanted)])):
+        raise Invalid(
+            "An avatar is a picture of your own, once it is ready. Upload it first.",
+            errors=(FieldError("/avatar", "not there, not yours, or not ready"),),
+        )
+    return wanted
 
 
 def _check_own(viewer: Viewer, user_id: UserId) -> None:

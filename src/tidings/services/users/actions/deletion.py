@@ -147,7 +147,7 @@ async def _decide(
         await check_another_administrator(write, account)
         if not await write.decide_deletion(gid):
             return False
-        version = await happened(write, removed, user_id)
+        version = await happened(write, removed, user_id, avatar=None)
         until = at(now_ms()) + HANDLE_RESERVED
         await write.erase(user_id, version, reserve=codes.handle(account.handle), until=until)
         verdict = await failpoints.reach("cp6")

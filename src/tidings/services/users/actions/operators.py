@@ -61,7 +61,8 @@ async def suspend(store: UsersStore, viewer: Viewer, user_id: UserId) -> None:
         await check_another_administrator(write, account)
         await write.drop_links(user_id)
         await write.end_sessions(user_id)
-        await write.change_suspension(user_id, True, await happened(write, suspended_event, user_id))
+        version = await happened(write, suspended_event, user_id, avatar=account.avatar)
+        await write.change_suspension(user_id, True, version)
     audited(viewer, "suspended", user_id)
 
 
@@ -73,7 +74,8 @@ async def reinstate(store: UsersStore, viewer: Viewer, user_id: UserId) -> None:
             raise no_such_person()
         if not account.suspended:
             return
-        await write.change_suspension(user_id, False, await happened(write, reinstated, user_id))
+        version = await happened(write, reinstated, user_id, avatar=account.avatar)
+        await write.change_suspension(user_id, False, version)
     audited(viewer, "reinstated", user_id)
 
 
@@ -111,8 +113,9 @@ async def make_administrator(store: UsersStore, viewer: Viewer, handle: str) -> 
         if account is None:
             raise no_such_person()
         if account.role != "administrator":
-            await write.change_role(user_id, "administrator", await happened(write, changed, user_id))
-            await end_every_session(write, user_id)
+            version = await happened(write, changed, user_id, avatar=account.avatar)
+            await write.change_role(user_id, "administrator", version)
+            await end_every_session(write, account)
     audited(viewer, "made_administrator", user_id)
     return as_account(await found(store, handle))
 

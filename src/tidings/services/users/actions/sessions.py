@@ -59,16 +59,19 @@ async def sign_out(store: UsersStore, viewer: Viewer, session_id: SessionId) -> 
     user_id = UserId(viewer.known)
     async with store.write() as write:
         await write.fence([user_id])
-        if not await write.end_session(user_id, session_id):
+        account = (await write.by_ids([user_id])).get(user_id)
+        if account is None or not await write.end_session(user_id, session_id):
             raise NotFound("There is no such session of yours.")
-        await happened(write, signed_out, user_id)
+        await happened(write, signed_out, user_id, avatar=account.avatar)
 
 
 async def sign_out_everywhere(store: UsersStore, viewer: Viewer) -> None:
     user_id = UserId(viewer.known)
     async with store.write() as write:
         await write.fence([user_id])
-        await end_every_session(write, user_id)
+        account = (await write.by_ids([user_id])).get(user_id)
+        if account is not None:
+            await end_every_session(write, account)
 
 
 async def change_password(
@@ -99,7 +102,7 @@ async def change_password(
         if viewer.session_id and before is None:
             raise gone()
         await write.change_password(user_id, password_hash)
-        await end_every_session(write, user_id)
+        await end_every_session(write, now)
         return await _open(write, user_id, before.label if before else "", days=days)
 
 
@@ -117,7 +120,7 @@ async def reset_password(store: UsersStore, passwords: Passwords, reset: Passwor
         if await write.take_link(key, "reset") is None or now is None or now.suspended:
             raise _spent()
         await write.change_password(account.id, password_hash)
-        await end_every_session(write, account.id)
+        await end_every_session(write, now)
     audit.info("password_reset", actor=str(account.id), subject=str(account.id))
 
 

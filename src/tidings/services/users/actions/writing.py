@@ -60,18 +60,22 @@ def no_such_person() -> NotFound:
     return NotFound("There is no such person here.")
 
 
-async def happened(write: UsersWrite, event: Event, user_id: UserId) -> int:
-    """Raise the person's version and announce the event with it. Every event has a version of its own."""
+async def happened(write: UsersWrite, event: Event, user_id: UserId, *, avatar: UUID | None) -> int:
+    """Raise the person's version and announce the event with it. Every event has a version of its own.
+
+    `avatar` is the one that they have from now on: media believes the newest event.
+    """
     version = (await write.bump([user_id]))[user_id]
-    write.announce(event, subject=user_id, version=version, body=UserChanged(user_id=user_id, version=version))
+    body = UserChanged(user_id=user_id, version=version, avatar=avatar)
+    write.announce(event, subject=user_id, version=version, body=body)
     return version
 
 
-async def end_every_session(write: UsersWrite, user_id: UserId) -> None:
+async def end_every_session(write: UsersWrite, account: AccountRow) -> None:
     """And every link that would open a new one."""
-    await write.drop_links(user_id)
-    if await write.end_sessions(user_id):
-        await happened(write, signed_out, user_id)
+    await write.drop_links(account.id)
+    if await write.end_sessions(account.id):
+        await happened(write, signed_out, account.id, avatar=account.avatar)
 
 
 def new_account(
@@ -97,7 +101,7 @@ async def enrol(write: UsersWrite, codes: Codes, account: NewAccount) -> Profile
     # After the insert: a deletion that we waited for has reserved the handle by now.
     if not made or await write.reserved([codes.handle(account.handle)]):
         raise handle_taken(account.handle)
-    await happened(write, joined, account.id)
+    await happened(write, joined, account.id, avatar=None)
     return as_profile((await write.by_ids([account.id]))[account.id], privately=True)
 
 

@@ -31,6 +31,7 @@ class AccountRow(msgspec.Struct, frozen=True):
     version: int  # its fence's, when it last changed
     created_at: datetime
     password_hash: str | None
+    avatar: UUID | None  # media keeps the picture
 
 
 class NewAccount(msgspec.Struct, frozen=True):
@@ -113,7 +114,9 @@ class UsersWrite(Protocol):
         """Which of these handles, as keyed digests, a deleted account had lately."""
         ...
 
-    async def change_profile(self, user_id: UserId, name: str, bio: str, version: int) -> None: ...
+    async def change_profile(
+        self, user_id: UserId, *, name: str, bio: str, avatar: UUID | None, version: int
+    ) -> None: ...
 
     async def change_entries(self, user_id: UserId, entries: Sequence[str]) -> None: ...
 

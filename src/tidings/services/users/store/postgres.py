@@ -26,7 +26,7 @@ from tidings.services.users.store.port import (
     SessionRow,
 )
 
-ACCOUNT = "a.id, a.handle, a.name, a.bio, a.role, a.suspended, a.version, a.created_at, a.password_hash"
+ACCOUNT = "a.id, a.handle, a.name, a.bio, a.role, a.suspended, a.version, a.created_at, a.password_hash, a.avatar"
 BY_IDS = f"SELECT {ACCOUNT} FROM accounts a WHERE a.id = ANY($1::uuid[]) AND a.state = 'live'"  # noqa: S608
 BY_IDS_AS_OF = f"""
     SELECT f.version, {ACCOUNT} FROM accounts a JOIN subject_fence f ON f.user_id = a.id
@@ -66,7 +66,7 @@ ADD = """
 ADD_ENTRIES = "INSERT INTO search_entries (entry, user_id) SELECT * FROM unnest($1::text[], $2::uuid[])"
 ERASE = """
     UPDATE accounts SET state = 'deleted', handle = NULL, name = '', bio = '', role = 'member', suspended = false,
-        password_hash = NULL, version = $2
+        password_hash = NULL, avatar = NULL, version = $2
     WHERE id = $1
 """
 ERASE_BESIDE = (
@@ -132,9 +132,16 @@ class PostgresUsersWrite(Write):
         )
         return {row[0] for row in rows}
 
-    async def change_profile(self, user_id: UserId, name: str, bio: str, version: int) -> None:
+    async def change_profile(
+        self, user_id: UserId, *, name: str, bio: str, avatar: UUID | None, version: int
+    ) -> None:
         await self.connection.execute(
-            "UPDATE accounts SET name = $2, bio = $3, version = $4 WHERE id = $1", user_id, name, bio, version
+            "UPDATE accounts SET name = $2, bio = $3, avatar = $4, version = $5 WHERE id = $1",
+            user_id,
+            name,
+            bio,
+            avatar,
+            version,
         )
 
     async def change_entries(self, user_id: UserId, entries: Sequence[str]) -> None:
