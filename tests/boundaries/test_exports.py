@@ -50,6 +50,7 @@ EXPORTED = {
     "users": {"accounts", "preferences", "sessions", "invites", "links"},
     "friends": {"friendships", "friend_requests", "blocks", "mutes"},
     "messages": {"message", "reply", "history", "reaction", "withdrawn"},
+    "media": {"media"},
     "notifications": {"notifications", "read_marks"},
 }
 OF_THE_SERVICE = {
@@ -70,6 +71,8 @@ OF_THE_SERVICE = {
     "reserved_handles": "of accounts that are gone, as digests",
     "latest": "made from messages",
     "tally": "counts, of nobody by name",
+    "shown_by": "which of one's messages show which of one's pictures: the messages say so themselves",
+    "avatars": "which picture one wears: the profile says so",
     "message_versions": "versions of messages, of nobody by name",
 }
 TABLES = "select tablename from pg_catalog.pg_tables where schemaname = 'public'"

@@ -24,6 +24,8 @@ HARNESS = (
     "harness/lone.py",
     "harness/lone_process.py",
     "harness/mongod.py",
+    "harness/pictures.py",
+    "harness/waiting.py",
     "harness/schedule.py",
     "harness/sharing.py",
     "services/conftest.py",

@@ -33,7 +33,7 @@ TABLES = (
     " where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'information_schema')"
     " and n.nspname !~ '^pg_'"
 )
-OWNERS = {"users", "friends", "messages", "notifications"}
+OWNERS = {"users", "friends", "messages", "media", "notifications"}
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ class Ground:
                         await one.posts("steady?")
                         answer = await other.get("/v1/timeline")
                         (await other.get("/v1/notifications")).ok()
+                        (await other.get("/v1/media")).ok()
                         last = answer.raw
                         if answer.ok()["entries"] and not answer.body["unreachable"]:
                             return

@@ -17,7 +17,7 @@ async def test_each_database_is_on_a_server_of_its_own(ground: Ground) -> None:
         connection = await asyncpg.connect(dsn)
         servers.add(await connection.fetchval("select system_identifier from pg_control_system()"))
         await connection.close()
-    assert len(servers) == len(STORED) == 4
+    assert len(servers) == len(STORED) == 5
 
 
 async def test_services_reach_one_another_and_their_databases_by_proxies_alone(ground: Ground) -> None:

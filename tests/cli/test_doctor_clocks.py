@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidings.cli.doctor import _clock_of, off_by
+from tidings.cli.doctor_clocks import of_databases, of_services, off_by
 
 MS = 1_000_000
 
@@ -18,9 +18,17 @@ def test_a_clock_is_off_by_what_the_answers_time_cannot_explain(theirs: int, sec
 
 
 def test_more_than_the_rule_allows_is_broken_and_says_where() -> None:
-    assert _clock_of(["users"], 0.2) == []
-    [found] = _clock_of(["users", "friends"], -0.25)
+    assert of_services(["users"], 0.2) == []
+    [found] = of_services(["users", "friends"], -0.25)
     assert (found.link, found.state) == ("clock", "broken")
     assert "-250 ms" in found.detail
     assert "users, friends" in found.detail
     assert "Synchronise" in (found.mend or "")
+
+
+def test_of_databases_the_worst_is_told() -> None:
+    assert of_databases([]) == []
+    [right] = of_databases([0.1, -0.2])
+    assert (right.state, "-200 ms" in right.detail) == ("ok", True)
+    [wrong] = of_databases([0.1, -0.25, 0.2])
+    assert (wrong.state, "-250 ms" in wrong.detail) == ("broken", True)

@@ -32,7 +32,11 @@ def test_doctor_finds_a_running_system_healthy_and_small(server: Server) -> None
     assert report["healthy"], report
     links = {finding["link"] for finding in report["findings"]}
     assert links >= {"service users", "service timeline", "database messages", "public listener", "clock", "disk"}
-    assert {link for link in links if link.startswith("events")} == {"events of friends", "events of notifications"}
+    assert {link for link in links if link.startswith("events")} == {
+        "events of friends",
+        "events of media",
+        "events of notifications",
+    }
     names = {share["name"] for share in report["memory"]["processes"]}
     assert {"tidings", "postgres"} <= names
     assert any(name.startswith("postgres: tidings_users") for name in names)
@@ -206,7 +210,7 @@ def test_documents_come_from_the_code_alone(tmp_path: Path) -> None:
     assert json.loads(one["openapi.json"])["openapi"] == "3.1.0"
     chart = one["map.md"].decode()
     assert 'timeline -->|"latest_by_authors<br>page_by_authors<br>register_cache"| messages' in chart
-    for service in ("users", "friends", "messages", "notifications", "timeline", "edge"):
+    for service in ("users", "friends", "messages", "media", "notifications", "timeline", "edge"):
         assert f"| **{service}** |" in chart
 
 
@@ -214,6 +218,7 @@ def test_help_shows_an_example_for_every_command_and_the_exit_codes() -> None:
     commands = [
         ("up",), ("run",), ("doctor",), ("help",), ("config", "show"), ("docs", "write"),
         *(("users", name) for name in ("list", "invite", "suspend", "reinstate", "reset-link", "admin")),
+        *(("media", name) for name in ("usage", "prune")),
         *(("demo", name) for name in ("load", "timeline", "signin")),
     ]  # fmt: skip
     for command in commands:

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.command import Server, ask, facts, joined, ready, refused, until
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
-SERVICES = ("users", "friends", "messages", "notifications", "timeline")
+SERVICES = ("users", "friends", "messages", "media", "notifications", "timeline")
 
 
 @pytest.fixture
@@ -81,6 +81,6 @@ def test_without_its_database_it_says_what_to_do(folder: Path) -> None:
 
 
 def test_an_unknown_service_is_named(folder: Path) -> None:
-    assert "Choose one of users, friends, messages, notifications, timeline, edge." in refused(
+    assert "Choose one of users, friends, messages, media, notifications, timeline, edge." in refused(
         "run", "mesages", "--data", folder / "data", code=2
     )

@@ -83,6 +83,7 @@ def test_apart_a_killed_service_and_a_killed_supervisor_leave_nothing_behind(dat
             "users",
             "friends",
             "messages",
+            "media",
             "notifications",
             "timeline",
             "edge",

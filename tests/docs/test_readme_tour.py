@@ -40,7 +40,10 @@ async def test_the_tour_ends_in_a_timeline_with_what_the_friend_said() -> None:
     timeline = json.loads(said[said.rindex(b"\n{\n") :])
     (entry,) = timeline["entries"]
     assert entry["author"]["name"] == "Bob"
-    assert [message["text"] for message in entry["messages"]] == ["Hello Ada, this is Bob."]
+    (message,) = entry["messages"]
+    assert message["text"] == "Hello Ada, this is Bob."
+    (shown,) = message["media"]
+    assert (shown["width"], shown["height"], shown["alt"]) == (320, 240, "An evening")
 
 
 def test_the_handle_that_the_page_names_is_the_best_known_of_the_demonstration() -> None:

@@ -187,6 +187,7 @@ async def lone(
     database: str | None = None,
     settings: Settings | None = None,
     mongod: EmbeddedMongod | None = None,
+    blobs: Path | None = None,
 ) -> AsyncIterator[Lone]:
     """Start the kind at `place` (`module:name`), on a database of its own: in `mongod`, if it is given."""
     kind = kind_at(place)
@@ -208,6 +209,7 @@ async def lone(
         rings=_rings(kind.contract, servings),
         secrets={kind.name: b"a test's secret"},
         dsns={} if dsn is None else {kind.name: dsn},
+        blobs={} if blobs is None else {kind.name: str(blobs)},
         mode="wire",
     )
     start = _wire(plan, servings) if mode == "wire" else _apart(place, plan, servings, postgres.socket)
@@ -249,6 +251,7 @@ async def _apart(
         rings={service: plan.rings[service]},
         secrets=plan.secrets,
         dsns=plan.dsns,
+        blobs=dict(plan.blobs),
         addresses=dict.fromkeys(servings, f"unix:{ours}"),
         internal=f"unix:{theirs}",
         front=False,

@@ -41,6 +41,7 @@ async def serve(launch: Launch) -> None:
         rings=launch.rings,
         secrets=launch.secrets,
         dsns=launch.dsns,
+        blobs=launch.blobs,
         addresses=launch.addresses,
     )
     async with Process.running(plan) as process:

@@ -13,7 +13,7 @@ async def test_health_says_whether_the_process_lives_and_its_own_stores_answer(t
     alive = await tidings.client.ask("GET", "/livez")
     ready = await tidings.client.ask("GET", "/readyz")
     assert alive.ok() == {"alive": True}
-    here = [] if tidings.mode == "apart" else ["friends", "messages", "notifications", "timeline", "users"]
+    here = [] if tidings.mode == "apart" else ["friends", "media", "messages", "notifications", "timeline", "users"]
     assert sorted(name for name, state in ready.ok()["services"].items() if state) == here
 
 
@@ -33,7 +33,7 @@ async def test_metrics_of_every_process_are_one_valid_exposition(tidings: Whole)
         assert (
             {"edge", "timeline"}
             <= processes
-            <= {"edge", "users", "friends", "messages", "notifications", "timeline"}
+            <= {"edge", "users", "friends", "messages", "media", "notifications", "timeline"}
         )
     else:
         assert processes == {"tidings"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-# The properties by name: a-d are those of the commit protocol (tests/twophase/model.py), I1-I9 those of the whole.
+# The properties by name: a-d are those of the commit protocol (tests/twophase/model.py), I1-I10 those of the whole.
 PROPERTIES: Final = {
     "a": "a deletion is all or nothing",
     "b": "no COMMIT is written after the deadline",
@@ -22,6 +22,7 @@ PROPERTIES: Final = {
     "I7": "what follows from events equals its source",
     "I8": "nothing stays in doubt",
     "I9": "no answer shows what was taken away before it began",
+    "I10": "every blob has an owner, or is collected",
 }
 
 

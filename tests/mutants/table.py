@@ -36,6 +36,10 @@ MESSAGES_RULES: Final = "src/tidings/services/messages/rules.py"
 MESSAGES_STORE: Final = "src/tidings/services/messages/store/postgres.py"
 NOTIFICATIONS: Final = "src/tidings/services/notifications/actions.py"
 NOTIFICATIONS_STORE: Final = "src/tidings/services/notifications/store/postgres.py"
+UPLOADING: Final = "src/tidings/services/media/actions/uploading.py"
+UPKEEP: Final = "src/tidings/services/media/actions/upkeep.py"
+MEDIA_VIEWS: Final = "src/tidings/services/media/views.py"
+MEDIA_STORE: Final = "src/tidings/services/media/store/postgres.py"
 
 IN_LOG: Final = "tests/twophase/test_log.py::"
 IN_PARTICIPANT: Final = "tests/twophase/test_participant.py::"
@@ -49,6 +53,8 @@ IN_TAKEN_AWAY: Final = "tests/security/test_access_taken_away.py::"
 IN_FRIENDS: Final = "tests/services/friends/test_friends_writes.py::"
 IN_REMOTE: Final = "tests/platform/test_nothing_remote.py::"
 IN_NOTIFICATIONS: Final = "tests/services/notifications/test_notifications_contract.py::"
+IN_MEDIA_RACES: Final = "tests/races/test_pictures.py::"
+IN_MEDIA_JOURNEYS: Final = "tests/journeys/test_media.py::"
 IN_FAILOVER: Final = "tests/chaos/test_replica_set.py::"
 PRIMARY_GONE: Final = "test_the_primary_killed_under_load_loses_nothing_that_was_acknowledged"
 FENCE_HELD: Final = "test_a_fence_that_is_held_makes_writers_busy_and_no_reader_wait"
@@ -923,5 +929,63 @@ MUTATIONS: Final = (
         edits=gone("moved = self._moved.get(person, 0)", "moved = self._moved.pop(person, 0)"),
         broken=("I9",),
         tests=("tests/services/timeline/test_hub.py::test_of_two_welcomes_at_once_neither_brings_back_who_parted",),
+    ),
+    Mutation(
+        name="media: looked at again",
+        protects="a part that comes after its upload was deleted is taken back by who wrote it",
+        file=UPLOADING,
+        edits=gone(
+            "            await svc.pictures.drop_parts(media_id)\n            raise\n", "            raise\n"
+        ),
+        broken=("I10",),
+        tests=(IN_MEDIA_RACES + "test_a_part_that_comes_after_the_deletion_is_taken_back[near]",),
+    ),
+    Mutation(
+        name="media: held",
+        protects="what a post holds is not collected before its claim has come",
+        file=MEDIA_STORE,
+        edits=gone(
+            "'refused') and held_until < clock_timestamp()\n        order by held_until",
+            "'refused')\n        order by held_until",
+        ),
+        broken=("I10",),
+        tests=(IN_MEDIA_RACES + "test_nobody_collects_what_is_held_and_everybody_what_was_never_used[near]",),
+    ),
+    Mutation(
+        name="media: withdrawn",
+        protects="a message that was withdrawn claims nothing by an older event",
+        file=MEDIA_STORE,
+        edits=gone("select true from withdrawn where message_id = $1", "select true where $1::uuid is null"),
+        broken=("I10",),
+        tests=(IN_MEDIA_RACES + "test_a_message_and_its_end_may_be_heard_of_in_any_order[unshow-near]",),
+    ),
+    Mutation(
+        name="media: set aside",
+        protects="nothing is collected while an event is set aside",
+        file=UPKEEP,
+        edits=gone("    if (await svc.mailroom.letters()).letters:\n", "    if False:\n"),
+        broken=("I10",),
+        tests=(IN_MEDIA_RACES + "test_nothing_is_collected_while_an_event_is_set_aside[near]",),
+    ),
+    Mutation(
+        name="media: own",
+        protects="a message shows pictures of its author's alone",
+        file=MEDIA_STORE,
+        edits=gone(
+            "    select id from media where id = any($1::uuid[]) and owner_id = $2 and state = 'ready'\n",
+            "    select id from media where id = any($1::uuid[]) and $2::uuid is not null and state = 'ready'\n",
+        ),
+        broken=("I10",),
+        tests=(IN_MEDIA_RACES + "test_a_claim_of_anothers_picture_claims_nothing[near]",),
+    ),
+    Mutation(
+        name="media: seen",
+        protects="a picture is shown to who sees a message that shows it, and to nobody else",
+        file=MEDIA_VIEWS,
+        edits=gone(
+            "    if not await _seeing.read(svc, svc.world, viewer, ask):\n        raise no_such_picture()\n"
+        ),
+        broken=("I1",),
+        tests=(IN_MEDIA_JOURNEYS + "test_friends_see_the_picture_of_a_message_at_once_and_strangers_never[near]",),
     ),
 )

@@ -29,11 +29,18 @@ async def test_services_that_share_a_process_share_its_address(tmp_path: Path) -
         '[services.friends]\nprocess = "people"\n[services.messages]\nprocess = "messages"\n'
         '[services.timeline]\nprocess = "edge"\n[edge]\nprocess = "edge"\n'
     )
-    topology = Topology.load(file, list(everything.SERVICES), storeless=everything.STORELESS, apart=True)
+    topology = Topology.load(
+        file,
+        list(everything.SERVICES),
+        storeless=everything.STORELESS,
+        with_blobs=everything.WITH_BLOBS,
+        apart=True,
+    )
     async with whole("apart", topology=topology) as system:
         assert set(system.system.pids) == {
             "people",
             "messages",
+            "media",
             "notifications",
             "edge",
             "postgres",

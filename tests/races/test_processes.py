@@ -19,7 +19,18 @@ def process_of(tidings: Whole, name: str) -> int:
 
 
 async def test_each_service_is_a_process_of_its_own(tidings: Whole) -> None:
-    names = {"users", "friends", "messages", "notifications", "timeline", "edge", "postgres", "valkey", "nats"}
+    names = {
+        "users",
+        "friends",
+        "messages",
+        "media",
+        "notifications",
+        "timeline",
+        "edge",
+        "postgres",
+        "valkey",
+        "nats",
+    }
     assert names == set(tidings.system.pids)
     assert len(set(tidings.system.pids.values())) == len(names)
 

@@ -98,6 +98,8 @@ async def test_row_31_unknown_content_types_are_refused_for_every_body(tidings: 
             "application/x-www-form-urlencoded",
             "",
         ):
+            if content_type.partition(";")[0] in operation["requestBody"]["content"]:
+                continue
             headers = {"content-type": content_type}
             answer = await tidings.client.ask(method, filled(path), token=alice.token, data=b"{}", headers=headers)
             assert (answer.status, answer.body["code"]) == (415, "unsupported_media_type"), (method, path)
@@ -176,9 +178,10 @@ async def test_row_32_operators_where_text_belongs_are_refused(tidings: Whole) -
     alice = await tidings.joins("Alice")
     tried = 0
     for method, path, operation in operations():
-        if "requestBody" not in operation:
+        content = operation.get("requestBody", {}).get("content", {})
+        if "application/json" not in content:  # fields of a form are texts, whatever is in them
             continue
-        schema = resolved(operation["requestBody"]["content"]["application/json"]["schema"])
+        schema = resolved(content["application/json"]["schema"])
         for name, part in schema["properties"].items():
             if resolved(part).get("type") != "string":
                 continue

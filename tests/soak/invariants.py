@@ -10,7 +10,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 from uuid import UUID
 
 from tests.consistency.checker import Violation
@@ -19,6 +20,7 @@ from tests.soak.people import EMOJIS, SAID, Town
 from tests.soak.watch import Desk
 from tests.soak.ways import Deletion
 from tests.twophase.oracle import Databases, judge
+from tidings.contracts.media import Variant
 
 Row = tuple[str, str, str, str]  # user, kind, actor, target: as in notifications
 
@@ -29,6 +31,7 @@ class AtRest:
 
     town: Town
     desk: Desk
+    blobs: Path  # the folder of pictures
 
     async def all(self, deletions: Iterable[Deletion], dsns: Mapping[str, str]) -> list[Violation]:
         """I1 to I4 and I6."""
@@ -39,6 +42,7 @@ class AtRest:
         found += await self.said_once()
         found += await self.told_once()
         found += await self.counted_once()
+        found += await self.pictures()
         return found
 
     # I1.
@@ -55,6 +59,43 @@ class AtRest:
                     found.append(Violation("I1", f"{one.subject}: {damage}"[:2000], (one.operation,)))
         finally:
             await databases.close()
+        return found
+
+    # I10.
+
+    async def pictures(self) -> list[Violation]:
+        """Each file is of a known picture; each message's is there; what is kept for a message, it shows."""
+        rows = await self.desk.fetch("media", "select id, state, used from media", within=20)
+        states = {str(row["id"]): row["state"] for row in rows}
+        found = []
+        for path in self.blobs.rglob("*"):
+            media_id = path.relative_to(self.blobs).parts[0]
+            if path.is_file() and media_id not in states:
+                found.append(Violation("I10", f"{path.name} of {media_id} belongs to nothing"))
+        for media_id, state in states.items():
+            files = {one.name for one in (self.blobs / media_id).glob("*.webp")}
+            if state == "ready" and len(files) != len(get_args(Variant)):
+                found.append(Violation("I10", f"of {media_id}, which is ready, there is only {sorted(files)}"))
+        shown = (
+            "select id, jsonb_array_elements(document->'media')->>'media_id' from {0}"
+            " where author_id in (select user_id from subject_fence where state = 'live')"
+        )
+        claims = {
+            (str(row[1]), row[0])
+            for table in ("message", "reply")
+            for row in await self.desk.fetch("messages", shown.format(table), within=20)
+        }
+        for media_id, message_id in claims:
+            if states.get(media_id) != "ready":
+                found.append(Violation("I10", f"{message_id} shows {media_id}, which is {states.get(media_id)}"))
+        kept = await self.desk.fetch("media", "select media_id, message_id from shown_by", within=20)
+        known = {
+            (str(row["media_id"]), row["message_id"]) for row in kept if states.get(str(row["media_id"])) == "ready"
+        }
+        for media_id, message_id in known - claims:
+            found.append(Violation("I10", f"{media_id} is kept for {message_id}, which does not show it"))
+        for media_id, message_id in claims - known:
+            found.append(Violation("I10", f"{message_id} shows {media_id}, and media does not know it"))
         return found
 
     # I2.
@@ -92,7 +133,7 @@ class AtRest:
         found = []
         for row in await self.desk.fetch("friends", edges, gone, within=20):
             found.append(Violation("I4", f"an edge to somebody deleted: {self._name(row[0])} {self._name(row[1])}"))
-        for service in ("friends", "messages", "notifications"):
+        for service in ("friends", "messages", "media", "notifications"):
             fenced = "select user_id from subject_fence where user_id = any($1::uuid[]) and state <> 'deleted'"
             for row in await self.desk.fetch(service, fenced, gone, within=20):
                 found.append(Violation("I4", f"the fence of {self._name(row[0])} in {service} is open again"))

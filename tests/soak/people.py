@@ -16,6 +16,7 @@ import aiohttp
 
 from tests.consistency.history import Message, Operation, Outcome, Register, Shown, Sight, pair
 from tests.harness.people import PASSWORD, Answer, Client, Person
+from tests.harness.pictures import picture
 from tests.soak.witness import Witness
 
 PATIENCE = aiohttp.ClientTimeout(total=12)  # longer than a route's own deadline
@@ -77,6 +78,7 @@ class Citizen:
     town: Town
     person: Person
     wrote: list[str] = field(default_factory=list)  # messages of theirs that stand
+    pictures: list[str] = field(default_factory=list)  # by id
     edits: dict[str, int] = field(default_factory=dict)
     met: deque[str] = field(default_factory=lambda: deque(maxlen=40))  # messages that they saw
     told: bool | None = None  # what they were told of their deletion: True deleted, False aborted
@@ -206,10 +208,22 @@ class Citizen:
 
     # Messages.
 
+    async def uploads(self) -> None:
+        """A picture, if it comes to an end. Who sees it, and what is left of it, is judged at rest."""
+        try:
+            answer = await self.person.sends(picture(), timeout=PATIENCE)
+        except LOST:
+            return
+        if answer.status == 201:
+            self.pictures.append(answer.body["id"])
+
     async def posts(self, audience: str = "friends", mentions: tuple[str, ...] = ()) -> str | None:
         """Its name, if it was posted."""
         message = self.town.witness.history.names(self.handle, mentions=mentions)
         return await self._says("post", "/v1/messages", message, audience)
+
+    def _shows(self) -> bool:
+        return bool(self.pictures) and self.town.chance.random() < 0.4
 
     async def replies(self, to: str) -> str | None:
         parent = self.town.witness.history.messages[to]
@@ -223,6 +237,7 @@ class Citizen:
         body = {
             "text": f"{name}.0 hello",
             "mentions": [self._id(one) for one in message.mentions],
+            "media": [{"media_id": self.town.chance.choice(self.pictures)}] if self._shows() else [],
             **self._audience(audience),
         }
         key = {"idempotency-key": secrets.token_hex(8)}

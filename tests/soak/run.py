@@ -251,7 +251,7 @@ async def prepared(report: Report, tell: Callable[[str], None], *, people: int, 
             uptime,
             doubts,
             Events(desks[2]),
-            AtRest(town, desks[3]),
+            AtRest(town, desks[3], ground.whole.settings.data / "blobs" / "media"),
             desks[4],
         )
         lives = [days.lives] * people + [days.comes_and_goes] * pairs

@@ -67,7 +67,7 @@ def town(system: Whole) -> Town:
 @pytest.fixture
 async def village(system: Whole, town: Town) -> AsyncIterator[Village]:
     """New people in the one town: what was done to those before them stays."""
-    dsns = system.system.installation.dsns
+    dsns, blobs = system.system.installation.dsns, system.settings.data / "blobs" / "media"
     desk = Desk(dsns)
     ada, ben, cleo, dora = [await town.welcomes() for _ in range(4)]
     await ada.befriends(ben.handle)
@@ -75,6 +75,7 @@ async def village(system: Whole, town: Town) -> AsyncIterator[Village]:
     await dora.befriends(ben.handle)
     await ben.befriends(dora.handle)
     await cleo.befriends(ben.handle)
+    await cleo.uploads()  # that nothing shows
     said, gone = await ada.posts(mentions=(ben.handle,)), await ada.posts()
     assert said is not None and gone is not None
     answer = await ben.replies(said)
@@ -84,7 +85,7 @@ async def village(system: Whole, town: Town) -> AsyncIterator[Village]:
     await ada.withdraws(gone)
     left = await dora.leaves()
     one = Village(
-        town, AtRest(town, desk), dsns, ada, ben, cleo,
+        town, AtRest(town, desk, blobs), dsns, ada, ben, cleo,
         Deletion(left, UUID(dora.person.id), dora.told), said, answer, gone,
     )  # fmt: skip
     events = Events(desk)
@@ -140,6 +141,12 @@ DAMAGE: list[tuple[str, str, str, tuple[str, ...], str]] = [
      "insert into notifications values ($1, 'friend_request', $2, $2, $2, 1, true, 0)"),
     ("I7", "latest of", "messages", ("ada",), "update latest set heads = '[]' where author_id = $1"),
     ("I7", "tally of", "messages", ("said",), "update tally set count = count + 1 where message_id = $1"),
+    ("I10", "belongs to nothing", "media", ("cleo",), "delete from media where owner_id = $1"),
+    ("I10", "which does not show it", "media", ("cleo", "answer"),
+     "insert into shown_by (media_id, message_id) select id, $2 from media where owner_id = $1"),
+    ("I10", "which is None", "messages", ("said",),
+     "update message set document = jsonb_set(document, '{media}',"
+     " '[{\"media_id\": \"00000000-0000-7000-8000-000000000000\"}]') where id = $1"),
     ("I1", "messages has None", "messages", ("dora",), "delete from twophase_branch where subject = $1"),
     ("I1", "the account is deleted", "users", ("dora",), "delete from twophase_log where subject = $1"),
 ]  # fmt: skip

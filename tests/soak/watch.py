@@ -214,6 +214,8 @@ def has_effect(consumer: str, row: asyncpg.Record) -> bool:
     name, body = row["event"], row["body"].encode()
     if consumer == "friends":
         return bool(msgspec.json.decode(body)["friend_ids"])
+    if consumer == "media":
+        return name not in ("messages.posted", "messages.edited") or bool(msgspec.json.decode(body)["media"])
     if name.startswith("friends."):
         return bool(rules.of_graph(name, msgspec.json.decode(body, type=GraphChanged)))
     if name in ("messages.reacted", "messages.unreacted"):

@@ -202,6 +202,7 @@ THINGS: list[tuple[Way, float]] = [
     (_with(_friend, Citizen.unfriends), 1.5),
     (_with(_somebody, _blocks), 0.8),
     (_posts, 12),
+    (lambda me: me.uploads(), 0.7),
     (_with(_message, Citizen.replies), 5),
     (_with(_own, Citizen.edits_one), 3),
     (_with(_own, _narrows), 2),

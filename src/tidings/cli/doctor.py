@@ -8,40 +8,43 @@ import platform
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import aiohttp
 import msgspec
 import typer
 
 from tidings import everything
+from tidings.cli import doctor_clocks
 from tidings.cli.doctor_edges import about_edges
-from tidings.cli.doctor_events import about_events, about_valkey
-from tidings.cli.findings import Finding, State
+from tidings.cli.doctor_engines import about_engines
+from tidings.cli.doctor_events import about_events
+from tidings.cli.findings import Engine, Finding, State
 from tidings.cli.memory import Memory, memory_of
 from tidings.cli.operator import operator
 from tidings.cli.options import EXIT_NOT_RUNNING, EXIT_UNHEALTHY, Problem
 from tidings.cli.presence import running_info
-from tidings.cli.printing import print_json, print_table
+from tidings.cli.printing import print_json, print_table, size_of
 from tidings.cli.public import PublicApi
 from tidings.cli.twophase import in_doubt
 from tidings.cli.typed import as_typed
 from tidings.platform.contract import Refusal
 from tidings.platform.data_directory import ROOM_NEEDED, DataDirectory, StartRefused
 from tidings.platform.http.internal import open_session
-from tidings.platform.installation import Inspected, Installation
 from tidings.platform.settings import Settings
-from tidings.platform.topology import EMBEDDED, EMBEDDED_MONGO, Topology
+from tidings.platform.topology import Topology
 
-LOGS = {EMBEDDED: "postgres.log", EMBEDDED_MONGO: "mongodb.log"}  # of embedded engines
+MARKS: Final[dict[State, str]] = {"ok": "ok", "warning": "look", "broken": "BROKEN"}
 IDLE_BUDGET = 350  # MB, what an idle `tidings up` may take
 ROOM_COMFORTABLE = 1024 * 1024 * 1024
-CLOCK_TOLERANCE = 0.2  # seconds; the freshness rule counts on it
-CLOCK_MEND = "Synchronise the clocks of all machines (chrony, systemd-timesyncd): 200 ms apart is the most."
 PATIENCE = 3.0  # seconds
 IN_DOUBT_TOLERANCE = 15.0  # seconds that a deletion may be unfinished while everything runs
+
+
+# By service: whether it reaches what keeps its data; None where it does not say so in time.
+Reaching: TypeAlias = dict[str, bool | None]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,22 +79,26 @@ async def _report(settings: Settings, topology: Topology) -> Report:
         findings.append(Finding(link="running", state="broken", detail=problem.message, mend=problem.hint))
     if info is not None:
         findings.append(_running(info))
-        findings += await _services(info, settings)
+        services, reaching = await _services(info, settings)
+        findings += services
         findings += await _public(info, settings)
-        findings += await _databases(info, settings, topology)
+        memory = memory_of(info["pids"])
+        findings += await about_engines(info, settings, topology, memory=memory, reaching=reaching)
         findings.append(await _deletions(settings))
         findings.append(await about_edges(settings))
         findings += await about_events(info, settings)
-        findings.append(await about_valkey(info))
-        memory = memory_of(info["pids"])
         findings.append(_memory(memory))
     healthy = all(finding.state != "broken" for finding in findings)
     return Report(healthy=healthy, running=info is not None, findings=findings, memory=memory)
 
 
 def _print(report: Report) -> None:
-    marks: dict[State, str] = {"ok": "ok", "warning": "look", "broken": "BROKEN"}
-    print_table(["state", "what", "detail"], [(marks[one.state], one.link, one.detail) for one in report.findings])
+    plain = [(MARKS[one.state], one.link, one.detail) for one in report.findings if one.engine is None]
+    print_table(["state", "what", "detail"], plain)
+    engines = [_row(one, one.engine) for one in report.findings if one.engine is not None]
+    if engines:
+        print()
+        print_table(["state", "data", "engine", "size", "where", "detail"], engines)
     if report.memory is not None:
         print()
         rows = [(str(one.pid), one.name, f"{one.megabytes:.1f} MB") for one in report.memory.processes]
@@ -103,6 +110,17 @@ def _print(report: Report) -> None:
         print(as_typed(f"{one.link}: {one.detail}\n  -> {one.mend}"))
     print()
     print("Healthy." if report.healthy else "Not healthy; what to do stands above.")
+
+
+def _row(finding: Finding, engine: Engine) -> Sequence[str]:
+    return (
+        MARKS[finding.state],
+        finding.link,
+        f"{engine.name} {engine.version or ''}".rstrip(),
+        "-" if engine.bytes is None else size_of(engine.bytes),
+        engine.where,
+        finding.detail,
+    )
 
 
 def _python() -> Finding:
@@ -165,17 +183,18 @@ def _running(info: dict[str, Any]) -> Finding:
     return Finding(link="running", state="ok", detail=f"{pids}; {where}")
 
 
-async def _services(info: dict[str, Any], settings: Settings) -> list[Finding]:
+async def _services(info: dict[str, Any], settings: Settings) -> tuple[list[Finding], Reaching]:
     """Each process by its internal address, and each service's own word on its store."""
     at: dict[str, list[str]] = {}
     for name, address in info["addresses"].items():
         if name.startswith("internal:"):
             at.setdefault(address, []).append(name.removeprefix("internal:"))
     found: list[Finding] = []
+    reaching: Reaching = {}
     for address, services in at.items():
-        found += await _process(address, services)
+        found += await _process(address, services, reaching)
     missing = [name for name in everything.SERVICES if f"internal:{name}" not in info["addresses"]]
-    return found + [
+    found += [
         Finding(
             link=f"service {name}",
             state="broken",
@@ -184,18 +203,21 @@ async def _services(info: dict[str, Any], settings: Settings) -> list[Finding]:
         )
         for name in missing
     ]
+    return found, reaching
 
 
-async def _process(address: str, services: list[str]) -> list[Finding]:
+async def _process(address: str, services: list[str], reaching: Reaching) -> list[Finding]:
+    """What its services reach is noted in `reaching`."""
     session, base = open_session(address)
     try:
-        async with asyncio.timeout(PATIENCE), session:
-            asked_ns = time.time_ns()
-            async with session.get(f"{base}/livez") as alive:
-                alive.raise_for_status()
-                clock = off_by(msgspec.json.decode(await alive.read(), type=Alive).now_ns, asked_ns, time.time_ns())
-            async with session.get(f"{base}/readyz") as ready:
-                states = msgspec.json.decode(await ready.read(), type=dict[str, bool])
+        async with session:
+            async with asyncio.timeout(PATIENCE):
+                asked_ns = time.time_ns()
+                async with session.get(f"{base}/livez") as alive:
+                    alive.raise_for_status()
+                    said = msgspec.json.decode(await alive.read(), type=Alive)
+                    clock = doctor_clocks.off_by(said.now_ns, asked_ns, time.time_ns())
+            states = await _states(session, base)
     except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
         why = str(error) or "no answer in time"
         return [
@@ -207,37 +229,40 @@ async def _process(address: str, services: list[str]) -> list[Finding]:
             )
             for name in services
         ]
-    return [*(_readiness(name, address, ready=states.get(name)) for name in services), *_clock_of(services, clock)]
+    if states is None:
+        reaching.update(dict.fromkeys(services))
+    else:
+        reaching.update({name: states[name] for name in services if name in states})
+    found = [_readiness(name, address, reaching) for name in services]
+    return found + doctor_clocks.of_services(services, clock)
+
+
+async def _states(session: aiohttp.ClientSession, base: str) -> dict[str, bool] | None:
+    """Which services of a process reach what keeps their data; None where it does not say so in time."""
+    try:
+        async with asyncio.timeout(PATIENCE), session.get(f"{base}/readyz") as ready:
+            return msgspec.json.decode(await ready.read(), type=dict[str, bool])
+    except TimeoutError:
+        return None
+
+
+def _readiness(name: str, address: str, reaching: Reaching) -> Finding:
+    link, mend = f"service {name}", "See what keeps its data in this report."
+    if name not in reaching:
+        mend = "Two topologies are mixed: start all with the same one."
+        return Finding(link=link, state="broken", detail=f"is not served at {address}", mend=mend)
+    if reaching[name] is None:
+        detail = "is alive, and does not say in time whether it reaches what keeps its data"
+        return Finding(link=link, state="broken", detail=detail, mend=mend)
+    if not reaching[name]:
+        return Finding(link=link, state="broken", detail="cannot reach what keeps its data", mend=mend)
+    return Finding(link=link, state="ok", detail=f"ready at {address}")
 
 
 class Alive(msgspec.Struct):
     """What a process says of itself."""
 
     now_ns: int
-
-
-def off_by(theirs_ns: int, asked_ns: int, answered_ns: int) -> float:
-    """Seconds by which another clock is surely ahead (negative: behind); it was read between the two of ours."""
-    ahead, behind = theirs_ns - answered_ns, theirs_ns - asked_ns
-    return (ahead if ahead > 0 else min(behind, 0)) / 1e9
-
-
-def _clock_of(services: list[str], off: float) -> list[Finding]:
-    """Caches trust the clocks of those whose answers they keep."""
-    if abs(off) <= CLOCK_TOLERANCE:
-        return []
-    detail = f"{off * 1000:+.0f} ms between the machine of {', '.join(services)} and this one"
-    return [Finding(link="clock", state="broken", detail=detail, mend=CLOCK_MEND)]
-
-
-def _readiness(name: str, address: str, *, ready: bool | None) -> Finding:
-    if ready:
-        return Finding(link=f"service {name}", state="ok", detail=f"ready at {address}")
-    if ready is None:
-        detail, mend = f"is not served at {address}", "Two topologies are mixed: start all with the same one."
-    else:
-        detail, mend = "cannot reach its own store", "See the database of that name in this report."
-    return Finding(link=f"service {name}", state="broken", detail=detail, mend=mend)
 
 
 async def _public(info: dict[str, Any], settings: Settings) -> list[Finding]:
@@ -268,60 +293,6 @@ async def _public(info: dict[str, Any], settings: Settings) -> list[Finding]:
         mend = "The service that is not ready stands in this report; or allowed_hosts differs from the server's."
         return [Finding(link="public listener", state="broken", detail=", ".join(wrong), mend=mend)]
     return [Finding(link="public listener", state="ok", detail=f"{url} alive and ready")]
-
-
-async def _databases(info: dict[str, Any], settings: Settings, topology: Topology) -> list[Finding]:
-    """Every service's database: reachable, at which schema, by which clock."""
-    directory = DataDirectory.open(settings.data, lock=False, room_needed=0)
-    try:
-        installation = Installation(settings, topology, everything.SERVICES, directory)
-        installation.locate()
-        states = await installation.inspect()
-    finally:
-        directory.close()
-    findings = []
-    for name, state in states.items():
-        told, ours = info["addresses"].get(f"store:{name}"), topology.services[name].shown_store
-        if told is not None and told != ours:
-            findings.append(
-                Finding(
-                    link=f"database {name}",
-                    state="warning",
-                    detail=f"the server keeps it at {told}, which was not looked into",
-                    mend="Give doctor the server's own --topology and --store.",
-                )
-            )
-        else:
-            findings.append(_database(name, state, store=ours))
-    offs = [state.clock_off for state in states.values() if state.clock_off is not None]
-    return [*findings, *_clock(offs)]
-
-
-def _database(name: str, state: Inspected, *, store: str) -> Finding:
-    link = f"database {name}"
-    if state.problem is not None:
-        mend = "Start that database server, or correct the service's `store`."
-        if store in LOGS:
-            mend = f"`tidings up` restarts it by itself; logs/{LOGS[store]} in the data directory says more."
-        return Finding(link=link, state="broken", detail=f"cannot be reached: {state.problem}", mend=mend)
-    detail = f"{state.server}, schema {state.revision} (this Tidings: {state.newest})"
-    if state.revision is None or state.revision < state.newest:
-        return Finding(
-            link=link, state="broken", detail=detail, mend="Start Tidings again: it upgrades the schema."
-        )
-    if (state.compatible_down_to or "") > state.newest:
-        return Finding(link=link, state="broken", detail=detail, mend="Install the newer Tidings that wrote it.")
-    return Finding(link=link, state="ok", detail=detail)
-
-
-def _clock(offs: list[float]) -> list[Finding]:
-    if not offs:
-        return []
-    worst = max(offs, key=abs)
-    detail = f"{worst * 1000:+.0f} ms between a database server and this machine"
-    if abs(worst) > CLOCK_TOLERANCE:
-        return [Finding(link="clock", state="broken", detail=detail, mend=CLOCK_MEND)]
-    return [Finding(link="clock", state="ok", detail=detail)]
 
 
 async def _deletions(settings: Settings) -> Finding:

@@ -39,8 +39,8 @@ def write_documents(folder: Path) -> list[Path]:
 def map_of(contracts: Sequence[Contract]) -> str:
     """The map, in Markdown: who runs where, who owns what, who calls whom, what the public sees, what is told."""
     names = [contract.service for contract in contracts]
-    near = Topology.one_process(names, storeless=everything.STORELESS)
-    apart = Topology.apart(names, storeless=everything.STORELESS)
+    near = Topology.one_process(names, storeless=everything.STORELESS, with_blobs=everything.WITH_BLOBS)
+    apart = Topology.apart(names, storeless=everything.STORELESS, with_blobs=everything.WITH_BLOBS)
     sections = [
         ["# Map", "", "Made by `tidings docs write docs` from the contracts and the topology; do not edit."],
         ["## Who calls whom", "", *_picture(contracts)],

@@ -10,7 +10,8 @@ from pathlib import Path
 
 MODULE = "tidings.cli.main"
 COMMANDS = (
-    "up", "run", "doctor", "help", "users", "config", "demo", "docs", "events", "twophase", "provision", "--help",
+    "up", "run", "doctor", "help", "users", "config", "demo", "docs", "events", "media", "twophase", "provision",
+    "--help",
 )  # fmt: skip
 
 _COMMAND = re.compile(rf"(?<![\w./-])tidings (?=(?:{'|'.join(COMMANDS)})(?![\w-]))")

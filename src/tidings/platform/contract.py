@@ -18,7 +18,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Who = Literal["anyone", "member", "administrator"]
 
 ROUTE_DEADLINE = 10.0  # seconds
-PART = 1_048_576  # bytes; of an upload, all parts but the last are as large
+PART = 524_288  # bytes; of an upload, all parts but the last are as large
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

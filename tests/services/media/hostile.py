@@ -112,7 +112,7 @@ def hostile_files(count: int, seed: int) -> Iterator[Hostile]:
 # Good pictures that tell too much.
 
 
-def pixels(chance: Random, mode: str = "RGB", *, least: int = 1, most: int = 260) -> Image.Image:
+def pixels(chance: Random, mode: str = "RGB", *, least: int = 1, most: int = 180) -> Image.Image:
     width, height = chance.randint(least, most), chance.randint(least, most)
     if mode == "1":
         return Image.frombytes("L", (width, height), chance.randbytes(width * height)).convert("1")
@@ -516,7 +516,6 @@ def foreign_files() -> tuple[tuple[str, bytes], ...]:
         "DDS",
         "JPEG2000",
         "AVIF",
-        "IM",
         "QOI",
         "PDF",
         "EPS",

@@ -222,7 +222,7 @@ async def _connect(address: BusAddress, name: str, gap: Callable[[], None], back
         client = Client()
         try:
             await client.connect(
-                address.url,
+                address.url.split(","),
                 user=address.user,
                 password=address.password,
                 name=f"tidings-{name}",

@@ -24,6 +24,7 @@ from tidings.platform.contract import (
 )
 from tidings.platform.http import problems
 
+MOST_FILE = 41_943_040  # bytes; unless the host has said otherwise (`max_upload`)
 COMPONENTS = "#/components/schemas/{name}"
 CONVENTIONS = """\
 Sign in at `POST /v1/sessions` and send the token as `Authorization: Bearer`. Every refusal is
@@ -113,7 +114,10 @@ def _operation(route: Route[Any, Any]) -> dict[str, Any]:
 def _form(hint: Any, file: str) -> dict[str, Any]:
     """The fields of a form, and the file beside them."""
     fields = dict(msgspec.json.schema_components([hint])[1][hint.__name__])
-    fields["properties"] = {**fields["properties"], file: {"type": "string", "format": "binary"}}
+    fields["properties"] = {
+        **fields["properties"],
+        file: {"type": "string", "format": "binary", "maxLength": MOST_FILE},
+    }
     fields["required"] = [*fields["required"], file]
     return fields
 

@@ -1,33 +1,31 @@
-"""What a service's database says of itself: whether it answers, its schema, its clock. Nothing is changed."""
+"""What a service's database says of itself: whether it answers, its size, its schema, its clock.
+
+Nothing is changed. Each is asked by the URL that its service has, and so as that service.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Sequence
 
 import asyncpg
-import msgspec
 
 from tidings.platform.engine_url import is_mongo
+from tidings.platform.storage.inspected import (
+    NO_ANSWER,
+    NO_SUCH_HOST,
+    NOT_ALLOWED,
+    NOTHING_LISTENS,
+    PATIENCE,
+    WRONG_PASSWORD,
+    Inspected,
+    Why,
+)
 from tidings.platform.storage.migrations import ServiceDatabase
 
-PATIENCE = 3.0  # seconds
-
-
-class Inspected(msgspec.Struct, frozen=True, kw_only=True):
-    """`problem` says why it could not be read; the rest is None then.
-
-    `revision` is None for a database without a schema. `server` is its engine and version, `clock_off` its clock
-    less ours, in seconds.
-    """
-
-    newest: str
-    revision: str | None = None
-    compatible_down_to: str | None = None
-    server: str | None = None
-    clock_off: float | None = None
-    problem: str | None = None
+__all__ = ["Inspected", "inspect"]
 
 
 async def inspect(databases: Sequence[ServiceDatabase]) -> dict[str, Inspected]:
@@ -37,34 +35,21 @@ async def inspect(databases: Sequence[ServiceDatabase]) -> dict[str, Inspected]:
 
 
 async def _inspected(one: ServiceDatabase) -> Inspected:
-    ours = one.newest
     if is_mongo(one.dsn):
-        return await _inspected_documents(one, ours)
+        # Here, so that who has no such store does without the driver's memory.
+        from tidings.platform.storage.mongo_inspection import inspect_documents
+
+        return await inspect_documents(one.dsn, one.service, one.newest)
     try:
         async with asyncio.timeout(PATIENCE):
             connection = await asyncpg.connect(one.dsn, statement_cache_size=0)
             try:
-                return await _read(connection, ours)
+                return await _read(connection, one.newest)
             finally:
                 await connection.close()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
-        return Inspected(newest=ours, problem=str(problem) or type(problem).__name__)
-
-
-async def _inspected_documents(one: ServiceDatabase, ours: str) -> Inspected:
-    from pymongo.errors import PyMongoError
-
-    from tidings.platform.storage.mongo_schema import looked_into
-
-    try:
-        async with asyncio.timeout(PATIENCE):
-            found, server, clock_off = await looked_into(one.dsn, one.service)
-    except (TimeoutError, PyMongoError) as problem:
-        return Inspected(newest=ours, problem=str(problem) or type(problem).__name__)
-    revision, oldest = found or (None, None)
-    return Inspected(
-        newest=ours, revision=revision, compatible_down_to=oldest, server=f"MongoDB {server}", clock_off=clock_off
-    )
+        trouble, words = _why(problem)
+        return Inspected(newest=one.newest, engine="PostgreSQL", problem=words, trouble=trouble)
 
 
 async def _read(connection: asyncpg.Connection[asyncpg.Record], ours: str) -> Inspected:
@@ -73,6 +58,7 @@ async def _read(connection: asyncpg.Connection[asyncpg.Record], ours: str) -> In
         "select extract(epoch from clock_timestamp())::float8, current_setting('server_version')"
     ) or (asked, "")
     clock_off = theirs - (asked + time.time()) / 2
+    size = await connection.fetchval("select pg_database_size(current_database())")
     try:
         row = await connection.fetchrow("select version_num, compatible_down_to from alembic_version, schema_info")
     except asyncpg.UndefinedTableError:
@@ -80,8 +66,31 @@ async def _read(connection: asyncpg.Connection[asyncpg.Record], ours: str) -> In
     revision, oldest = (row[0], row[1]) if row is not None else (None, None)
     return Inspected(
         newest=ours,
+        engine="PostgreSQL",
+        version=server.partition(" ")[0],  # a distribution's own name follows
+        bytes=size,
         revision=revision,
         compatible_down_to=oldest,
-        server=f"PostgreSQL {server}",
         clock_off=clock_off,
     )
+
+
+def _why(problem: Exception) -> Why:
+    match problem:
+        case socket.gaierror():
+            return NO_SUCH_HOST
+        case TimeoutError():
+            return NO_ANSWER
+        case ConnectionRefusedError() | FileNotFoundError():  # the latter: a Unix socket that is not there
+            return NOTHING_LISTENS
+        case asyncpg.CannotConnectNowError():
+            return "away", "the server is starting or stopping"
+        case asyncpg.TooManyConnectionsError():
+            return "other", "all connections that the server allows are taken"
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            return WRONG_PASSWORD
+        case asyncpg.InsufficientPrivilegeError():
+            return NOT_ALLOWED
+        case asyncpg.InvalidCatalogNameError():
+            return "missing", "the server answers, and has no database of that name"
+    return "other", str(problem) or type(problem).__name__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from pymongo import IndexModel
@@ -20,9 +19,15 @@ async def revision_of(url: str, service: str) -> tuple[str, str] | None:
     """The revision of a database, and the oldest that may use it; None when it has none. Raises PyMongoError."""
     client = open_client(url, service, connections=1)
     try:
-        return await _revision(client.get_default_database())
+        return await revision_in(client.get_default_database())
     finally:
         await client.close()
+
+
+async def revision_in(database: AsyncDatabase[Row]) -> tuple[str, str] | None:
+    """`revision_of`, over a connection that is there. Raises PyMongoError."""
+    row = await database[SCHEMA].find_one({"_id": "schema"})
+    return None if row is None else (row["revision"], row["compatible_down_to"])
 
 
 class NotSharedOut(Exception):
@@ -51,24 +56,6 @@ async def upgrade(url: str, service: str, schema: DocumentSchema, *, on_router: 
         await database[SCHEMA].update_one({"_id": "schema"}, {"$set": said}, upsert=True)
     finally:
         await client.close()
-
-
-async def looked_into(url: str, service: str) -> tuple[tuple[str, str] | None, str, float]:
-    """Its revision, the server's version, and the server's clock less ours, in seconds. Raises PyMongoError."""
-    client = open_client(url, f"{service}-doctor", connections=1)
-    try:
-        asked = time.time()
-        hello = await client.admin.command("hello")
-        clock_off = hello["localTime"].timestamp() - (asked + time.time()) / 2
-        version = (await client.server_info())["version"]
-        return await _revision(client.get_default_database()), version, clock_off
-    finally:
-        await client.close()
-
-
-async def _revision(database: AsyncDatabase[Row]) -> tuple[str, str] | None:
-    row = await database[SCHEMA].find_one({"_id": "schema"})
-    return None if row is None else (row["revision"], row["compatible_down_to"])
 
 
 async def _make(database: AsyncDatabase[Row], name: str) -> None:

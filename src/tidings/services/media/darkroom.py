@@ -10,6 +10,7 @@ It writes `full.webp`, `preview.webp`, `avatar-96.webp` and `avatar-400.webp`, a
 
 from __future__ import annotations
 
+import copy  # noqa: F401 - GifImagePlugin imports it when it is too late
 import ctypes
 import json
 import math
@@ -21,15 +22,14 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from struct import error as StructError
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 from zlib import error as ZlibError
 
 import blurhash
-from PIL import Image, ImageCms, TiffImagePlugin  # noqa: F401 - Exif imports the last when it is too late
+from PIL import Image, ImageCms, TiffImagePlugin  # noqa: F401 - Exif does the same with the last
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -88,8 +88,7 @@ class Refused(Exception):
         self.code = code
 
 
-@dataclass
-class Negative:
+class Negative(NamedTuple):
     """All that is kept of a file: upright pixels in RGB or RGBA, and what they mean."""
 
     still: Image.Image  # the first frame, within FULL
@@ -196,8 +195,11 @@ def negative(data: bytes) -> Negative:
     """Raises `Refused`, or MemoryError."""
     try:
         picture = opened(data)
-        delays = gif_delays(data) if isinstance(picture, GifImageFile) else []
-        count = len(delays) or (picture.n_frames if isinstance(picture, WebPImageFile) else 1)
+        count = 1
+        if isinstance(picture, GifImageFile):
+            count = gif_frames(data)
+        elif isinstance(picture, WebPImageFile):
+            count = picture.n_frames
         check(picture, count)
         return exposed(picture, count)
     except (Refused, MemoryError, ImportError):
@@ -207,6 +209,8 @@ def negative(data: bytes) -> Negative:
             "picture_too_large", f"This picture is too large. We take up to {mega(MOST_PIXELS)}."
         ) from None
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's, not Pillow's: some module wants to be imported after all
         if not isinstance(error, DAMAGED):
             traceback.print_exc()
         raise Refused("not_a_picture", "This picture is damaged or incomplete: it could not be read.") from None
@@ -229,8 +233,8 @@ def opened(data: bytes) -> ImageFile:
     raise Refused("not_a_picture", "This file is no JPEG, PNG, GIF or WebP picture.")
 
 
-def gif_delays(data: bytes) -> list[int]:
-    """One a frame, by the blocks alone (GIF89a, 1990). A frame more than we take is the last.
+def gif_frames(data: bytes) -> int:
+    """How many, by the blocks alone (GIF89a, 1990), but not further than one more than we take.
 
     Raises IndexError when the file ends within a block. Many end without a trailer.
     """
@@ -243,23 +247,19 @@ def gif_delays(data: bytes) -> list[int]:
             at += 1 + size
         return at + 1
 
-    delays: list[int] = []
-    delay, at = 0, 13 + table(data[10])
-    while at < len(data) and len(delays) <= MOST_FRAMES:
+    count, at = 0, 13 + table(data[10])
+    while at < len(data) and count <= MOST_FRAMES:
         kind = data[at]
         if kind == 0x3B:
             break
         if kind == 0x21:
-            if data[at + 1] == 0xF9:
-                delay = int.from_bytes(data[at + 4 : at + 6], "little") * 10
             at = after_blocks(at + 2)
         elif kind == 0x2C:
             at = after_blocks(at + 11 + table(data[at + 9]))
-            delays.append(delay)
-            delay = 0
+            count += 1
         else:
             at += 1  # as Pillow does
-    return delays
+    return count
 
 
 def check(picture: ImageFile, count: int) -> None:
@@ -347,9 +347,7 @@ def plain(image: Image.Image, *, deep: bool = False) -> Image.Image:
         clear = tuple(part >> 8 for part in clear) if isinstance(clear, tuple) else clear >> 8
         image.info["transparency"] = clear
     if image.mode == "I;16":
-        info = image.info
-        image = image.point(lambda value: value / 256, "L")  # `convert` would clip: white
-        image.info = info
+        image = image.point(lambda value: value / 256).convert("L")  # which alone would clip: all white
     if image.mode in {"1", "L"}:
         return image.convert("L" if clear is None else "LA")
     if image.mode in {"P", "RGB"}:
@@ -386,7 +384,8 @@ def converting(profile: ImageCms.ImageCmsProfile, mode: str) -> Callable[[Image.
 
 
 def in_rgb(image: Image.Image) -> Image.Image:
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def opaque(image: Image.Image) -> Image.Image:

@@ -29,7 +29,7 @@ from tidings.services.media.holder import Media
 from tidings.services.media.store.postgres import PostgresMedia
 
 pytestmark = pytest.mark.parametrize("tidings", ["near"], indirect=True)
-PART = 1_048_576
+PART = 524_288
 
 
 @pytest.fixture
