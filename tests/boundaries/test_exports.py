@@ -72,6 +72,7 @@ OF_THE_SERVICE = {
     "latest": "made from messages",
     "tally": "counts, of nobody by name",
     "shown_by": "which of one's messages show which of one's pictures: the messages say so themselves",
+    "gone_messages": "ids of messages that were withdrawn: messages exports them",
     "avatars": "which picture one wears: the profile says so",
     "message_versions": "versions of messages, of nobody by name",
 }

@@ -11,7 +11,9 @@ import asyncpg
 import nats
 from nats.js.errors import NotFoundError
 
+from tidings.platform.engine_url import is_mongo
 from tidings.platform.events.bus import OPERATOR
+from tidings.platform.storage.mongo import open_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,16 +42,48 @@ class Traces:
 
 
 async def traces(system: Whole, texts: Collection[str]) -> Traces:
-    """Every table of every service's database, every column in it; every message in every stream, with its headers.
+    """Every column of every table, every document; every message in every stream, with its headers; every blob.
 
-    Case does not matter. Bytes are looked through as they are, wherever an engine shows them encoded.
+    Case does not matter. Bytes are looked through as they are, wherever an engine shows them encoded. Not Valkey:
+    its keys hold ids and digests, each ends by itself within minutes, and no user of it may list them.
     """
     found = Traces()
     for service, dsn in system.system.installation.dsns.items():
-        await _in_database(service, dsn, texts, found)
+        look = _in_documents if is_mongo(dsn) else _in_database
+        await look(service, dsn, texts, found)
     async with operating(system) as client:
         await _on_the_bus(client, texts, found)
+    _in_blobs(system, texts, found)
     return found
+
+
+async def _in_documents(service: str, dsn: str, texts: Collection[str], found: Traces) -> None:
+    """Every document of every collection, as Python shows it: ids and bytes can be read in that."""
+    client = open_client(dsn, "tests", connections=1)
+    try:
+        database = client.get_default_database()
+        for name in await database.list_collection_names():
+            async for document in database[name].find({}):
+                _look_in(repr(document), f"{service}.{name}", texts, found)
+    finally:
+        await client.close()
+
+
+def _in_blobs(system: Whole, texts: Collection[str], found: Traces) -> None:
+    """Every file that is kept as one, with its name."""
+    root = system.settings.data / "blobs"
+    for path in root.rglob("*"):
+        if path.is_file():
+            kept = f"{path.relative_to(root)} {path.read_bytes().decode('latin-1')}"
+            _look_in(kept, "blobs", texts, found)
+
+
+def _look_in(kept: str, place: str, texts: Collection[str], found: Traces) -> None:
+    """As it is, and in hexadecimal: a name of a field in a document may be kept so."""
+    kept = kept.lower()
+    for text in texts:
+        if text.lower() in kept or text.encode().hex() in kept or text.lower().encode().hex() in kept:
+            found.add(text, place)
 
 
 async def _in_database(service: str, dsn: str, texts: Collection[str], found: Traces) -> None:
@@ -81,10 +115,8 @@ async def _on_the_bus(client: Client, texts: Collection[str], found: Traces) -> 
                 message = await stream.get_msg(name, number)
             except NotFoundError:  # acknowledged by all, and gone
                 continue
-            kept = f"{message.subject} {message.headers} {(message.data or b'').decode(errors='replace')}".lower()
-            for text in texts:
-                if text.lower() in kept:
-                    found.add(text, f"nats.{name}")
+            kept = f"{message.subject} {message.headers} {(message.data or b'').decode(errors='replace')}"
+            _look_in(kept, f"nats.{name}", texts, found)
 
 
 @asynccontextmanager

@@ -955,7 +955,7 @@ MUTATIONS: Final = (
         name="media: withdrawn",
         protects="a message that was withdrawn claims nothing by an older event",
         file=MEDIA_STORE,
-        edits=gone("select true from withdrawn where message_id = $1", "select true where $1::uuid is null"),
+        edits=gone("select true from gone_messages where message_id = $1", "select true where $1::uuid is null"),
         broken=("I10",),
         tests=(IN_MEDIA_RACES + "test_a_message_and_its_end_may_be_heard_of_in_any_order[unshow-near]",),
     ),

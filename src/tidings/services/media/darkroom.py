@@ -126,7 +126,6 @@ def main() -> None:
 
 def cap(memory: int, cpu: int, file: int, seconds: int) -> None:
     """Bytes of memory, seconds of work, bytes of one file, and the last second of all."""
-    os.closerange(3, 4096)  # uvloop hands down what a library forgot to close
     for what, most in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_FSIZE, file),

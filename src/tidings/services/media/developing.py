@@ -7,10 +7,12 @@ import math
 import os
 import signal
 import stat
+import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import IO, Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -84,31 +86,29 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 async def _run(source: Path, folder: Path, limits: Limits) -> tuple[int, bytes, bytes]:
-    """Its exit status, what it said and what it complained of."""
-    # uvloop drops no privileges, and what runs between fork and exec is unsafe with threads: the child leaves root
-    # and takes on the limits by itself.
-    child = await asyncio.create_subprocess_exec(
-        *_command(source, folder, limits),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    """Its exit status, and the beginning of what it said and of what it complained of."""
+    # NOTE: not by asyncio: cancelled while it starts a child, Python 3.11 waits for that without end.
+    # Nor by `preexec_fn`, which is unsafe with threads: the child takes on the limits, and leaves root, by itself.
+    with subprocess.Popen(
+        _command(source, folder, limits),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         cwd=folder,
         env={},
         start_new_session=True,
-    )
-    assert child.stdout is not None
-    assert child.stderr is not None
-    try:
-        async with asyncio.timeout(limits.seconds):
-            said, complaint = await asyncio.gather(_beginning(child.stdout), _beginning(child.stderr))
-            return await child.wait(), said, complaint
-    except TimeoutError:
-        return -signal.SIGKILL, b"", b""
-    finally:
-        if child.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
+    ) as child:
+        give_up_at = time.monotonic() + limits.seconds
+        try:
+            while child.poll() is None and time.monotonic() < give_up_at:
+                await asyncio.sleep(0.01)
+        finally:
+            if child.poll() is None:
+                with suppress(ProcessLookupError, PermissionError):  # macOS, of one that ended this moment
+                    os.killpg(child.pid, signal.SIGKILL)
+                while child.poll() is None:
+                    await asyncio.sleep(0.01)
+        return child.returncode, _beginning(child.stdout), _beginning(child.stderr)
 
 
 def _command(source: Path, folder: Path, limits: Limits) -> list[str]:
@@ -118,12 +118,14 @@ def _command(source: Path, folder: Path, limits: Limits) -> list[str]:
     return [*python, *map(str, (source.absolute(), folder.absolute(), *caps))]
 
 
-async def _beginning(stream: asyncio.StreamReader) -> bytes:
-    """What comes first, as far as it is worth keeping; the rest is read and forgotten."""
-    kept = bytearray()
-    while some := await stream.read(MOST_SAID):
-        kept += some[: MOST_SAID - len(kept)]
-    return bytes(kept)
+def _beginning(pipe: IO[bytes] | None) -> bytes:
+    """What is in it, as far as it is worth reading. One who fills it has to wait, and runs out of time."""
+    assert pipe is not None
+    os.set_blocking(pipe.fileno(), False)
+    try:
+        return os.read(pipe.fileno(), MOST_SAID)
+    except BlockingIOError:
+        return b""
 
 
 def _judged(folder: Path, status: int, said: bytes, complaint: bytes) -> Developed:

@@ -96,20 +96,20 @@ def no_such_picture() -> NotFound:
 async def _wanted(svc: Media, viewer: Viewer, ask: OneBlob) -> _Wanted:
     look = await svc.store.look(ask.media_id, most=MOST_MESSAGES)
     if look is None:
-        # Asked about like any other, so that the time it takes does not tell whether there is one.
         nobody = UserId(UUID(int=ask.media_id.int))
-        look = Look(nobody, is_avatar=True, shown_by=[MessageId(UUID(int=ask.media_id.int))])
+        look = Look(nobody, is_avatar=False, shown_by=[])
     return _Wanted(ask, look, own=look.owner_id == viewer.user_id)
 
 
+# All is asked of whatever is not one's own, also where there is nothing to ask about: a picture that is not there
+# takes as long as one that may not be seen.
 def _owner(wanted: _Wanted) -> ByIds | None:
-    return None if wanted.own or not wanted.look.is_avatar else ByIds(ids=[wanted.look.owner_id])
+    return None if wanted.own else ByIds(ids=[wanted.look.owner_id])
 
 
 def _messages(wanted: _Wanted) -> ByMessageIds | None:
     asked = [] if wanted.ask.message is None else [wanted.ask.message]
-    ids = list(dict.fromkeys([*asked, *wanted.look.shown_by]))
-    return None if wanted.own or not ids else ByMessageIds(ids=ids)
+    return None if wanted.own else ByMessageIds(ids=list(dict.fromkeys([*asked, *wanted.look.shown_by])))
 
 
 def _keep(wanted: _Wanted, parts: Parts) -> bool:

@@ -40,8 +40,8 @@ TABLES = (
     )
     """,
     "create index shown_by_message on shown_by (message_id)",
-    "create table withdrawn (message_id uuid primary key, at timestamptz not null default clock_timestamp())",
-    "create index withdrawn_by_age on withdrawn (at)",
+    "create table gone_messages (message_id uuid primary key, at timestamptz not null default clock_timestamp())",
+    "create index gone_messages_by_age on gone_messages (at)",
     "create table avatars (user_id uuid primary key, media_id uuid, version bigint not null)",
     "create index avatars_by_media on avatars (media_id)",
 )

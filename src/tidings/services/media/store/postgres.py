@@ -165,7 +165,7 @@ class PostgresWrite(Write):
         return Row(*row) if row else None
 
     async def show(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> list[MediaId]:
-        if await self.connection.fetchval("select true from withdrawn where message_id = $1", message_id):
+        if await self.connection.fetchval("select true from gone_messages where message_id = $1", message_id):
             return []
         locked = [row[0] for row in await self.connection.fetch(_LOCK, list(ids), author_id)]
         await self.connection.execute(_SHOW, locked, message_id)
@@ -174,7 +174,7 @@ class PostgresWrite(Write):
 
     async def unshow(self, message_id: MessageId) -> None:
         await self.connection.execute(
-            "insert into withdrawn (message_id) values ($1) on conflict do nothing", message_id
+            "insert into gone_messages (message_id) values ($1) on conflict do nothing", message_id
         )
         shown = await self.connection.fetch(
             "delete from shown_by where message_id = $1 returning media_id", message_id
@@ -238,7 +238,7 @@ class PostgresWrite(Write):
 
     async def forget_withdrawn(self, *, days: int) -> None:
         await self.connection.execute(
-            "delete from withdrawn where at < clock_timestamp() - $1::interval", timedelta(days=days)
+            "delete from gone_messages where at < clock_timestamp() - $1::interval", timedelta(days=days)
         )
 
 
