@@ -481,16 +481,17 @@ def bomb_jpeg(chance: Random) -> Made:
     return Made("image/jpeg", bytes(content), "refused", "JPEG that says 65,500 by 65,500")
 
 
-def many_scans(side: int, scans: int) -> bytes:
-    """A progressive JPEG that says nothing new over and over: little to send, and seconds of work for each 1,000.
+@cache
+def many_scans() -> bytes:
+    """A progressive JPEG that says nothing new over and over: half a megabyte, and as much work as it is given.
 
     Not in the mix: one such file is as dear as all others together.
     """
     made = io.BytesIO()
-    Image.new("L", (side, side), 90).save(made, "JPEG", progressive=True)
+    Image.new("L", (3000, 3000), 90).save(made, "JPEG", progressive=True)
     content = made.getvalue()
     last = content.rindex(b"\xff\xda")
-    return content[:-2] + content[last:-2] * scans + content[-2:]
+    return content[:-2] + content[last:-2] * 15_000 + content[-2:]
 
 
 def bomb_gzip(chance: Random) -> Made:

@@ -610,7 +610,7 @@ async def test_a_photograph_takes_little_memory(tmp_path: Path) -> None:
 
 async def test_memory_work_and_time_end(tmp_path: Path) -> None:
     large = raw_png(4000, 4000, bits=8, colour=6, chunks=chunk(b"IDAT", hostile.nothing(4000 * 16_001)))
-    slow = many_scans(6000, 4000)
+    slow = many_scans()
     for number, (content, limits) in enumerate(
         [
             (large, Limits(memory=80 * MIB)),
@@ -643,7 +643,7 @@ def _is_ours(child: psutil.Process) -> bool:
 @pytest.mark.parametrize("wait", [0, 0.002, 0.1, 0.5])
 async def test_cancelling_leaves_neither_a_process_nor_a_file(wait: float, tmp_path: Path) -> None:
     room = Darkroom(at_once=2)
-    (tmp_path / "upload").write_bytes(many_scans(6000, 4000))
+    (tmp_path / "upload").write_bytes(many_scans())
     folders = [tmp_path / str(number) for number in range(4)]
     for folder in folders:
         folder.mkdir()
@@ -665,7 +665,7 @@ def test_it_runs_on_uvloop(tmp_path: Path) -> None:
         developed = await develop(saved(cornered(), "JPEG"), tmp_path / "good")
         assert (developed.width, developed.height) == (80, 60)
         with pytest.raises(PictureTooLarge):
-            await develop(many_scans(6000, 4000), tmp_path / "slow", Limits(seconds=0.5))
+            await develop(many_scans(), tmp_path / "slow", Limits(seconds=0.5))
         assert_nothing_left(tmp_path / "slow")
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -727,7 +727,7 @@ def test_the_child_imports_nothing_of_ours(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends by its alarm")
 def test_the_child_does_not_outlive_us(tmp_path: Path) -> None:
-    (tmp_path / "upload").write_bytes(many_scans(6000, 4000))
+    (tmp_path / "upload").write_bytes(many_scans())
     script = """
 import asyncio, pathlib, sys
 from tidings.services.media.developing import Darkroom
