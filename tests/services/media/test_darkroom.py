@@ -299,8 +299,9 @@ def test_a_profile_that_is_large_or_grey_or_of_inks_is_applied() -> None:
 
 
 def test_a_small_profile_of_another_rgb_is_kept_as_it_is() -> None:
-    wide = profile(b"RGB ", RGB_TAGS)
-    _, images = made(saved(Image.new("RGB", (50, 50), (128, 128, 128)), "PNG", icc_profile=wide))
+    wide = profile(b"RGB ", RGB_TAGS | {b"prvt": b"text\0\0\0\0ANMF\0"})
+    answer, images = made(saved(Image.new("RGB", (50, 50), (128, 128, 128)), "PNG", icc_profile=wide))
+    assert not answer["animated"]  # whatever it says
     kept = ImageCms.ImageCmsProfile(io.BytesIO(images["full"].info["icc_profile"])).profile
     assert kept.red_colorant == ImageCms.ImageCmsProfile(io.BytesIO(wide)).profile.red_colorant
     assert near(_pixel(images["full"], 0.5, 0.5), (128, 128, 128), 2)

@@ -433,7 +433,8 @@ def loop(picture: ImageFile) -> int:
 
 
 def print_all(picture: Negative, plates: dict[str, IO[bytes]]) -> dict[str, Any]:
-    size, full, preview = films(picture) or stills(picture)
+    moving = films(picture)
+    size, full, preview = moving or stills(picture)
     results = {"full": full, "preview": preview}
     for side in AVATARS:
         square = picture.square if picture.square.width == side else middle(picture.square, side)
@@ -444,7 +445,7 @@ def print_all(picture: Negative, plates: dict[str, IO[bytes]]) -> dict[str, Any]
     return {
         "width": size[0],
         "height": size[1],
-        "animated": b"ANMF" in full,  # frames that are all alike become one
+        "animated": moving is not None and b"ANMF" in full,  # frames that are all alike become one
         "blurhash": blurred(picture.still),
         "bytes": {variant: len(result) for variant, result in results.items()},
     }
