@@ -93,10 +93,15 @@ SYSTEMS = {"array friends": with_array_friends, "two servers": with_two_servers,
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Races are about what stands between two calls, so they meet the other stores, and not the other server."""
+    """Races are about what stands between two calls, so they meet the other stores, and not the other server.
+
+    What becomes of pictures hangs on messages: it meets the other store of those.
+    """
     if "tidings" in metafunc.fixturenames:
         racing = metafunc.function.__module__.startswith("tests.races")
-        systems = sorted(SYSTEMS.keys() - ({"two servers"} if racing else set()))
+        pictured = metafunc.function.__module__ == "tests.journeys.test_media"
+        others = {"two servers"} if racing else {"two servers", "array friends"} if pictured else set[str]()
+        systems = sorted(SYSTEMS.keys() - others)
         metafunc.parametrize("tidings", systems, indirect=True, scope="module")
 
 

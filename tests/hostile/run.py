@@ -131,14 +131,18 @@ async def _unowned(tidings: Whole) -> int:
 
     try:
         await until(settled, within=60, what="the deletion of all that was marked")
-        owned = {str(row[0]) for row in await connection.fetch("select id from media where state = 'ready'")}
+        states = {str(row[0]): row[1] for row in await connection.fetch("select id, state from media")}
     finally:
         await connection.close()
-    return sum(1 for one in root.rglob("*") if one.is_file() and not _is_owned(one.relative_to(root), owned))
+    files = (one.relative_to(root) for one in root.rglob("*") if one.is_file())
+    return sum(1 for one in files if not _is_owned(one, states.get(one.parts[0])))
 
 
-def _is_owned(path: PurePath, owned: set[str]) -> bool:
-    return path.parts[0] in owned and path.name in {f"{variant}.webp" for variant in VARIANTS}
+def _is_owned(path: PurePath, state: str | None) -> bool:
+    """Whether a picture in that state has such a file: an upload its parts, what is ready its four forms."""
+    if state == "ready":
+        return path.name in {f"{variant}.webp" for variant in VARIANTS}
+    return state in ("uploading", "processing")
 
 
 class Watch:

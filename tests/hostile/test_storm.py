@@ -8,7 +8,7 @@ from tests.harness.system import Whole
 from tests.hostile.run import storm
 from tests.services.media.hostile import hostile_files
 
-FILES = 60
+FILES = 40
 
 
 @pytest.mark.parametrize("tidings", ["wire"], indirect=True)

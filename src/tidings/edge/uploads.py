@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from tidings.platform.http.problems import BadRequest, TooLarge, TooSlow, Unsupp
 Send = Callable[[Call[Any, Any], Any], Awaitable[Any]]
 
 LINGER: Final = 10.0  # seconds
+SILENCE: Final = 1.0  # seconds
 BESIDE: Final = 65_536  # bytes; of the fields and headers beside the file, all together
 
 
@@ -95,14 +97,16 @@ async def _receive(
 
 
 async def _let_come(request: HttpRequest, *, most: int) -> None:
-    """Read what is still sent, and forget it: for some seconds, and up to `most` bytes."""
-    came = 0
+    """Read what is still sent, and forget it: while it comes, for some seconds, and up to `most` bytes."""
+    came, until = 0, time.monotonic() + LINGER
     with suppress(TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: it was read to its end
-        async with asyncio.timeout(LINGER):
+        async with asyncio.timeout(SILENCE) as patience:
             async for chunk in request.stream():
                 came += len(chunk)
-                if came > most:
+                now = time.monotonic()
+                if came > most or now > until:
                     return
+                patience.reschedule(asyncio.get_running_loop().time() + SILENCE)
 
 
 class _Reading:

@@ -871,7 +871,7 @@ async def test_only_so_many_work_at_once(instead: Any, tmp_path: Path) -> None:
     assert max(sum(began <= at < ended for began, ended in spans) for at, _ in spans) <= 2
 
 
-async def test_120_hostile_files_are_refused_or_cleaned(tmp_path: Path) -> None:
+async def test_40_hostile_files_are_refused_or_cleaned(tmp_path: Path) -> None:
     room = Darkroom(at_once=2)
     wrong: list[str] = []
 
@@ -894,7 +894,7 @@ async def test_120_hostile_files_are_refused_or_cleaned(tmp_path: Path) -> None:
 
     with capture_logs() as entries:
         async with asyncio.TaskGroup() as all_of_them:
-            for number, file in enumerate(hostile_files(120, seed=4)):
+            for number, file in enumerate(hostile_files(40, seed=4)):
                 all_of_them.create_task(one(number, file))
     assert wrong == []
     assert entries == []

@@ -16,6 +16,18 @@ from tidings.services.messages.store.opening import open_store
 KIND = "tidings.services.messages.service:messages"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What differs between the engines is the store, and what differs between wire and apart is all else."""
+    twice = [one for one in items if _params(one) == ("mongodb", "apart")]
+    config.hook.pytest_deselected(items=twice)
+    items[:] = [one for one in items if one not in twice]
+
+
+def _params(item: pytest.Item) -> tuple[object, object]:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return params.get("mongod_or_none"), params.get("mode")
+
+
 @pytest.fixture(scope="session", params=["mongodb", "postgres"])
 def mongod_or_none(request: pytest.FixtureRequest) -> EmbeddedMongod | None:
     """The engine of the store: MongoDB, or PostgreSQL if there is none."""
