@@ -101,8 +101,10 @@ async def test_strays_in_a_bucket_are_pruned(tidings: Whole, blobs: Blobs) -> No
     assert usage.blobs.startswith("s3+http://") and ":***@127.0.0.1" in usage.blobs
 
 
-async def test_without_its_bucket_media_is_unavailable_and_nothing_else_is(bucket: Seaweed) -> None:
-    async with whole("near", topology=placed_nowhere(bucket)) as running:
+@pytest.mark.parametrize("where", ["127.0.0.1:1/pictures", "{port}/no-such-bucket"])
+async def test_without_its_bucket_media_is_unavailable_and_nothing_else_is(bucket: Seaweed, where: str) -> None:
+    where = where.replace("{port}", f"127.0.0.1:{bucket.port}")
+    async with whole("near", topology=placed_nowhere(bucket, where)) as running:
         alice = await running.joins("Alice")
         async with asyncio.timeout(20):
             answer = await alice.sends(b"x" * 10)
@@ -113,8 +115,8 @@ async def test_without_its_bucket_media_is_unavailable_and_nothing_else_is(bucke
         assert (ready.status, ready.body["services"]["media"]) == (503, False)
 
 
-def placed_nowhere(bucket: Seaweed) -> Topology:
+def placed_nowhere(bucket: Seaweed, where: str) -> Topology:
     topology = chosen_topology(settings_for(Path("/nowhere")), apart=False)
-    url = f"s3+http://{bucket.key}:{bucket.secret}@127.0.0.1:1/pictures"
+    url = f"s3+http://{bucket.key}:{bucket.secret}@{where}"
     media = msgspec.structs.replace(topology.services["media"], blobs=url)
     return msgspec.structs.replace(topology, services={**topology.services, "media": media})

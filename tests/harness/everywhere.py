@@ -71,11 +71,12 @@ async def _in_documents(service: str, dsn: str, texts: Collection[str], found: T
 
 def _in_blobs(system: Whole, texts: Collection[str], found: Traces) -> None:
     """Every file that is kept as one, with its name."""
-    root = system.settings.data / "blobs"
-    for path in root.rglob("*"):
-        if path.is_file():
-            kept = f"{path.relative_to(root)} {path.read_bytes().decode('latin-1')}"
-            _look_in(kept, "blobs", texts, found)
+    for name in ("blobs", "media-work"):
+        root = system.settings.data / name
+        for path in root.rglob("*"):
+            if path.is_file():
+                kept = f"{path.relative_to(root)} {path.read_bytes().decode('latin-1')}"
+                _look_in(kept, name, texts, found)
 
 
 def _look_in(kept: str, place: str, texts: Collection[str], found: Traces) -> None:

@@ -61,6 +61,7 @@ def seaweed(folder: Path) -> Iterator[Seaweed]:
         f"-s3.config={config}",
         f"-bucket={BUCKET}",
         "-webdav=false",
+        "-s3.autoCreateBucket=false",
         "-admin.ui=false",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",

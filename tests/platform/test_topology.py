@@ -179,10 +179,15 @@ def test_blobs_are_files_unless_a_bucket_is_named(tmp_path: Path) -> None:
         "s3://KEY:x@s3.example",
         "s3://KEY:x@s3.example/B",
         "/srv",
+        "s3://KEY:SLASHED/x/y@s3.example/pictures",
+        "s3://KEY:x@s3.example/pictures/../other",
     ):
         with pytest.raises(TopologyProblem) as caught:
             placed(f'[services.media]\nblobs = "{wrong}"\n')
         assert "s3://KEY:${SECRET}@HOST/BUCKET" in caught.value.message
+        assert (
+            "SLASHED" not in caught.value.message
+        )  # a secret with a slash in it is no password to a parser of URLs
     with pytest.raises(TopologyProblem, match="users keeps no blobs"):
         placed('[services.users]\nblobs = "files"\n')
     fleet = 'process = "media"\nreplicas = 2\nlisten = "tcp://127.0.0.1:9001"\n'

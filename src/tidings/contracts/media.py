@@ -52,7 +52,8 @@ class Picture(Value, frozen=True):
     """A picture of one's own. Sizes are those of `full`, in pixels; `bytes` is what all four take.
 
     `processing` lasts seconds; from then on it is `ready`, or `refused` with the `problem`, a sentence. Until a
-    message or the profile uses it nobody else sees it, and after a day it is deleted.
+    message or the profile uses it nobody else sees it, and after a day it is deleted; after a week, where a post or
+    a profile was about to use it.
     """
 
     id: MediaId
@@ -129,7 +130,8 @@ class Pruned(Value, frozen=True):
 
 begin_upload = Call("media/begin_upload", Nothing, Uploaded, callers={"edge"})
 add_part = Call("media/add_part", UploadPart, Nothing, callers={"edge"}, deadline=20.0)
-# Those of the viewer's own that are ready: none of them is deleted within a day, so there is time to claim it.
+give_back = Call("media/give_back", Uploaded, Nothing, callers={"edge"})
+# Those of the viewer's own that are ready: none of them is deleted within a week, so there is time to claim it.
 hold: Call[OwnMedia, dict[MediaId, Attachable]] = Call(
     "media/hold", OwnMedia, dict[MediaId, Attachable], callers={"messages", "users"}
 )
@@ -210,7 +212,7 @@ upload = Route(
     idempotency=True,
     refusals=(NotAPicture, PictureTooLarge, MediaFull, Busy),
     accepted=Picture,
-    upload=Upload(begin=begin_upload, part=add_part),
+    upload=Upload(begin=begin_upload, part=add_part, give_back=give_back),
     deadline=60.0,
 )
 list_media = Route("media/list_media", "GET", "/v1/media", ListMedia, Pictures, "One's own pictures")

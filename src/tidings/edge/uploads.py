@@ -89,11 +89,17 @@ async def _receive(
             reading.end()
             if reading.waiting:
                 await pass_on()
-    except TimeoutError as error:
-        raise TooSlow(f"The file has to arrive within {seconds:g} seconds.") from error
+        fields = reading.text()
+    except (Refusal, ClientDisconnect, TimeoutError) as error:
+        if came is not None:
+            with suppress(Refusal):  # else it is given up in ten minutes
+                await send(upload.give_back, came)
+        if isinstance(error, TimeoutError):
+            raise TooSlow(f"The file has to arrive within {seconds:g} seconds.") from error
+        raise
     if came is None:
         raise _missing(upload.field, "it is empty" if reading.found else "it is not there")
-    return Form(reading.text(), Uploaded(id=came.id, parts=parts, size=reading.size), reading.digest())
+    return Form(fields, Uploaded(id=came.id, parts=parts, size=reading.size), reading.digest())
 
 
 async def _let_come(request: HttpRequest, *, most: int) -> None:
@@ -121,7 +127,7 @@ class _Reading:
         self._header = bytearray()
         self._value = bytearray()
         self._name = ""
-        self._beside = 0
+        self._beside = self._came = 0
         self._ended = False
         self._digest = blake2b(key=secret[:64], digest_size=32)
         self.found = False
@@ -145,6 +151,9 @@ class _Reading:
     def feed(self, chunk: bytes) -> None:
         if not chunk:
             return
+        self._came += len(chunk)
+        if self._came > self._most + BESIDE:  # also what comes before and after the form
+            raise TooLarge(f"A file may have {self._most} bytes.")
         try:
             self._parser.write(chunk)
         except FormParserError as error:

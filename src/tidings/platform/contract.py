@@ -168,12 +168,14 @@ class Uploaded(Value, frozen=True):
 class Upload:
     """How the file of a multipart request (RFC 7578) gets to its service before the route is called with it.
 
-    `begin` is asked with Nothing, `part` for each piece in turn: signed calls like all others, so that neither end
-    ever holds more than a piece. The route's ask has a field `upload`, which says what came.
+    `begin` is asked with Nothing, `part` for each piece in turn, `give_back` with what was begun and comes to
+    nothing: signed calls like all others, so that neither end ever holds more than a piece. The route's ask has a
+    field `upload`, which says what came.
     """
 
     begin: Call[Any, Uploaded]
     part: Call[UploadPart, Any]
+    give_back: Call[Uploaded, Any]
     field: str = "file"
 
 

@@ -43,7 +43,7 @@ ONE_PROCESS = "tidings"
 EDGE = "edge"
 BUCKET = re.compile(
     r"s3(?:\+http)?://[^\s:/@]+:[^\s:/@]+@(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?"
-    r"/[a-z0-9][a-z0-9.-]{1,62}(?:/[\w.-]+)*(?:\?region=[\w-]+)?"
+    r"/[a-z0-9][a-z0-9.-]{1,62}(?:/[\w-][\w.-]*)*(?:\?region=[\w-]+)?"
 )
 CLI = "cli"  # the operator's command line, as a caller
 
@@ -386,7 +386,8 @@ def _blobs(url: str, environ: Mapping[str, str], where: str) -> str:
     if BUCKET.fullmatch(filled):
         return filled
     raise TopologyProblem(
-        f'{where}: blobs is {hide_passwords(url)!r}. Write "files", or s3://KEY:${{SECRET}}@HOST/BUCKET?region=NAME'
+        # Not what was given: a secret with a slash in it would not be known for one.
+        f'{where}: that is no place for blobs. Write "files", or s3://KEY:${{SECRET}}@HOST/BUCKET?region=NAME'
         " (s3+http:// where the server speaks no TLS); a path after the bucket is put before every key."
     )
 

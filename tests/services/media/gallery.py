@@ -39,6 +39,7 @@ class Gallery:
         self.blocked: set[UserId] = set()
         self.said: dict[MessageId, Message] = {}  # and whoever asks may see it
         self.messages_down = False
+        self.worn: dict[UserId, MediaId | None] = {}  # as their cards say
 
     @property
     def played(self) -> Mapping[str, Played]:
@@ -127,6 +128,7 @@ class Gallery:
         self.changed(messages.withdrawn, author, message_id)
 
     def wears(self, person: UserId, media_id: MediaId | None) -> None:
+        self.worn[person] = media_id
         body = UserChanged(user_id=person, version=self.version + 1, avatar=media_id)
         self.happened(users.changed, body, subject=person)
 
@@ -138,10 +140,14 @@ class Gallery:
 
     async def _cards(self, viewer: Viewer, ask: ByIds) -> dict[UserId, UserCard]:
         return {
-            one: UserCard(id=one, handle="somebody", name="Somebody", avatar="/x")
+            one: UserCard(id=one, handle="somebody", name="Somebody", avatar=self._avatar(one))
             for one in ask.ids
             if one not in self.gone
         }
+
+    def _avatar(self, one: UserId) -> str:
+        worn = self.worn.get(one)
+        return f"/v1/avatars/{one}" if worn is None else f"/v1/media/{worn}/avatar-96"
 
     async def _relations(self, viewer: Viewer, ask: ByIds) -> dict[UserId, Relation]:
         return {one: Relation(blocked=True) for one in ask.ids if one in self.blocked}

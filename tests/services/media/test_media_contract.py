@@ -94,9 +94,23 @@ async def test_a_part_that_has_not_come_is_waited_for(gallery: Gallery) -> None:
     alice = gallery.person()
     begun = await gallery.begins(alice)
     ask = UploadAsk(body=NewPicture(), upload=Uploaded(id=begun.id, parts=1, size=1))
-    with pytest.raises(Unavailable):
-        await gallery.lone.route(media.upload, ask, alice)
+    assert (await gallery.lone.served(media.upload, ask, alice)).status == 202
     assert (await gallery.one(alice, MediaId(begun.id))).state == "processing"
+
+
+async def test_an_upload_that_is_given_back_makes_room(gallery: Gallery) -> None:
+    alice, bob = gallery.person(), gallery.person()
+    begun = [await gallery.begins(alice) for _ in range(8)]
+    with pytest.raises(Busy):
+        await gallery.begins(alice)
+    await gallery.lone.call(media.give_back, begun[0], bob)  # not his
+    with pytest.raises(Busy):
+        await gallery.begins(alice)
+    await gallery.lone.call(media.give_back, begun[0], alice)
+    await gallery.begins(alice)
+    ready = await gallery.uploads(bob)
+    await gallery.lone.call(media.give_back, Uploaded(id=ready.id), bob)  # it has come to something
+    assert (await gallery.one(bob, ready.id)).state == "ready"
 
 
 async def test_a_key_gives_the_first_answer_again(gallery: Gallery) -> None:
@@ -165,18 +179,22 @@ async def test_a_message_of_another_proves_nothing(gallery: Gallery) -> None:
 async def test_an_avatar_is_seen_by_all_but_the_blocked_while_its_owner_is_there(gallery: Gallery) -> None:
     alice, bob = gallery.person(), gallery.person()
     made = await gallery.uploads(alice)
+    gallery.worn[alice] = made.id  # which nobody has heard of yet
+    assert await gallery.sees(bob, made.id, variant="avatar-96")
+    assert await gallery.sees(bob, made.id, variant="avatar-400")
+    assert not await gallery.sees(bob, made.id, variant="full")  # more than is worn
     gallery.wears(alice, made.id)
     await used(gallery, alice, made.id)
-    assert await gallery.sees(bob, made.id, variant="avatar-96")
     gallery.blocked.add(alice)
     assert not await gallery.sees(bob, made.id, variant="avatar-96")
     gallery.blocked.clear()
     gallery.gone.add(alice)
     assert not await gallery.sees(bob, made.id, variant="avatar-96")
     gallery.gone.clear()
+    gallery.worn[alice] = None
+    assert not await gallery.sees(bob, made.id, variant="avatar-96")  # at once
     gallery.wears(alice, None)
     await used(gallery, alice, made.id, wanted=False)
-    assert not await gallery.sees(bob, made.id, variant="avatar-96")
 
 
 async def test_what_is_asked_of_others_does_not_grow(gallery: Gallery) -> None:

@@ -79,8 +79,9 @@ class Blobs:
             return await obstore.sign_async(self._store, "GET", key, timedelta(seconds=seconds))
 
     async def ready(self) -> None:
-        """`Unavailable` unless the place answers."""
-        await self.get("ready")
+        """`Unavailable` unless the place is there and answers."""
+        async for _ in self._below("ready/"):
+            return
 
     async def _below(self, prefix: str = "", *, after: str | None = None) -> AsyncIterator[list[str]]:
         """All keys that begin so, in their order, page by page."""
@@ -99,9 +100,7 @@ class Blobs:
     def _reached(self) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise
-        except (BaseError, OSError) as error:
+        except (BaseError, OSError) as error:  # a bucket that is not there is a FileNotFoundError
             log.warning("blobs_not_reached", service=self._service, where=self.where, error=repr(error)[:500])
             raise Unavailable(
                 f"{self._service} cannot reach its blobs. Try again.", service=self._service, retry_after=1
@@ -119,7 +118,11 @@ class Folder(Blobs):
     async def put(self, key: str, content: bytes, content_type: str) -> None:
         with self._reached():
             await obstore.put_async(self._store, key, content, use_multipart=False)
-            await asyncio.to_thread(_sync, self._path / key)
+            await asyncio.to_thread(_sync, self._path, key)
+
+    async def ready(self) -> None:
+        with self._reached():
+            await asyncio.to_thread(os.stat, self._path)
 
     async def folders(self, after: str, limit: int) -> list[str]:
         with self._reached():
@@ -153,9 +156,9 @@ def open_blobs(service: str, place: str) -> Blobs:
     return Blobs(service, store, hide_passwords(place))
 
 
-def _sync(path: Path) -> None:
-    """The file and its name are on the disk."""
-    for one in (path, path.parent):
+def _sync(root: Path, key: str) -> None:
+    """The file and its name are on the disk, and the names of the folders that were made for it."""
+    for one in (root / key, *((root / above) for above in Path(key).parents)):
         try:
             opened = os.open(one, os.O_RDONLY)
         except FileNotFoundError:  # deleted meanwhile
@@ -169,10 +172,15 @@ def _sync(path: Path) -> None:
 def _remove(root: Path, folder: str) -> int:
     """Remove a folder, and those above it that have nothing in them any more."""
     path = root / folder
-    files = sum(1 for one in path.rglob("*") if one.is_file())
-    with suppress(FileNotFoundError):
-        shutil.rmtree(path)
+    files = sum(len(names) for _, _, names in os.walk(path))
+    shutil.rmtree(path, onerror=_unless_gone)
     for above in path.relative_to(root).parents[:-1]:
         with suppress(OSError):  # there is something in it
             (root / above).rmdir()
     return files
+
+
+def _unless_gone(_: object, __: str, trouble: tuple[type[BaseException], BaseException, object]) -> None:
+    """Go on past what somebody else has deleted meanwhile."""
+    if not isinstance(trouble[1], FileNotFoundError):
+        raise trouble[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from tidings.contracts.messages import MediaId
 from tidings.platform.contract import Refusal
@@ -15,6 +16,8 @@ from tidings.platform.world import World
 from tidings.services.media.developing import Darkroom
 from tidings.services.media.store.pictures import Pictures
 from tidings.services.media.store.port import MediaStore
+
+AT_ONCE: Final = 2  # pictures that are developed
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class Media:
     settings: Settings
     darkroom: Darkroom
     work: Path  # a folder for what is at work
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     developing: dict[MediaId, asyncio.Task[Refusal | None]] = field(default_factory=dict)
     collect_soon: asyncio.Event = field(default_factory=asyncio.Event)
 

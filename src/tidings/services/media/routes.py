@@ -29,6 +29,12 @@ async def add_part(svc: Media, viewer: Viewer, ask: UploadPart) -> Nothing:
     return NOTHING
 
 
+@serves(contract.give_back)
+async def give_back(svc: Media, viewer: Viewer, ask: Uploaded) -> Nothing:
+    await uploading.give_back(svc, viewer, ask)
+    return NOTHING
+
+
 @serves(contract.hold)
 async def hold(svc: Media, viewer: Viewer, ask: contract.OwnMedia) -> dict[MediaId, contract.Attachable]:
     return await using.hold(svc, viewer, ask)

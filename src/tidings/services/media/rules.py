@@ -6,24 +6,28 @@ from collections.abc import Mapping
 from typing import Final
 
 from tidings.contracts.friends import Relation
-from tidings.contracts.media import Attachable, MediaFull, NotAPicture, Picture
+from tidings.contracts.media import Attachable, MediaFull, NotAPicture, Picture, Variant
 from tidings.contracts.messages import MediaId, Message, MessageId
 from tidings.contracts.users import UserCard, UserId
 from tidings.platform.clock import rfc3339
 from tidings.platform.contract import PART, Busy, Forbidden, Invalid
 from tidings.platform.ids import ms_of
 from tidings.platform.request import Viewer
-from tidings.services.media.shapes import Look, Row
+from tidings.services.media.shapes import Look, Row, Taken
 
+MOST: Final = 10_000  # pictures of one person: their deletion is one transaction
 MOST_AT_ONCE: Final = 8  # uploads of one person under way
+AVATARS: Final = ("avatar-96", "avatar-400")
 STRANGER: Final = Relation()
 
 
-def check_room(taken: int, under_way: int, *, quota: int) -> None:
+def check_room(taken: Taken, *, quota: int) -> None:
     """`MediaFull` beyond what one person may keep, `Busy` beyond what one may upload at a time."""
-    if taken >= quota:
+    if taken.bytes >= quota:
         raise full(quota)
-    if under_way >= MOST_AT_ONCE:
+    if taken.pictures >= MOST:
+        raise MediaFull(f"One person may keep {MOST} pictures here. Delete some that you do not use.")
+    if taken.under_way >= MOST_AT_ONCE:
         raise Busy(
             f"{MOST_AT_ONCE} uploads of yours are under way. Wait for one of them.", retry_after=5, service="media"
         )
@@ -73,18 +77,22 @@ def as_attachable(row: Row) -> Attachable:
 
 def sees(
     media_id: MediaId,
+    variant: Variant,
     look: Look,
     *,
     cards: Mapping[UserId, UserCard],
     relations: Mapping[UserId, Relation],
     messages: Mapping[MessageId, Message],
 ) -> bool:
-    """Whether somebody sees a picture of another: as an avatar of a person they may see, or in such a message.
+    """Whether somebody sees a picture of another: as the avatar on a card that they may see, or in such a message.
 
-    `messages` are those that the viewer may see. One that shows the picture now says so itself, before its event
-    has come; one that showed it before an edit has it in its history.
+    The card says which picture is worn now, and of that only the avatar's own forms are for everybody. `messages`
+    are those that the viewer may see. One that shows the picture now says so itself, before its event has come; one
+    that showed it before an edit has it in its history.
     """
-    if look.is_avatar and look.owner_id in cards and not relations.get(look.owner_id, STRANGER).blocked:
+    card = cards.get(look.owner_id)
+    worn = card is not None and card.avatar.startswith(f"/v1/media/{media_id}/")
+    if worn and variant in AVATARS and not relations.get(look.owner_id, STRANGER).blocked:
         return True
     shown_by = set(look.shown_by)
     return any(

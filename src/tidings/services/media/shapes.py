@@ -36,7 +36,6 @@ class Look(msgspec.Struct, frozen=True):
     """What has to be known of a picture to decide who sees it."""
 
     owner_id: UserId
-    is_avatar: bool
     shown_by: list[MessageId]  # the newest
 
 
@@ -57,6 +56,14 @@ class Due(msgspec.Struct, frozen=True):
     parts: bool  # of what is done
     unused: bool  # and held by nobody
     leaving: bool
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What one person keeps: bytes, pictures, and how many of them are under way."""
+
+    bytes: int
+    pictures: int
+    under_way: int
 
 
 class Totals(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ from tidings.services.media.shapes import Look
 
 MOST_MESSAGES: Final = 100  # that show one picture, the newest, are asked for
 OF: Final = "media"
+NOBODY: Final = UserId(UUID(int=0))
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -96,8 +97,7 @@ def no_such_picture() -> NotFound:
 async def _wanted(svc: Media, viewer: Viewer, ask: OneBlob) -> _Wanted:
     look = await svc.store.look(ask.media_id, most=MOST_MESSAGES)
     if look is None:
-        nobody = UserId(UUID(int=ask.media_id.int))
-        look = Look(nobody, is_avatar=False, shown_by=[])
+        return _Wanted(ask, Look(NOBODY, []), own=False)
     return _Wanted(ask, look, own=look.owner_id == viewer.user_id)
 
 
@@ -116,6 +116,7 @@ def _keep(wanted: _Wanted, parts: Parts) -> bool:
     said: Mapping[MessageId, Message] = parts["messages"] or {}
     return wanted.own or rules.sees(
         wanted.ask.media_id,
+        wanted.ask.variant,
         wanted.look,
         cards=parts["cards"] or {},
         relations=parts["relations"] or {},

@@ -39,9 +39,10 @@ async def _rounds(svc: Media, every: float) -> None:
         request = Request(Viewer(role="operator"), caller="media", deadline=time.monotonic() + LONGEST)
         try:
             with answering(request):
-                await upkeep.look(svc)
-        except Refusal as refusal:  # a store is away: the next round goes on
-            log.warning("not_kept_up", why=refusal.detail)
+                async with asyncio.timeout(LONGEST):
+                    await upkeep.look(svc)
+        except (Refusal, TimeoutError) as error:  # a store is away, or slow: the next round goes on
+            log.warning("not_kept_up", why=repr(error))
         except Exception:
             log.exception("upkeep_failed")
         try:

@@ -7,12 +7,17 @@ reader finds half of it, and what a crash leaves undone is still marked.
 from __future__ import annotations
 
 import asyncio
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from tidings.contracts.media import PruneAsk, Pruned
 from tidings.contracts.messages import MediaId
 from tidings.platform import logs
+from tidings.platform.contract import Refusal
 from tidings.platform.request import current
 from tidings.services.media.actions.uploading import AT_WORK, REFUSED_FOR, develop_soon, drop_parts
 from tidings.services.media.holder import Media
@@ -24,11 +29,14 @@ MOST_TRIES: Final = 3
 AGAIN_AFTER: Final = 900.0  # seconds; by then whoever was still writing to it has ended
 SCANNED: Final = 1000  # folders of one look at the blobs
 WITHDRAWN_DAYS: Final = 30  # for which an event may be late
+AT_A_TIME: Final = 8  # pictures whose blobs are deleted
+LEFT_BEHIND: Final = 120.0  # seconds; nothing is at work for so long
 TIME_LEFT: Final = 10.0  # seconds
 
 
 async def look(svc: Media) -> int:
     """One look, at as much as there is; how many pictures were marked."""
+    await asyncio.to_thread(_sweep, svc.work)
     due = await svc.store.due(again_after=AGAIN_AFTER)
     if due.at_work:
         await _go_on(svc)
@@ -64,12 +72,14 @@ async def _go_on(svc: Media) -> None:
     async with svc.store.write() as write:
         rows = await write.take_over(seconds=AT_WORK, limit=4)
     for row in rows:
-        if row.tries > MOST_TRIES:
+        if row.id in svc.developing:  # its turn has not come
+            continue
+        if row.tries >= MOST_TRIES:
             async with svc.store.write() as write:
                 await write.refuse(row.id, "This picture could not be read.", seconds=REFUSED_FOR)
-        elif row.id not in svc.developing:
+        else:
             log.info("taken_over", media_id=str(row.id), tries=row.tries)
-            await asyncio.wait({develop_soon(svc, row)})
+            develop_soon(svc, row)
 
 
 async def _mark(svc: Media) -> int:
@@ -89,13 +99,32 @@ async def _mark(svc: Media) -> int:
 async def _empty(svc: Media) -> bool:
     """Delete the blobs of what is marked: at once, and again when nobody can be writing to it any more."""
     leaving = await svc.store.leaving(again_after=AGAIN_AFTER, limit=BATCH)
-    for media_id in leaving:
-        await svc.pictures.drop(media_id)
+    room = asyncio.Semaphore(AT_A_TIME)
+
+    async def dropped(media_id: MediaId) -> bool:
+        async with room:
+            try:
+                await svc.pictures.drop(media_id)
+            except Refusal as refusal:  # one that cannot be deleted now keeps no other waiting
+                log.warning("not_deleted", media_id=str(media_id), why=refusal.detail)
+                return False
+        return True
+
+    outcomes = await asyncio.gather(*(dropped(media_id) for media_id in leaving))
+    gone = {one: last for (one, last), done in zip(leaving.items(), outcomes, strict=True) if done}
     async with svc.store.write() as write:
-        await write.emptied([media_id for media_id, last in leaving.items() if not last])
-        await write.forget([media_id for media_id, last in leaving.items() if last])
+        await write.emptied([media_id for media_id, last in gone.items() if not last])
+        await write.forget([media_id for media_id, last in gone.items() if last])
         await write.forget_withdrawn(days=WITHDRAWN_DAYS)
-    return len(leaving) == BATCH
+    return len(gone) == BATCH
+
+
+def _sweep(work: Path) -> None:
+    """What a process left at work that was ended: it is somebody's file as it came."""
+    for left in work.iterdir():
+        with suppress(FileNotFoundError):  # its owner was quicker
+            if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _id_in(name: str) -> MediaId | None:

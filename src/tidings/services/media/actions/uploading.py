@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, get_args
@@ -20,6 +20,7 @@ from tidings.platform.clock import now_ms
 from tidings.platform.contract import NotFound, Refusal, Reply, Unauthenticated, Unavailable, Uploaded, UploadPart
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Request, Viewer, answering
+from tidings.platform.service import Replayed
 from tidings.services.media import rules
 from tidings.services.media.developing import Developed as Prints
 from tidings.services.media.holder import Media
@@ -41,7 +42,7 @@ async def begin(svc: Media, viewer: Viewer) -> Uploaded:
     async with svc.store.write() as write:
         if (await write.fence([me]))[me].state != "live":
             raise Unauthenticated("This account is no longer here.")
-        rules.check_room(*await write.taken(me), quota=svc.settings.media_quota)
+        rules.check_room(await write.taken(me), quota=svc.settings.media_quota)
         await write.begin(media_id, me, seconds=BETWEEN_PARTS)
     return Uploaded(id=media_id)
 
@@ -69,9 +70,13 @@ async def _touch(svc: Media, media_id: MediaId, owner_id: UserId) -> None:
 
 async def upload(svc: Media, viewer: Viewer, ask: contract.UploadAsk) -> Reply[Picture]:
     """All parts have come. The picture, or what is wrong with it; 202 where it takes longer than a person waits."""
-    await svc.store.recall()
     me, came = UserId(viewer.known), ask.upload
     media_id = MediaId(came.id)
+    try:
+        await svc.store.recall()
+    except Replayed:  # what came again is of no use
+        await give_back(svc, viewer, came)
+        raise
     rules.check_parts(came.parts, came.size, most=svc.settings.max_upload)
     async with svc.store.write() as write:
         live = (await write.fence([me]))[me].state == "live"
@@ -84,13 +89,31 @@ async def upload(svc: Media, viewer: Viewer, ask: contract.UploadAsk) -> Reply[P
     await asyncio.wait({developing}, timeout=ANSWER_AFTER)
     if not developing.done():
         return later
+    if developing.cancelled():
+        raise _deleted()
     refusal = developing.result()
+    if isinstance(refusal, Unavailable):  # it goes on when its store is back
+        return later
     if refusal is not None:
         raise refusal
     rows = await svc.store.own(me, [media_id])
     if media_id not in rows:
-        raise NotFound("This picture was deleted meanwhile.")
+        raise _deleted()
     return Reply(rules.as_picture(rows[media_id]), location=f"/v1/media/{media_id}")
+
+
+async def give_back(svc: Media, viewer: Viewer, begun: Uploaded) -> None:
+    """An upload that comes to nothing. One that is complete, or is over, stays as it is."""
+    request = Request(viewer, caller="media", deadline=time.monotonic() + BACKGROUND)
+    with answering(request):  # without the key of the request that it came with
+        async with svc.store.write() as write:
+            if await write.touch(MediaId(begun.id), UserId(viewer.known), seconds=0):
+                await write.leave(MediaId(begun.id), UserId(viewer.known))
+    svc.collect_soon.set()
+
+
+def _deleted() -> NotFound:
+    return NotFound("This picture was deleted meanwhile.")
 
 
 def develop_soon(svc: Media, row: Row) -> asyncio.Task[Refusal | None]:
@@ -113,18 +136,26 @@ async def _develop(svc: Media, row: Row) -> Refusal | None:
     request = Request(Viewer(row.owner_id, "member"), caller="media", deadline=time.monotonic() + BACKGROUND)
     with answering(request):
         try:
-            async with _folder(svc.work) as folder:
-                await _gather(svc, row, folder / "upload")
-                made = await svc.darkroom.develop(folder / "upload", folder)
-                await _keep(svc, row, folder, made)
+            # Few at a time: each takes room on the disk from here on. Its time begins when its turn has come.
+            async with svc.turns:
+                async with svc.store.write() as write:
+                    if not await write.start(row.id, seconds=AT_WORK):
+                        return _deleted()
+                async with _folder(svc.work) as folder:
+                    await _gather(svc, row, folder / "upload")
+                    made = await svc.darkroom.develop(folder / "upload", folder)
+                    await _keep(svc, row, folder, made)
         except (NotAPicture, PictureTooLarge, MediaFull) as refusal:
             async with svc.store.write() as write:
                 await write.refuse(row.id, refusal.detail, seconds=REFUSED_FOR)
             await drop_parts(svc, row.id)
             return refusal
-        except Refusal as refusal:  # a store is away: whoever takes it over tries again
-            log.warning("not_developed", media_id=str(row.id), why=refusal.detail)
-            return refusal
+        except (Refusal, OSError) as error:  # a store is away, or the disk is full: it is tried again, and again
+            log.warning("not_developed", media_id=str(row.id), error=repr(error)[:500])
+            with suppress(Refusal):
+                async with svc.store.write() as write:
+                    await write.not_tried(row.id)
+            return Unavailable("This picture cannot be kept now. It will be.", service="media", retry_after=5)
         await drop_parts(svc, row.id)
     return None
 
@@ -156,8 +187,8 @@ async def _keep(svc: Media, row: Row, folder: Path, made: Prints) -> None:
     """Put the forms where they stay, and say so: in this order, so that whatever is ready is there."""
     size = sum(made.bytes.values())
     async with svc.store.write() as write:
-        taken, _ = await write.taken(row.owner_id)
-    if taken + size > svc.settings.media_quota:
+        taken = await write.taken(row.owner_id)
+    if taken.bytes + size > svc.settings.media_quota:
         raise rules.full(svc.settings.media_quota)
     for variant in VARIANTS:
         content = await asyncio.to_thread((folder / f"{variant}.webp").read_bytes)

@@ -9,7 +9,7 @@ from tidings.contracts.messages import MediaId, MessageChanged
 from tidings.contracts.users import UserChanged, UserId
 from tidings.platform import logs
 from tidings.platform.contract import NotFound
-from tidings.platform.request import Viewer
+from tidings.platform.request import Viewer, current
 from tidings.services.media import rules
 from tidings.services.media.holder import Media
 
@@ -22,7 +22,8 @@ HELD_FOR: Final = 7 * 86_400.0  # seconds
 async def hold(svc: Media, viewer: Viewer, ask: OwnMedia) -> dict[MediaId, Attachable]:
     """What is said of those of the viewer's own that are ready. None is collected before its use is heard of."""
     async with svc.store.write() as write:
-        rows = await write.hold(ask.ids, UserId(viewer.known), seconds=HELD_FOR)
+        to_wear = current().caller == "users"
+        rows = await write.hold(ask.ids, UserId(viewer.known), seconds=HELD_FOR, to_wear=to_wear)
     return {row.id: rules.as_attachable(row) for row in rows}
 
 
@@ -43,6 +44,7 @@ async def delete(svc: Media, viewer: Viewer, media_id: MediaId) -> None:
         raise NotFound("There is no such picture here.")
     if outcome == "used":
         raise MediaInUse("A message shows this picture, or it is your avatar. Take it out of there first.")
+    _stop(svc, media_id)
     svc.collect_soon.set()
 
 
@@ -81,3 +83,10 @@ async def forget(svc: Media, person: UserId) -> None:
         await write.fence([person])
         await write.remove_person(person, answers=f"{upload.name} {person}")
     svc.collect_soon.set()
+
+
+def _stop(svc: Media, media_id: MediaId) -> None:
+    """Work on what was deleted ends: it would hold up others."""
+    developing = svc.developing.get(media_id)
+    if developing is not None:
+        developing.cancel()

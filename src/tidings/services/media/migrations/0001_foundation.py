@@ -23,6 +23,8 @@ TABLES = (
         tries int not null default 0,
         used boolean not null default false,
         held_until timestamptz not null,
+        posting_until timestamptz not null default '-infinity',
+        wearing_until timestamptz not null default '-infinity',
         left_at timestamptz
     )
     """,

@@ -12,7 +12,7 @@ from tidings.contracts.messages import MediaId, MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Route
 from tidings.platform.storage.handle import Fence
-from tidings.services.media.shapes import Developed, Due, Look, Row, Totals
+from tidings.services.media.shapes import Developed, Due, Look, Row, Taken, Totals
 
 
 class MediaWrite(Protocol):
@@ -22,9 +22,7 @@ class MediaWrite(Protocol):
 
     def answers(self, route: Route[Any, Any], reply: Any) -> None: ...
 
-    async def taken(self, owner_id: UserId) -> tuple[int, int]:
-        """How many bytes a person keeps, and how many uploads of theirs are under way."""
-        ...
+    async def taken(self, owner_id: UserId) -> Taken: ...
 
     async def begin(self, media_id: MediaId, owner_id: UserId, *, seconds: float) -> None:
         """An upload, which is held for so long."""
@@ -48,6 +46,14 @@ class MediaWrite(Protocol):
         """It is none of ours, and said to be so for so long; False as above."""
         ...
 
+    async def start(self, media_id: MediaId, *, seconds: float) -> bool:
+        """Begin a try, for so long; False if it is not at work any more."""
+        ...
+
+    async def not_tried(self, media_id: MediaId) -> None:
+        """The try came to nothing by no fault of the picture's."""
+        ...
+
     async def take_over(self, *, seconds: float, limit: int) -> list[Row]:
         """Those at work whose time is over: they are the caller's for so long."""
         ...
@@ -56,8 +62,8 @@ class MediaWrite(Protocol):
         """The parts of these are deleted."""
         ...
 
-    async def hold(self, ids: Collection[MediaId], owner_id: UserId, *, seconds: float) -> list[Row]:
-        """Those of this person that are ready; none is collected for so long."""
+    async def hold(self, ids: Collection[MediaId], owner_id: UserId, *, seconds: float, to_wear: bool) -> list[Row]:
+        """Those of this person that are ready; none is collected for so long. For a profile, or for a message."""
         ...
 
     async def describe(self, media_id: MediaId, owner_id: UserId, alt: str) -> Row | None: ...

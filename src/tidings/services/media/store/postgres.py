@@ -13,16 +13,16 @@ from tidings.contracts.messages import MediaId, MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.settings import Settings
 from tidings.platform.storage.postgres import Database, Write
-from tidings.services.media.shapes import Developed, Due, Look, Row, Totals
+from tidings.services.media.shapes import Developed, Due, Look, Row, Taken, Totals
 from tidings.services.media.store.port import MediaStore
 
-# A claim has come, so nobody need hold the picture for it; other posts with it may be on their way.
+# A claim has come, so nobody need hold the picture for it; others of the same service may be on their way.
 STRAGGLERS: Final = timedelta(minutes=10)
 ROW: Final = (
     "id, owner_id, state, alt, width, height, animated, blurhash, bytes, problem, parts, tries, used, held_until"
 )
 _TAKEN: Final = """
-    select coalesce(sum(bytes), 0)::bigint, count(*) filter (where state in ('uploading', 'processing'))
+    select coalesce(sum(bytes), 0)::bigint, count(*), count(*) filter (where state in ('uploading', 'processing'))
     from media where owner_id = $1 and state <> 'leaving'
 """
 _BEGIN: Final = """
@@ -45,15 +45,21 @@ _REFUSE: Final = """
     update media set state = 'refused', problem = $2, held_until = clock_timestamp() + $3
     where id = $1 and state = 'processing' returning true
 """
+_START: Final = """
+    update media set held_until = clock_timestamp() + $2, tries = tries + 1
+    where id = $1 and state = 'processing' returning true
+"""
 _TAKE_OVER: Final = f"""
-    update media set held_until = clock_timestamp() + $1, tries = tries + 1
+    update media set held_until = clock_timestamp() + $1
     where state = 'processing' and held_until < clock_timestamp() and id = any(array(
         select id from media where state = 'processing' and held_until < clock_timestamp()
         order by held_until limit $2 for update skip locked))
     returning {ROW}
 """  # noqa: S608
 _HOLD: Final = f"""
-    update media set held_until = greatest(held_until, clock_timestamp() + $3)
+    update media set
+        posting_until = case when $4 then posting_until else greatest(posting_until, clock_timestamp() + $3) end,
+        wearing_until = case when $4 then greatest(wearing_until, clock_timestamp() + $3) else wearing_until end
     where id = any($1::uuid[]) and owner_id = $2 and state = 'ready' returning {ROW}
 """  # noqa: S608
 _LOCK: Final = """
@@ -65,7 +71,10 @@ _SHOW: Final = """
 """
 # Under the rows' locks, and under the fence of the owner, who alone may show them anywhere.
 _RECKON: Final = """
-    update media set held_until = least(held_until, clock_timestamp() + $2), used =
+    update media set
+        posting_until = case when $3 then posting_until else least(posting_until, clock_timestamp() + $2) end,
+        wearing_until = case when $3 then least(wearing_until, clock_timestamp() + $2) else wearing_until end,
+        used =
         exists (select from shown_by s where s.media_id = media.id)
         or exists (select from avatars a where a.media_id = media.id)
     where id = any($1::uuid[]) and state = 'ready'
@@ -81,12 +90,13 @@ _LEAVE_UNUSED: Final = f"""
     update media set {_MARK}
     where id = any(array(
         select id from media
-        where not used and state in ('uploading', 'ready', 'refused') and held_until < clock_timestamp()
+        where not used and state in ('uploading', 'ready', 'refused')
+            and greatest(held_until, posting_until, wearing_until) < clock_timestamp()
         order by held_until limit $1 for update skip locked))
     returning id
 """  # noqa: S608
 _LOOK: Final = """
-    select owner_id, exists (select from avatars a where a.media_id = m.id and a.user_id = m.owner_id),
+    select owner_id,
         array(select message_id from shown_by s where s.media_id = m.id order by message_id desc limit $2)
     from media m where id = $1 and state = 'ready'
 """
@@ -95,7 +105,7 @@ _DUE: Final = """
         exists (select from media where state = 'processing' and held_until < clock_timestamp()),
         exists (select from media where parts > 0 and state in ('ready', 'refused')),
         exists (select from media where not used and state in ('uploading', 'ready', 'refused')
-            and held_until < clock_timestamp()),
+            and greatest(held_until, posting_until, wearing_until) < clock_timestamp()),
         exists (select from media where state = 'leaving'
             and left_at < clock_timestamp() - case when tries > 0 then $1::interval else interval '0' end)
 """
@@ -120,9 +130,10 @@ NOBODY: Final = UserId(UUID(int=0))
 class PostgresWrite(Write):
     """One transaction on media."""
 
-    async def taken(self, owner_id: UserId) -> tuple[int, int]:
+    async def taken(self, owner_id: UserId) -> Taken:
         row = await self.connection.fetchrow(_TAKEN, owner_id)
-        return (0, 0) if row is None else (row[0], row[1])
+        assert row is not None
+        return Taken(*row)
 
     async def begin(self, media_id: MediaId, owner_id: UserId, *, seconds: float) -> None:
         await self.connection.execute(_BEGIN, media_id, owner_id, timedelta(seconds=seconds))
@@ -147,16 +158,24 @@ class PostgresWrite(Write):
     async def refuse(self, media_id: MediaId, problem: str, *, seconds: float) -> bool:
         return bool(await self.connection.fetchval(_REFUSE, media_id, problem, timedelta(seconds=seconds)))
 
+    async def start(self, media_id: MediaId, *, seconds: float) -> bool:
+        return bool(await self.connection.fetchval(_START, media_id, timedelta(seconds=seconds)))
+
+    async def not_tried(self, media_id: MediaId) -> None:
+        await self.connection.execute(
+            "update media set tries = greatest(tries - 1, 0) where id = $1 and state = 'processing'", media_id
+        )
+
     async def take_over(self, *, seconds: float, limit: int) -> list[Row]:
         return [Row(*row) for row in await self.connection.fetch(_TAKE_OVER, timedelta(seconds=seconds), limit)]
 
     async def without_parts(self, media_ids: Collection[MediaId]) -> None:
         await self.connection.execute("update media set parts = 0 where id = any($1::uuid[])", list(media_ids))
 
-    async def hold(self, ids: Collection[MediaId], owner_id: UserId, *, seconds: float) -> list[Row]:
+    async def hold(self, ids: Collection[MediaId], owner_id: UserId, *, seconds: float, to_wear: bool) -> list[Row]:
         # In the order of their ids, so that two writers never wait for each other.
         await self.connection.fetch(_LOCK, list(ids), owner_id)
-        rows = await self.connection.fetch(_HOLD, list(ids), owner_id, timedelta(seconds=seconds))
+        rows = await self.connection.fetch(_HOLD, list(ids), owner_id, timedelta(seconds=seconds), to_wear)
         return [Row(*row) for row in rows]
 
     async def describe(self, media_id: MediaId, owner_id: UserId, alt: str) -> Row | None:
@@ -169,7 +188,7 @@ class PostgresWrite(Write):
             return []
         locked = [row[0] for row in await self.connection.fetch(_LOCK, list(ids), author_id)]
         await self.connection.execute(_SHOW, locked, message_id)
-        await self._reckon(locked)
+        await self._reckon(locked, worn=False)
         return locked
 
     async def unshow(self, message_id: MessageId) -> None:
@@ -179,19 +198,20 @@ class PostgresWrite(Write):
         shown = await self.connection.fetch(
             "delete from shown_by where message_id = $1 returning media_id", message_id
         )
-        await self._reckon([row[0] for row in shown])
+        await self._reckon([row[0] for row in shown], worn=False)
 
     async def wear(self, user_id: UserId, media_id: MediaId | None, version: int) -> bool:
         before = await self.connection.fetchval("select media_id from avatars where user_id = $1", user_id)
         locked = await self.connection.fetch(_LOCK, [one for one in (before, media_id) if one], user_id)
         if not await self.connection.fetchval(_WEAR, user_id, media_id, version):
             return False
-        await self._reckon([row[0] for row in locked])
+        await self._reckon([row[0] for row in locked], worn=True)
         return True
 
-    async def _reckon(self, ids: list[MediaId]) -> None:
+    async def _reckon(self, ids: list[MediaId], *, worn: bool) -> None:
+        """What is used by now. What one service says shortens no hold of the other: that may be silent for days."""
         if ids:
-            await self.connection.execute(_RECKON, sorted(ids), STRAGGLERS)
+            await self.connection.execute(_RECKON, sorted(ids), STRAGGLERS, worn)
 
     async def leave(self, media_id: MediaId, owner_id: UserId) -> Literal["left", "used", "unknown"]:
         row = await self.connection.fetchrow(
