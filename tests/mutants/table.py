@@ -945,8 +945,8 @@ MUTATIONS: Final = (
         protects="what a post holds is not collected before its claim has come",
         file=MEDIA_STORE,
         edits=gone(
-            "\n            and greatest(held_until, posting_until, wearing_until) < clock_timestamp()\n        order by",
-            "\n        order by",
+            "            and greatest(held_until, posting_until, wearing_until) < clock_timestamp()\n        order",
+            "        order",
         ),
         broken=("I10",),
         tests=(IN_MEDIA_RACES + "test_nobody_collects_what_is_held_and_everybody_what_was_never_used[near]",),
