@@ -62,6 +62,15 @@ def folder(tidings: Whole, media_id: object) -> Path:
     return tidings.settings.data / "blobs" / "media" / str(media_id)
 
 
+async def gone(tidings: Whole, media_id: object) -> None:
+    """Nothing of it is left, or will be in a moment: the service looks by itself, too."""
+
+    async def nothing() -> bool:
+        return not [one for one in folder(tidings, media_id).rglob("*") if one.is_file()]
+
+    await until(nothing, what="the deletion of its files")
+
+
 async def overdue(database: Any, media_id: object) -> None:
     await database.execute(
         "update media set held_until = now() - interval '1 s' where id = $1", UUID(str(media_id))
@@ -104,7 +113,7 @@ async def test_deleted_while_it_is_uploaded(tidings: Whole, database: Any) -> No
     answer = await sending
     assert (answer.status, answer.body["code"]) == (404, "not_found")
     await look(tidings)
-    assert not folder(tidings, media_id).exists()
+    await gone(tidings, media_id)
 
 
 async def test_collected_while_it_is_uploaded(tidings: Whole, database: Any) -> None:
@@ -114,10 +123,10 @@ async def test_collected_while_it_is_uploaded(tidings: Whole, database: Any) -> 
     assert (folder(tidings, media_id) / "parts" / "00001").exists()  # it is held for as long as parts come
     await overdue(database, media_id)
     await look(tidings)
-    assert not folder(tidings, media_id).exists()
+    await gone(tidings, media_id)
     slow.goes_on.set()
     assert (await sending).status == 404
-    assert not folder(tidings, media_id).exists()
+    await gone(tidings, media_id)
 
 
 async def test_a_part_that_comes_after_the_deletion_is_taken_back(tidings: Whole, database: Any) -> None:
@@ -136,7 +145,7 @@ async def test_a_part_that_comes_after_the_deletion_is_taken_back(tidings: Whole
         assert (await sending).status == 404
     finally:
         svc.pictures.put_part = put  # type: ignore[method-assign]
-    assert not [one for one in folder(tidings, media_id).rglob("*") if one.is_file()]
+    await gone(tidings, media_id)
 
 
 class Failing:
@@ -191,7 +200,7 @@ async def test_what_fails_again_and_again_is_refused(tidings: Whole, database: A
     told = (await alice.get(f"/v1/media/{row['id']}")).ok()
     assert (told["state"], told["problem"]) == ("refused", "This picture could not be read.")
     await look(tidings)
-    assert not folder(tidings, row["id"]).exists()
+    await gone(tidings, row["id"])
 
 
 async def test_what_is_refused_leaves_nothing_and_is_told_of_for_an_hour(tidings: Whole, database: Any) -> None:
@@ -200,7 +209,7 @@ async def test_what_is_refused_leaves_nothing_and_is_told_of_for_an_hour(tidings
     assert (answer.status, answer.body["code"]) == (415, "not_a_picture")
     (row,) = await database.fetch("select id, state, problem from media where owner_id = $1", UUID(alice.id))
     assert row["state"] == "refused" and row["problem"] == answer.body["detail"]
-    assert not folder(tidings, row["id"]).exists()
+    await gone(tidings, row["id"])
     await overdue(database, row["id"])
     await look(tidings)
     assert (await alice.get(f"/v1/media/{row['id']}")).status == 404
@@ -228,7 +237,8 @@ async def test_nobody_collects_what_is_held_and_everybody_what_was_never_used(
     await look(tidings)
     assert (await alice.get(f"/v1/media/{held}")).status == 200
     assert (await alice.get(f"/v1/media/{unused}")).status == 404
-    assert folder(tidings, held).exists() and not folder(tidings, unused).exists()
+    assert folder(tidings, held).exists()
+    await gone(tidings, unused)
 
 
 def own(*ids: str) -> Any:
