@@ -623,7 +623,7 @@ async def test_memory_work_and_time_end(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         with capture_logs() as entries, pytest.raises(PictureTooLarge, match="memory"):
             await develop(content, folder, limits)
-        assert entries == []
+        assert ours(entries) == []
         assert time.monotonic() - started < 6
         assert_nothing_left(folder)
 
@@ -773,6 +773,11 @@ def say(**more):
 """
 
 
+def ours(entries: list[Any]) -> list[Any]:
+    """What the darkroom has logged: other things may run in this process."""
+    return [entry for entry in entries if entry["event"] in ("decoder_broke", "darkroom_complains")]
+
+
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
 async def test_a_decoder_that_breaks_is_no_picture_and_is_logged(
     number: signal.Signals, instead: Any, tmp_path: Path
@@ -780,7 +785,7 @@ async def test_a_decoder_that_breaks_is_no_picture_and_is_logged(
     instead(OK + f"os.kill(os.getpid(), {int(number)})")
     with capture_logs() as entries, pytest.raises(NotAPicture):
         await develop(b"", tmp_path / "one")
-    assert [entry["event"] for entry in entries] == ["a picture broke the decoder"]
+    assert [entry["event"] for entry in ours(entries)] == ["decoder_broke"]
     assert_nothing_left(tmp_path / "one")
 
 
@@ -826,7 +831,7 @@ async def test_what_it_says_is_read_within_bounds(instead: Any, tmp_path: Path) 
     instead(OK + "sys.stderr.write('y' * 20_000_000); say()")
     with capture_logs() as more, pytest.raises(PictureTooLarge):
         await develop(b"", tmp_path / "two", Limits(seconds=1))
-    assert [len(entry["complaint"]) for entry in entries + more] == [4096, 4096]
+    assert [len(entry["complaint"]) for entry in ours(entries + more)] == [4096, 4096]
     assert_nothing_left(tmp_path / "two")
 
 
@@ -897,4 +902,4 @@ async def test_40_hostile_files_are_refused_or_cleaned(tmp_path: Path) -> None:
             for number, file in enumerate(hostile_files(40, seed=4)):
                 all_of_them.create_task(one(number, file))
     assert wrong == []
-    assert entries == []
+    assert ours(entries) == []

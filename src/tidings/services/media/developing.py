@@ -130,11 +130,11 @@ def _beginning(pipe: IO[bytes] | None) -> bytes:
 
 def _judged(folder: Path, status: int, said: bytes, complaint: bytes) -> Developed:
     if complaint:
-        log.error("the darkroom complains", status=status, complaint=complaint.decode(errors="replace"))
+        log.error("darkroom_complains", status=status, complaint=complaint.decode(errors="replace"))
     if -status in TOO_MUCH:
         raise PictureTooLarge("This picture takes more memory or time than one may. Try a smaller one.")
     if -status in BROKEN:
-        log.error("a picture broke the decoder", status=status)
+        log.error("decoder_broke", status=status)
         raise NotAPicture("This picture is damaged: it could not be read.")
     if status != 0:
         raise DarkroomFailed(f"the darkroom ended with {status}")
