@@ -30,7 +30,8 @@ AGAIN_AFTER: Final = 900.0  # seconds; by then whoever was still writing to it h
 SCANNED: Final = 1000  # folders of one look at the blobs
 WITHDRAWN_DAYS: Final = 30  # for which an event may be late
 AT_A_TIME: Final = 8  # pictures whose blobs are deleted
-LEFT_BEHIND: Final = 120.0  # seconds; nothing is at work for so long
+# Seconds. A folder's time stands still while a slow bucket's parts are gathered in it: what lives is not swept.
+LEFT_BEHIND: Final = 900.0
 TIME_LEFT: Final = 10.0  # seconds
 
 
