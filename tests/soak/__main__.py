@@ -18,9 +18,11 @@ def main() -> int:
     asked.add_argument("--minutes", type=float, default=20.0, help="how long faults strike (20)")
     asked.add_argument("--seed", type=int, default=None, help="of people's and faults' chances (any)")
     asked.add_argument("--people", type=int, default=14, help="how many live at a time (14)")
+    asked.add_argument("--mongodb", action="store_true", help="messages in MongoDB")
     asked.add_argument("--quiet", action="store_true", help="say nothing before the end")
     asked.add_argument("--keep", type=Path, default=None, help="a folder for history and logs")
     given = asked.parse_args()
+    on_mongodb = ("messages",) if given.mongodb else ()
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     began = time.monotonic()
 
@@ -28,9 +30,11 @@ def main() -> int:
         if not given.quiet:
             print(f"{time.monotonic() - began:7.1f} s  {line}", flush=True)
 
-    tell(f"{given.minutes:g} minutes, seed {seed}")
+    tell(f"{given.minutes:g} minutes, seed {seed}{', messages in MongoDB' if given.mongodb else ''}")
     try:
-        report = asyncio.run(soak(given.minutes, seed, people=given.people, tell=tell, keep=given.keep))
+        report = asyncio.run(
+            soak(given.minutes, seed, people=given.people, on_mongodb=on_mongodb, tell=tell, keep=given.keep)
+        )
     except Exception:
         traceback.print_exc()
         print("The soak could not be run to its end; the lines above say why.", file=sys.stderr)

@@ -21,6 +21,7 @@ BUS = "nats"
 BUS_LOST = "bus data deleted"
 
 AIM = 1.0  # seconds
+AWAITS_NEWS = b"maxAwaitTimeMS"  # a MongoDB driver's long poll of the server's state
 AT_DELETIONS = 0.4  # of the strikes at who takes part in them
 
 Heal = Callable[[], Awaitable[None]]
@@ -124,7 +125,7 @@ class Faults:
             behind = self._behind(proxy)
 
             def felt() -> int:
-                return proxy.in_flight() + self._doubts(behind)
+                return in_flight(proxy) + self._doubts(behind)
 
             bit = await self._aims(felt, at_deletions=behind in TWOPHASE)
             proxy.disturb(trouble)
@@ -157,13 +158,18 @@ class Faults:
         return proxy.name.partition("'")[0]
 
     def _felt(self, target: str) -> int:
-        through = 0 if target == EDGE else self.ground.link(target).in_flight()
+        through = 0 if target == EDGE else in_flight(self.ground.link(target))
         if target in self.ground.stores:
-            through += self.ground.store(target).in_flight()
+            through += in_flight(self.ground.store(target))
         return through + (self.moment.in_flight(EDGE) if target == EDGE else 0) + self._doubts(target)
 
     def _felt_by_store(self, target: str) -> int:
-        return self.ground.store(target).in_flight() + self._doubts(target)
+        return in_flight(self.ground.store(target)) + self._doubts(target)
 
     def _doubts(self, target: str) -> int:
         return self.moment.in_doubt() if target in TWOPHASE else 0
+
+
+def in_flight(proxy: Proxy) -> int:
+    """Requests without an answer yet. A driver that waits for news of its server asks for nobody."""
+    return sum(one.waiting and AWAITS_NEWS not in one.request for one in proxy.connections)

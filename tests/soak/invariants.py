@@ -7,8 +7,8 @@ holds or its time is up; the others hold at once.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -16,8 +16,10 @@ from uuid import UUID
 
 from tests.consistency.checker import Violation
 from tests.consistency.history import Operation, Register, pair
+from tests.soak.desk import Desk
+from tests.soak.foundation import fences
 from tests.soak.people import EMOJIS, SAID, Town
-from tests.soak.watch import Desk
+from tests.soak.talk import REPLIES, Reaction, Said, talk_at
 from tests.soak.ways import Deletion
 from tests.twophase.oracle import Databases, judge
 from tidings.contracts.media import Variant
@@ -76,14 +78,12 @@ class AtRest:
             files = {one.name for one in (self.blobs / media_id).glob("*.webp")}
             if state == "ready" and len(files) != len(get_args(Variant)):
                 found.append(Violation("I10", f"of {media_id}, which is ready, there is only {sorted(files)}"))
-        shown = (
-            "select id, jsonb_array_elements(document->'media')->>'media_id' from {0}"
-            " where author_id in (select user_id from subject_fence where state = 'live')"
-        )
+        here = await fences(self.desk, "messages")
         claims = {
-            (str(row[1]), row[0])
-            for table in ("message", "reply")
-            for row in await self.desk.fetch("messages", shown.format(table), within=20)
+            (str(picture.media_id), one.id)
+            for one in await talk_at(self.desk).said()
+            for picture in one.media
+            if here.get(one.author_id) == "live"
         }
         for media_id, message_id in claims:
             if states.get(media_id) != "ready":
@@ -134,9 +134,10 @@ class AtRest:
         for row in await self.desk.fetch("friends", edges, gone, within=20):
             found.append(Violation("I4", f"an edge to somebody deleted: {self._name(row[0])} {self._name(row[1])}"))
         for service in ("friends", "messages", "media", "notifications"):
-            fenced = "select user_id from subject_fence where user_id = any($1::uuid[]) and state <> 'deleted'"
-            for row in await self.desk.fetch(service, fenced, gone, within=20):
-                found.append(Violation("I4", f"the fence of {self._name(row[0])} in {service} is open again"))
+            states = await fences(self.desk, service)
+            for one in gone:
+                if states.get(one, "deleted") != "deleted":
+                    found.append(Violation("I4", f"the fence of {self._name(one)} in {service} is open again"))
         sessions = "select user_id from sessions where user_id = any($1::uuid[])"
         for row in await self.desk.fetch("users", sessions, gone, within=20):
             found.append(Violation("I4", f"{self._name(row[0])} is deleted and signed in"))
@@ -202,44 +203,35 @@ class AtRest:
 
     async def _messages(self) -> dict[Register, str]:
         held: dict[Register, str] = {}
-        checker = self.town.witness.checker
-        for row in await self.desk.fetch("messages", "select id from withdrawn", within=20):
-            name = checker.name_of(str(row["id"]))
+        checker, talk = self.town.witness.checker, talk_at(self.desk)
+        for identifier in await talk.withdrawn():
+            name = checker.name_of(str(identifier))
             if name is not None:
                 held["message", name] = "withdrawn"
-        for document in await self._documents():
-            said = SAID.match(document["text"])
+        for one in await talk.said():
+            said = SAID.match(one.text)
             if said is None:
                 continue
             name = said[1]
             held["message", name] = "standing"
-            only = ",".join(sorted(self._name(one) for one in document["only"]))
-            held["audience", name] = f"only {only}" if only else document["audience"]
+            only = ",".join(sorted(self._name(person) for person in one.only))
+            held["audience", name] = f"only {only}" if only else one.audience
             held["text", name] = said[2]
-        for row in await self.desk.fetch("messages", "select message_id, user_id, emoji from reaction", within=20):
-            name = checker.name_of(str(row["message_id"]))
+        for reaction in await talk.reactions():
+            name = checker.name_of(str(reaction.message_id))
             if name is not None:
-                held["reaction", name, self._name(row["user_id"]), row["emoji"]] = "yes"
+                held["reaction", name, self._name(reaction.user_id), reaction.emoji] = "yes"
         return held
-
-    async def _documents(self) -> list[dict[str, Any]]:
-        documents = []
-        for table in ("message", "reply"):
-            rows = await self.desk.fetch(
-                "messages", f"select id, document::text as document from {table}", within=30
-            )
-            documents += [{**json.loads(row["document"]), "id": str(row["id"])} for row in rows]
-        return documents
 
     # I6.
 
     async def said_once(self) -> list[Violation]:
         """Each message once, however often it was sent."""
-        ids: defaultdict[str, set[str]] = defaultdict(set)
-        for document in await self._documents():
-            said = SAID.match(document["text"])
+        ids: defaultdict[str, set[UUID]] = defaultdict(set)
+        for one in await talk_at(self.desk).said():
+            said = SAID.match(one.text)
             if said is not None:
-                ids[said[1]].add(document["id"])
+                ids[said[1]].add(one.id)
         return [
             Violation(
                 "I6", f"{name} is there {len(found)} times", self.town.witness.checker.proof(("message", name))
@@ -355,35 +347,33 @@ class AtRest:
     async def projections(self) -> list[str]:
         """Where a projection and its source differ."""
         live = {row[0] for row in await self.desk.fetch("users", "select id from accounts where state = 'live'")}
+        talk = talk_at(self.desk)
+        said, reactions = await talk.said(), await talk.reactions()
         return [
-            *await self._notified(live),
-            *await self._latest(live),
-            *await self._tallies(),
+            *await self._notified(live, said, reactions),
+            *self._latest(live, said, await talk.latest()),
+            *self._tallies(said, reactions, await talk.tallies()),
         ]
 
-    async def _notified(self, live: set[UUID]) -> list[str]:
+    async def _notified(
+        self, live: set[UUID], said: Collection[Said], reactions: Collection[Reaction]
+    ) -> list[str]:
         """Notifications that stand, and what they tell of."""
         wanted: set[tuple[UUID, str, UUID, UUID]] = set()
         for row in await self.desk.fetch("friends", "select asker_id, asked_id from friend_requests", within=20):
             wanted.add((row[1], "friend_request", row[0], row[0]))
-        authors: dict[UUID, UUID] = {}
-        documents = await self._documents()
-        for one in documents:
-            authors[UUID(one["id"])] = UUID(one["author_id"])
-        for one in documents:
-            author, identifier = UUID(one["author_id"]), UUID(one["id"])
-            answered = authors.get(UUID(one["ancestors"][-1])) if one.get("ancestors") else author
-            if answered is not None and answered != author:
-                wanted.add((answered, "reply", author, identifier))
-            for mentioned in map(UUID, one["mentions"]):
-                if mentioned not in (author, answered):
-                    wanted.add((mentioned, "mention", author, identifier))
-        for row in await self.desk.fetch(
-            "messages", "select distinct message_id, user_id from reaction", within=20
-        ):
-            author = authors.get(row[0])
-            if author is not None and author != row[1]:
-                wanted.add((author, "reaction", row[1], row[0]))
+        authors = {one.id: one.author_id for one in said}
+        for one in said:
+            answered = authors.get(one.ancestors[-1]) if one.ancestors else one.author_id
+            if answered is not None and answered != one.author_id:
+                wanted.add((answered, "reply", one.author_id, one.id))
+            for mentioned in one.mentions:
+                if mentioned not in (one.author_id, answered):
+                    wanted.add((mentioned, "mention", one.author_id, one.id))
+        for reaction in reactions:
+            author = authors.get(reaction.message_id)
+            if author is not None and author != reaction.user_id:
+                wanted.add((author, "reaction", reaction.user_id, reaction.message_id))
         rows = await self.desk.fetch(
             "notifications",
             "select user_id, kind, actor_id, target from notifications"
@@ -402,35 +392,26 @@ class AtRest:
         target = self.town.witness.checker.name_of(str(row[3])) or self._name(row[3])
         return f"{self._name(row[0])} {row[1]} {self._name(row[2])} {target}"
 
-    async def _latest(self, live: set[UUID]) -> list[str]:
+    def _latest(self, live: set[UUID], said: Collection[Said], latest: Mapping[UUID, list[UUID]]) -> Iterator[str]:
         """The row of each author's newest, and the documents."""
-        newest: defaultdict[UUID, list[str]] = defaultdict(list)
-        for row in await self.desk.fetch(
-            "messages", "select author_id, id from message order by id desc", within=30
-        ):
-            newest[row["author_id"]].append(str(row["id"]))
-        found = []
-        for row in await self.desk.fetch(
-            "messages", "select author_id, heads::text as heads from latest", within=30
-        ):
-            heads = [head[0] for head in json.loads(row["heads"])]
-            if row["author_id"] in live and heads != newest[row["author_id"]][:5]:
-                found.append(f"latest of {self._name(row['author_id'])}: {heads}, {newest[row['author_id']][:5]}")
-        return found
+        newest: defaultdict[UUID, list[UUID]] = defaultdict(list)
+        for one in sorted(said, key=lambda one: one.id, reverse=True):
+            if one.parent is None:
+                newest[one.author_id].append(one.id)
+        for author, heads in latest.items():
+            if author in live and heads != newest[author][:5]:
+                yield f"latest of {self._name(author)}: {heads}, {newest[author][:5]}"
 
-    async def _tallies(self) -> list[str]:
-        sql = """
-            with counted as (
-                select message_id, emoji, count(*) as count from reaction group by 1, 2
-                union all select parent_id, '', count(*) from reply group by 1
-            )
-            select message_id, emoji, coalesce(t.count, 0) as told, coalesce(c.count, 0) as counted
-            from tally t full join counted c using (message_id, emoji)
-            where coalesce(t.count, 0) <> coalesce(c.count, 0)
-              and (exists (select from message m where m.id = message_id)
-                   or exists (select from reply r where r.id = message_id))
-        """
-        return [f"tally of {tuple(row)}" for row in await self.desk.fetch("messages", sql, within=30)]
+    def _tallies(
+        self, said: Collection[Said], reactions: Collection[Reaction], tallies: Mapping[tuple[UUID, str], int]
+    ) -> Iterator[str]:
+        """Of each message that is there, what is counted beside it, and what there is to count."""
+        counted = Counter((one.message_id, one.emoji) for one in reactions)
+        counted.update((one.parent, REPLIES) for one in said if one.parent is not None)
+        there = {one.id for one in said}
+        for key in tallies.keys() | counted.keys():
+            if key[0] in there and tallies.get(key, 0) != counted[key]:
+                yield f"tally of {(*key, tallies.get(key, 0), counted[key])}"
 
     def _name(self, identifier: object) -> str:
         return self.town.handles.get(str(identifier), str(identifier))

@@ -19,6 +19,7 @@ class Report:
     """Figures of one run."""
 
     seed: int
+    on_mongodb: tuple[str, ...] = ()  # the services that keep their data there
     seconds: float = 0.0
     operations: Counter[tuple[str, str]] = field(default_factory=Counter)
     struck: Counter[str] = field(default_factory=Counter)
@@ -91,6 +92,7 @@ class Report:
             "rests": self.calms,
             "minutes": round(self.seconds / 60, 2),
             "seed": self.seed,
+            "on_mongodb": list(self.on_mongodb),
         }
 
 

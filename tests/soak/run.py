@@ -7,7 +7,7 @@ import contextlib
 import random
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +18,12 @@ import aiohttp
 from tests.chaos.ground import Ground, fleet
 from tests.consistency.checker import Violation
 from tests.harness.people import Client, once
+from tests.soak.desk import AWAY, Desk
 from tests.soak.faults import BUS_LOST, Fault, Faults, Moment
 from tests.soak.invariants import AtRest
 from tests.soak.people import Gone, Town
 from tests.soak.report import Report, check_in_doubt
-from tests.soak.watch import AWAY, Desk, Doubts, Events, Uptime
+from tests.soak.watch import Doubts, Events, Uptime
 from tests.soak.ways import Days
 from tests.soak.witness import Witness
 
@@ -220,10 +221,12 @@ class Soak:
 
 
 @asynccontextmanager
-async def prepared(report: Report, tell: Callable[[str], None], *, people: int, pairs: int) -> AsyncIterator[Soak]:
+async def prepared(
+    report: Report, tell: Callable[[str], None], *, people: int, pairs: int, on_mongodb: Collection[str]
+) -> AsyncIterator[Soak]:
     """A fleet with people who live there, and who watches it."""
     async with AsyncExitStack() as stack:
-        ground = await stack.enter_async_context(fleet(**SETTINGS))
+        ground = await stack.enter_async_context(fleet(on_mongodb=on_mongodb, **SETTINGS))
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, middlewares=(once,)))
         desks = [Desk(ground.dsns) for _ in range(5)]
@@ -269,12 +272,13 @@ async def soak(
     *,
     people: int = 14,
     pairs: int = 2,
+    on_mongodb: Collection[str] = (),
     tell: Callable[[str], None] = lambda _: None,
     keep: Path | None = None,
 ) -> Report:
     """Run one and report; `keep`, a folder, gets its history and logs. Raises what keeps it from being run."""
-    report = Report(seed)
-    async with prepared(report, tell, people=people, pairs=pairs) as one:
+    report = Report(seed, on_mongodb=tuple(on_mongodb))
+    async with prepared(report, tell, people=people, pairs=pairs, on_mongodb=on_mongodb) as one:
         began = time.monotonic()
         try:
             await _goes_on(one, until=began + minutes * 60)

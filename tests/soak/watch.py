@@ -11,47 +11,20 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from tests.chaos.ground import Ground
+from tests.soak.desk import AWAY, Desk
 from tests.soak.faults import BUS, EDGE
+from tests.soak.foundation import Announced, announced, prepared
 from tidings import everything
 from tidings.contracts.friends import GraphChanged
 from tidings.contracts.messages import MessageChanged, ReactionChanged
 from tidings.services.notifications import rules
 
-# Of asyncpg's own: what a connection says that was stopped in the middle of something.
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 LONGEST_DOUBT = 15.0  # seconds, I8
 EVERY = 0.1
 NEEDED = ("users", "friends", "messages")  # for a deletion to end
-
-
-class Desk:
-    """A connection to each database past the proxies, made again whenever it broke."""
-
-    def __init__(self, dsns: Mapping[str, str]) -> None:
-        self._dsns = dsns
-        self._open: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
-
-    async def fetch(self, service: str, sql: str, *values: object, within: float = 2.0) -> list[asyncpg.Record]:
-        """Raises one of AWAY where the database does not answer in time."""
-        try:
-            async with asyncio.timeout(within):
-                connection = self._open.get(service)
-                if connection is None or connection.is_closed():
-                    connection = self._open[service] = await asyncpg.connect(self._dsns[service])
-                return await connection.fetch(sql, *values)
-        except AWAY:
-            broken = self._open.pop(service, None)
-            if broken is not None:
-                broken.terminate()
-            raise
-
-    async def close(self) -> None:
-        for connection in self._open.values():
-            connection.terminate()
 
 
 @dataclass(eq=False)
@@ -100,7 +73,7 @@ class Uptime:
                     _, writer = await asyncio.open_connection(where.hostname, where.port)
                     writer.close()
             for name in self.ground.databases:
-                await self.desk.fetch(name, "select 1")
+                await self.desk.answers(name)
         except AWAY:
             return False
         return True
@@ -139,10 +112,9 @@ class Doubts:
     async def _look(self) -> dict[str, float]:
         """The open ones, with their deadlines (by time.monotonic; unknown: -inf)."""
         log = "select gid, extract(epoch from deadline - clock_timestamp()) as due from twophase_log"
-        found = {}
+        found: dict[str, float] = {}
         for service in NEEDED[1:]:
-            rows = await self.desk.fetch(service, "select gid from pg_prepared_xacts")
-            found.update({row["gid"].rpartition(":")[2]: -math.inf for row in rows})
+            found.update(dict.fromkeys(await prepared(self.desk, service), -math.inf))
         now = time.monotonic()
         rows = await self.desk.fetch("users", f"{log} where finished_at is null")
         found.update({row["gid"]: now + float(row["due"]) for row in rows})
@@ -179,21 +151,15 @@ class Events:
         """Unpublished, or published and without its effect at one of its consumers. Raises one of AWAY."""
         found: set[UUID] = set()
         for producer in self._stored():
-            rows = await self.desk.fetch(
-                producer,
-                "select id, event, body::text as body, published_at is null as unpublished from outbox"
-                " where created_at > now() - interval '3 minutes' or published_at is null",
-                within=10,
-            )
-            rows = [row for row in rows if row["id"] not in self.done]
-            missing = {row["id"] for row in rows if row["unpublished"]}
+            events = [one for one in await announced(self.desk, producer) if one.id not in self.done]
+            missing = {one.id for one in events if one.unpublished}
             for consumer, names in self._consumers(producer).items():
-                wanted = [row["id"] for row in rows if row["event"] in names and has_effect(consumer, row)]
+                wanted = [one.id for one in events if one.event in names and has_effect(consumer, one)]
                 inbox = await self.desk.fetch(
                     consumer, "select event_id from inbox where event_id = any($1::uuid[])", wanted, within=10
                 )
                 missing |= set(wanted) - {row["event_id"] for row in inbox}
-            self.done |= {row["id"] for row in rows} - missing
+            self.done |= {one.id for one in events} - missing
             found |= missing
         return found
 
@@ -209,9 +175,9 @@ class Events:
         }
 
 
-def has_effect(consumer: str, row: asyncpg.Record) -> bool:
+def has_effect(consumer: str, one: Announced) -> bool:
     """Whether a reaction writes anything: what concerns nobody is passed over, and leaves no trace."""
-    name, body = row["event"], row["body"].encode()
+    name, body = one.event, one.body
     if consumer == "friends":
         return bool(msgspec.json.decode(body)["friend_ids"])
     if consumer == "media":

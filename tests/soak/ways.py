@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import asyncpg
-
 from tests.consistency.history import Operation, pair
+from tests.soak.desk import AWAY
 from tests.soak.people import EMOJIS, Citizen, Gone, Town
 from tests.twophase.oracle import Databases, Snapshot, snapshot
 
@@ -105,7 +104,7 @@ class Days:
                     return await snapshot(databases, UUID(people[0].person.id))
                 finally:
                     await databases.close()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except AWAY:
             return None
 
 

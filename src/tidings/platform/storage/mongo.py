@@ -23,6 +23,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
     BulkWriteError,
+    ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
     OperationFailure,
@@ -33,7 +34,7 @@ from pymongo.read_concern import ReadConcern
 
 from tidings.platform import logs
 from tidings.platform.contract import Busy, InFlight, Refusal, Unavailable
-from tidings.platform.ending import heed_cancellation, heeding_cancellation
+from tidings.platform.ending import ended, heed_cancellation, heeding_cancellation
 from tidings.platform.ids import bucket_of
 from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, writing
@@ -52,6 +53,7 @@ COMMIT_TIMEOUT_MS: Final = 2000
 END_PATIENCE: Final = 0.2  # seconds for a word that a transaction is over
 COMMIT_PATIENCE: Final = 2.0  # seconds for which a commit is asked again whose answer was lost
 PAUSE: Final = 0.005  # seconds between two tries for a fence
+RETIRED_FOR: Final = 30.0  # seconds; no write lasts as long
 ONE_TRIP: Final = 100_000  # rows of a first batch; without it MongoDB sends 101, and the rest when asked again
 
 MAJORITY: Final = WriteConcern(w="majority", j=True)
@@ -65,6 +67,8 @@ DUPLICATE_KEY: Final = 11000
 NO_SPACE: Final = 14031
 # Of a member that is no primary any more, or of a server that ends.
 DEPOSED: Final = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436, 43, 50, 262, 6, 7, 89, 9001, 133, 134})
+NO_SESSIONS: Final = "Sessions are not supported"  # in a ConfigurationError
+LATE: Final = 290  # a transaction that the server ended for its age
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN: Final = "UnknownTransactionCommitResult"
 
@@ -85,7 +89,7 @@ def is_away(error: PyMongoError) -> bool:
     """No primary answers for now."""
     if isinstance(error, (ConnectionFailure, ExecutionTimeout, WTimeoutError)):
         return True
-    return bool(_codes(error) & DEPOSED) or error.has_error_label(TRANSIENT)
+    return bool(_codes(error) & {*DEPOSED, LATE}) or error.has_error_label(TRANSIENT)
 
 
 class _Meanwhile(Exception):
@@ -110,6 +114,7 @@ class MongoWrite(Saying):
     def __init__(self, database: MongoDatabase, session: AsyncClientSession, opening: Opening) -> None:
         super().__init__()
         self._database = database
+        self._home = session.client.get_default_database()
         self._ends, self._limit = opening.ends, opening.limit
         self._session: AsyncClientSession | None = session
         self._idempotency = opening.idempotency
@@ -129,7 +134,7 @@ class MongoWrite(Saying):
 
     def collection(self, name: str) -> AsyncCollection[Row]:
         """For this transaction."""
-        return self._database.to_write(name)
+        return self._home[name]
 
     async def fence(
         self, own: Iterable[UUID], others: Iterable[UUID] = (), *, undecided: bool = False
@@ -334,7 +339,7 @@ class MongoDatabase:
         self._database = client.get_default_database()
         self._behind_router: bool | None = None
         self._writers = writers or client
-        self._written = self._writers.get_default_database()
+        self._retired: dict[asyncio.Task[None], AsyncMongoClient[Row]] = {}
         self._lines: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
@@ -343,17 +348,37 @@ class MongoDatabase:
         """A service's own database while the block lasts. Connects when it is needed."""
         client = open_client(url, service, connections=settings.pool_read)
         writers = open_client(url, service, connections=settings.pool_write)
+        database = cls(service, url, client, settings, writers)
         try:
-            yield cls(service, url, client, settings, writers)
+            yield database
         finally:
             await client.close()
-            await writers.close()
+            await database._writers.close()
+            for task, retired in list(database._retired.items()):
+                await ended(task)
+                await retired.close()
 
     def collection(self, name: str) -> AsyncCollection[Row]:
         return self._database[name]
 
-    def to_write(self, name: str) -> AsyncCollection[Row]:
-        return self._written[name]
+    def _renew(self, broken: AsyncMongoClient[Row]) -> None:
+        """Leave a client behind whose connections cannot do transactions; what is under way on it may end.
+
+        A connection to a single server that was made while that started passes for one without sessions for as long
+        as it lives (PyMongo 4.20, `pool.py`, `supports_sessions`), and the driver never looks again.
+        """
+        if self._writers is not broken:
+            return  # somebody was as quick
+        log.warning("connections_renewed", service=self.service)
+        self._writers = open_client(self.url, self.service, connections=self.settings.pool_write)
+
+        async def retire() -> None:
+            await asyncio.sleep(RETIRED_FOR)
+            await broken.close()
+
+        task = asyncio.create_task(retire(), name=f"retire connections of {self.service}")
+        self._retired[task] = broken
+        task.add_done_callback(lambda done: self._retired.pop(done, None))
 
     async def is_behind_router(self) -> bool:
         """Whether its collections may lie on several shards."""
@@ -422,7 +447,8 @@ class MongoDatabase:
         """The same for who answers no request, and tells nobody; `limit` in seconds."""
         committing = False
         with self.reached():
-            async with self._writers.start_session() as session:
+            writers = self._writers
+            async with writers.start_session() as session:
                 ends = asyncio.timeout(None)
                 write = handle(self, session, Opening(idempotency, ends, limit))
                 try:
@@ -432,6 +458,11 @@ class MongoDatabase:
                             await write._finish()
                         committing = True
                         await commit(session)
+                except ConfigurationError as error:
+                    if NO_SESSIONS not in str(error):
+                        raise
+                    self._renew(writers)
+                    raise self._unavailable(error) from error
                 except BaseException:
                     if committing:
                         if write.happened:
@@ -449,7 +480,8 @@ class MongoDatabase:
         try:
             async with asyncio.timeout(END_PATIENCE):  # who asked waits for it
                 await session.start_transaction(read_concern=SNAPSHOT, write_concern=MAJORITY)
-                await self.to_write("fence").find_one({"_id": None}, session=session)
+                home = session.client.get_default_database()
+                await home["fence"].find_one({"_id": None}, session=session)
         except (PyMongoError, TimeoutError) as error:  # it ends by itself, somewhat later
             log.info("transaction_left_open", service=self.service, error=repr(error))
 
