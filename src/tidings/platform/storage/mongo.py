@@ -7,8 +7,9 @@ takes the fences of all whom it concerns before anything else, and begins anew u
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from bson.datetime_ms import DatetimeMS
 from pymongo import AsyncMongoClient, InsertOne, ReturnDocument, UpdateOne, WriteConcern
+from pymongo import lock as pymongo_lock
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
@@ -71,6 +73,18 @@ NO_SESSIONS: Final = "Sessions are not supported"  # in a ConfigurationError
 LATE: Final = 290  # a transaction that the server ended for its age
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN: Final = "UnknownTransactionCommitResult"
+
+
+async def _waited(waiting: Awaitable[bool], timeout: float | None) -> bool:  # noqa: ASYNC109 - as it is called
+    async with asyncio.timeout(timeout):
+        return await waiting
+
+
+# PyMongo waits for its conditions by `asyncio.wait_for`. Before Python 3.12 that runs them in a task of its own,
+# which a second cancellation leaves behind: it takes the lock later and never gives it back, and from then on
+# nobody gets a connection.
+if sys.version_info < (3, 12):
+    vars(pymongo_lock)["wait_for"] = _waited
 
 
 def _codes(error: PyMongoError) -> set[int]:
