@@ -12,9 +12,9 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -30,6 +30,14 @@ SLOW = 0.3  # seconds, by which caches hear everything late; a beat that old sti
 LOOKED = 0.5  # seconds of reading after an acknowledgement
 WAITED = 1.0  # seconds after its commit, at most, for caches that do not confirm
 SLACK = 2.0  # seconds, for a machine in use
+# All deeds come at once, on a machine in use: an answer may take its time, but has to come.
+CALM: dict[str, Any] = {
+    "call_deadline": 12.0,
+    "lock_timeout_ms": 5_000,
+    "transaction_timeout_ms": 10_000,
+    "repeat_safe_calls": False,
+    "repeat_events": False,
+}
 
 COMPOSED = frozenset({"timeline", "feed"})
 EVERYWHERE = COMPOSED | {"message", "by ids", "by author", "notifications"}
@@ -61,36 +69,57 @@ class Place:
         return "nats" in self.system.system.pids
 
 
+# Places of one mode are on one system, the killed bus last; but a slow one is slow from its start.
 PLACES: list[tuple[Mode, Bus]] = [
     ("near", "up"),
-    ("near", "slow"),
     ("near", "stopped"),
+    ("near", "slow"),
     ("wire", "up"),
-    ("wire", "slow"),
     ("wire", "stopped"),
+    ("wire", "slow"),
     ("apart", "up"),
-    ("apart", "slow"),
     ("apart", "stopped"),
     ("apart", "killed"),
+    ("apart", "slow"),
 ]
 
 
+class Ground:
+    """The one system that runs, until a place wants another. The people of each test are its own."""
+
+    def __init__(self) -> None:
+        self._as: tuple[Mode, float] | None = None
+        self._stack = AsyncExitStack()
+        self._found: tuple[Whole, Person]
+
+    async def of(self, mode: Mode, hear_delay: float) -> tuple[Whole, Person]:
+        """It, and who administers it."""
+        if self._as != (mode, hear_delay):
+            await self.end()
+            system = await self._stack.enter_async_context(whole(mode, hear_delay=hear_delay, **CALM))
+            root = await system.joins("Root")
+            await system.operator.call(users.make_administrator, users.ByHandle(handle=root.handle))
+            root.token = (await signed_in(root)).ok()["token"]
+            self._as, self._found = (mode, hear_delay), (system, root)
+        return self._found
+
+    async def end(self) -> None:
+        self._as = None
+        await self._stack.aclose()
+
+
+@pytest.fixture(scope="module")
+async def ground() -> AsyncIterator[Ground]:
+    found = Ground()
+    yield found
+    await found.end()
+
+
 @pytest.fixture(scope="module", params=PLACES, ids="-".join)
-async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+async def place(request: pytest.FixtureRequest, ground: Ground) -> Place:
     mode, bus = request.param
-    # All deeds come at once, on a machine in use: an answer may take its time, but has to come.
-    calm = {
-        "call_deadline": 12.0,
-        "lock_timeout_ms": 5_000,
-        "transaction_timeout_ms": 10_000,
-        "repeat_safe_calls": False,
-        "repeat_events": False,
-    }
-    async with whole(mode, hear_delay=SLOW if bus == "slow" else 0.0, **calm) as system:
-        root = await system.joins("Root")
-        await system.operator.call(users.make_administrator, users.ByHandle(handle=root.handle))
-        root.token = (await signed_in(root)).ok()["token"]
-        yield Place(system, bus, root)
+    system, root = await ground.of(mode, SLOW if bus == "slow" else 0.0)
+    return Place(system, bus, root)
 
 
 async def signed_in(person: Person) -> Answer:

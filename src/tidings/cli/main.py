@@ -23,6 +23,7 @@ from tidings.cli.options import (
     taking_settings,
     with_stores,
 )
+from tidings.platform.importing import importing
 
 app = typer.Typer(
     cls=PlainErrors,
@@ -74,8 +75,9 @@ def up(
     """
     settings = settings_from(**given).settings
 
-    from tidings.cli.up import run_up
-    from tidings.system import chosen_topology
+    with importing():
+        from tidings.cli.up import run_up
+        from tidings.system import chosen_topology
 
     run_up(settings, with_stores(chosen_topology(settings, apart=apart), store), as_json=as_json)
 
@@ -96,8 +98,9 @@ def run(
 
     Example: `tidings run messages --data /srv/tidings --topology fleet.toml`
     """
-    from tidings.cli.run import run_one
-    from tidings.system import chosen_topology
+    with importing():
+        from tidings.cli.run import run_one
+        from tidings.system import chosen_topology
 
     settings = settings_from(**given).settings
     run_one(settings, with_stores(chosen_topology(settings, apart=True), store), service)
@@ -141,8 +144,9 @@ def doctor(data: Data = None, topology: TopologyFile = None, store: Stores = Non
 
     Example: `tidings doctor --data ./data`
     """
-    from tidings.cli.doctor import examine
-    from tidings.system import chosen_topology
+    with importing():
+        from tidings.cli.doctor import examine
+        from tidings.system import chosen_topology
 
     settings = settings_from(data=data, topology=topology).settings
     examine(settings, with_stores(chosen_topology(settings, apart=False), store), as_json=as_json)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO
 
-from tidings.platform import logs
+from tidings.platform import importing, logs
 from tidings.platform.data_directory import ExitCode, StartRefused
 from tidings.platform.engines.unprivileged import ends_with_us
 from tidings.platform.launch import Launch
@@ -43,7 +43,7 @@ class Child:
         try:
             # In this thread: the kernel ends the child with the thread that started it.
             self._process = process = subprocess.Popen(
-                [sys.executable, "-m", self._module],
+                [sys.executable, "-m", importing.__name__, self._module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=fds,
