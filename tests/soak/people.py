@@ -441,7 +441,8 @@ class Citizen:
                 break
         else:
             self.told = False if sure else None
-        self.town.left.append(self.handle)
+        if self.told:  # who may still be there is compared with what they were: nobody else touches them
+            self.town.left.append(self.handle)
         outcome: Outcome = "ok" if self.told else "refused" if self.told is False else "unknown"
         self.town.witness.ends(operation, outcome)
         return operation

@@ -120,12 +120,23 @@ async def judge(
     assert removed == len(committed), f"{removed} events of the removal"
     if not committed:
         if before is not None:
-            assert await snapshot(databases, subject) == before, "an aborted deletion changed something"
+            changed = _changed(before, await snapshot(databases, subject))
+            assert not changed, f"an aborted deletion changed something: {changed}"
         assert acknowledged is not True, "an acknowledged deletion is lost"
         return "aborted" if aborted else "untouched"
     assert acknowledged is not False, "a deletion that was called aborted has happened"
     await _nothing_left(databases, subject)
     return "deleted"
+
+
+def _changed(before: Snapshot, after: Snapshot) -> list[str]:
+    """In words, table by table."""
+    found = []
+    for table, was in before.items():
+        gone, new = [row for row in was if row not in after[table]], [row for row in after[table] if row not in was]
+        if gone or new:
+            found.append(f"{table}: {gone} became {new}")
+    return found
 
 
 async def _nothing_left(databases: Databases, subject: UUID) -> None:
