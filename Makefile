@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 MINUTES ?= 20
 
-.PHONY: help install install-mongodb install-test up test mutants chaos-matrix soak sessions hostile lint docs lock clean
+.PHONY: help install install-mongodb install-test up test mutants chaos-matrix soak sessions hostile screens lint docs translations lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,6 +37,9 @@ soak: install-test ## people live while faults strike (make soak MINUTES=20 ARGS
 sessions: install-test ## session guarantees under delays (make sessions ARGS="--trials 1000")
 	@exec $(BIN)/python -m tests.sessions $(ARGS)
 
+screens: install-test ## take the pictures of docs/screens (needs Chromium)
+	@exec $(BIN)/python -m tests.web.screens $(ARGS)
+
 hostile: install-test ## send a thousand hostile files (ARGS="--files 100 --seed 2")
 	@exec $(BIN)/python -m tests.hostile $(ARGS)
 
@@ -51,6 +54,9 @@ chaos-matrix: install-test ## break a deletion at every point, in every way (ARG
 
 docs: install ## write docs/map.md and docs/openapi.json from the code
 	$(BIN)/tidings docs write docs
+
+translations: install-test ## bring new sentences of the pages into their catalogues
+	@exec sh tools/translations.sh $(BIN)/python
 
 lock: ## compile requirements/*.txt again (needs uv)
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml requirements/build.in -o requirements/run.txt

@@ -8,6 +8,7 @@ shift
 if [ $# -gt 0 ]; then
   exec "$python" -m pytest "$@"
 fi
+sh "$(dirname "$0")/chromium.sh"
 # A folder of this run's own: what is in it at the end, and who still names it, was left behind.
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/tidings-tests-XXXXXX")
 chmod 711 "$TMPDIR"

@@ -32,8 +32,9 @@ from tidings.services.messages.service import messages
 from tidings.services.notifications.service import notifications
 from tidings.services.timeline.service import timeline
 from tidings.services.users.service import users
+from tidings.web.service import web
 
-KINDS: Final = (users, friends, messages, media, notifications, timeline)
+KINDS: Final = (users, friends, messages, media, notifications, timeline, web)
 SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {kind.name: kind for kind in KINDS}
 FRONT_HEARS: Final = frozenset(kept.call.service for kept in FRONT_KEPT)
 STORELESS: Final = frozenset(name for name, kind in SERVICES.items() if kind.migrations is None)

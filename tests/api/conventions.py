@@ -9,13 +9,25 @@ from uuid import UUID
 
 from tidings import everything
 from tidings.platform.http.openapi import openapi
+from tidings.web.assets import ASSETS
 
 CONTRACTS = [kind.contract for kind in everything.SERVICES.values()]
-ROUTES = [route for contract in CONTRACTS for route in contract.routes]
+ROUTES = [route for contract in CONTRACTS for route in contract.routes if not route.page]
+PAGES = [route for contract in CONTRACTS for route in contract.routes if route.page]
 DOCUMENT: dict[str, Any] = openapi(CONTRACTS, version="0")
 NOBODY = UUID("01890000-0000-7000-8000-000000000000")
-OWN_PATHS = ("/", "/v1", "/docs", "/livez", "/readyz", "/v1/openapi.json", "/style.css", "/problems/invalid")
-FORM_PATHS = ("/setup", "/join", "/signin", "/reset")
+OWN_PATHS = (
+    "/v1",
+    "/docs",
+    "/livez",
+    "/readyz",
+    "/v1/openapi.json",
+    "/style.css",
+    "/problems/invalid",
+    ASSETS["tidings.css"].path,
+)
+# Forms that a stranger may send, and where they stand.
+FORM_PATHS = tuple(sorted(route.path for route in PAGES if (route.method, route.who) == ("POST", "anyone")))
 
 
 def filled(path: str, **values: str) -> str:

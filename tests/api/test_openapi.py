@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from tests.api.conventions import CONTRACTS, DOCUMENT, ROUTES, operations, resolved
+from tests.api.conventions import DOCUMENT, PAGES, ROUTES, operations, resolved
 from tests.harness.system import Whole
 from tidings.platform.contract import Nothing
 
@@ -47,7 +47,15 @@ def test_every_route_of_the_contracts_is_in_the_document() -> None:
         assert operation["summary"]
     assert len({operation["operationId"] for operation in described.values()}) == len(ROUTES)
     assert all(tag["description"] for tag in DOCUMENT["tags"])
-    assert {tag["name"] for tag in DOCUMENT["tags"]} == {contract.service for contract in CONTRACTS}
+    assert {tag["name"] for tag in DOCUMENT["tags"]} == {route.service for route in ROUTES}
+
+
+def test_pages_are_no_part_of_the_document() -> None:
+    assert PAGES
+    assert {route.path for route in PAGES}.isdisjoint(DOCUMENT["paths"])
+    told = json.dumps(DOCUMENT)
+    assert "Visit" not in DOCUMENT["components"]["schemas"]
+    assert {route.name for route in PAGES if f'"{route.name}"' in told} == set()
 
 
 def test_the_document_is_openapi_3_1() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -210,8 +211,13 @@ def test_documents_come_from_the_code_alone(tmp_path: Path) -> None:
     assert json.loads(one["openapi.json"])["openapi"] == "3.1.0"
     chart = one["map.md"].decode()
     assert 'timeline -->|"latest_by_authors<br>page_by_authors<br>register_cache"| messages' in chart
-    for service in ("users", "friends", "messages", "media", "notifications", "timeline", "edge"):
+    for service in ("users", "friends", "messages", "media", "notifications", "timeline", "web", "edge"):
         assert f"| **{service}** |" in chart
+    assert 'web -->|"3 routes"| timeline' in chart
+    assert re.search(r'edge -->\|"\d\d pages"\| web', chart)
+    api, pages = chart.partition("## Public routes")[2].partition("## Events")[0].split("## Pages")
+    assert "`/v1/timeline`" in api and "| web |" not in api
+    assert "`/settings`" in pages and "`/v1/" not in pages
 
 
 def test_help_shows_an_example_for_every_command_and_the_exit_codes() -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.command import Server, ask, facts, joined, ready, refused, until
 from tidings.platform.engines.postgres import EmbeddedPostgres
 
-SERVICES = ("users", "friends", "messages", "media", "notifications", "timeline")
+SERVICES = ("users", "friends", "messages", "media", "notifications", "timeline", "web")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def topology(folder: Path, postgres: EmbeddedPostgres) -> Path:
     stores = [
         f'[services.{name}]\nstore = "{await postgres.provision(f"fleet_{name}", "secret")}"\n'
         for name in SERVICES
-        if name != "timeline"
+        if name not in ("timeline", "web")
     ]
     path.write_text("\n".join(stores))
     return path
@@ -81,6 +81,6 @@ def test_without_its_database_it_says_what_to_do(folder: Path) -> None:
 
 
 def test_an_unknown_service_is_named(folder: Path) -> None:
-    assert "Choose one of users, friends, messages, media, notifications, timeline, edge." in refused(
+    assert "Choose one of users, friends, messages, media, notifications, timeline, web, edge." in refused(
         "run", "mesages", "--data", folder / "data", code=2
     )

@@ -191,3 +191,22 @@ async def test_a_reader_who_follows_the_newer_cursor_misses_and_repeats_nothing(
 
     assert len(read) == len(set(read))
     assert sorted(read) == sorted(posted)
+
+
+async def test_the_feed_begins_with_a_message_that_one_may_not_even_see(tidings: Whole) -> None:
+    """Where one stopped reading: the message itself, or what stands below it now."""
+    alice, bob = [await tidings.joins(name) for name in ("Alice", "Bob")]
+    await alice.befriends(bob)
+    said = [(await bob.posts(f"b{number}"))["id"] for number in range(5)]
+
+    async def texts(**params: object) -> list[str]:
+        return [item["message"]["text"] for item in (await alice.feed(**params))["items"]]
+
+    assert await texts(at=said[2], limit=2) == ["b2", "b1"]
+    page = await alice.feed(at=said[2], limit=2)
+    assert await texts(cursor=page["previous_cursor"]) == ["b4", "b3"]
+    (await bob.delete(f"/v1/messages/{said[2]}")).ok()
+    assert await texts(at=said[2]) == ["b1", "b0"]
+    refused = await alice.get("/v1/feed", params={"at": said[1], "cursor": page["previous_cursor"]})
+    assert (refused.status, refused.body["errors"][0]["pointer"]) == (422, "?at")
+    assert (await alice.get("/v1/feed", params={"at": "x"})).status == 422

@@ -33,13 +33,18 @@ class Ear(asyncio.Protocol):
             self.transport.write(data)
 
     async def answer(self, within: float = 10.0) -> tuple[int, Any]:
+        """Status and body of the first answer, which is JSON."""
+        status, raw = await self.page(within)
+        return status, json.loads(raw)
+
+    async def page(self, within: float = 10.0) -> tuple[int, bytes]:
         """Status and body of the first answer, which has a length."""
         async with asyncio.timeout(within):
             while True:
                 head, end, body = self.heard.partition(b"\r\n\r\n")
                 length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
                 if end and length is not None and len(body) >= int(length[1]):
-                    return int(head.split(b" ")[1]), json.loads(body[: int(length[1])])
+                    return int(head.split(b" ")[1]), body[: int(length[1])]
                 assert not self.closed.is_set(), self.heard
                 self.more.clear()
                 await self.more.wait()

@@ -11,6 +11,7 @@ import pytest
 from tests.harness.people import PASSWORD, Answer
 from tests.harness.system import Whole, whole
 from tests.security.canaries import secrets_in
+from tests.security.visitor import Visitor
 from tidings.contracts import users
 from tidings.platform.contract import Nothing
 
@@ -89,17 +90,46 @@ async def _everything(system: Whole) -> tuple[list[str], list[Answer]]:
     ]
     for path, secret, status in (("/setup", link, 410), ("/reset", reset, 200), ("/signin", signing, 200)):
         assert (await client.ask("GET", f"{path}?link={secret}")).status == status
-        form = {"content-type": "application/x-www-form-urlencoded"}
+        form = {"content-type": "application/x-www-form-urlencoded", "origin": client.base}
         body = f"link={secret}&handle=x&name=x&password={WRONG.replace(' ', '+')}".encode()
         page = await client.ask("POST", path, data=body, headers=form)
         assert page.status >= 400
         assert WRONG.encode() not in page.raw
+    known += await _in_a_browser(system)
     async with system.points.drops("users/whois", viewer=""):
         refused.append(await client.ask("GET", "/v1/timeline", token=known[-1]))
     return known, refused
 
 
 JSON = {"content-type": "application/json"}
+
+
+async def _in_a_browser(system: Whole) -> list[str]:
+    """The same by pages, in forms and cookies: the secrets."""
+    carol = await system.joins("Carol")
+    visitor = Visitor(system.client)
+    signed = await visitor.sends("/signin", handle=carol.handle, password=PASSWORD)
+    assert signed.status == 303
+    known = [visitor.session or ""]
+    await visitor.sends("/settings/invites", key="a-key-of-a-form")
+    (invite,) = (await carol.get("/v1/invites")).ok()["invites"]
+    assert invite["code"] in (await visitor.opens("/settings")).text
+    joining = {"handle": "dora_in_39", "name": "Dora", "password": NEW_PASSWORD}
+    joined = Visitor(system.client)
+    assert (await joined.sends("/join", invite=invite["code"], **joining)).status == 303
+    changed = await visitor.sends("/settings/password", current=PASSWORD, new=NEW_PASSWORD)
+    assert changed.status == 303
+    known += [visitor.session or "", joined.session or ""]
+    refused = [
+        await visitor.sends("/settings/password", current=WRONG, new=NEW_PASSWORD),
+        await visitor.sends("/settings/password", current=NEW_PASSWORD, new="passwords"),
+        await Visitor(system.client, {**visitor.cookies, visitor.named: known[0]}).opens("/settings"),  # dead
+        await Visitor(system.client).sends("/join", **joining),  # the handle is taken
+        await Visitor(system.client).sends("/signin", handle=carol.handle, password=WRONG),
+    ]
+    for page in refused:
+        assert secrets_in(page.raw, *known, NEW_PASSWORD, WRONG) == []
+    return [*known, invite["code"]]  # which its maker is shown
 
 
 async def test_row_39_no_secret_is_written_down(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ async def _cut_after(wary: Wary, first: bytes, drip: Callable[[int], bytes]) -> 
         ),
         pytest.param(
             b"POST /setup HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-www-form-urlencoded\r\n"
-            b"content-length: 5000\r\n\r\n",
+            b"sec-fetch-site: same-origin\r\ncontent-length: 5000\r\n\r\n",
             lambda n: b"x",
             b"408",
             id="a form a byte at a time",

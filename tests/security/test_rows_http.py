@@ -103,8 +103,9 @@ async def test_row_31_unknown_content_types_are_refused_for_every_body(tidings: 
             headers = {"content-type": content_type}
             answer = await tidings.client.ask(method, filled(path), token=alice.token, data=b"{}", headers=headers)
             assert (answer.status, answer.body["code"]) == (415, "unsupported_media_type"), (method, path)
+    own = {**JSON, "origin": tidings.system.url}
     for path in FORM_PATHS:
-        answer = await tidings.client.ask("POST", path, data=b"{}", headers=JSON)
+        answer = await tidings.client.ask("POST", path, data=b"{}", headers=own)
         assert answer.status == 415
 
 
@@ -129,15 +130,17 @@ async def test_row_31_an_endless_body_is_cut_while_it_streams_and_fills_no_memor
     alice = await tidings.joins("Alice")
     content_type = "application/json" if path.startswith("/v1") else "application/x-www-form-urlencoded"
     client = await ear(int(tidings.system.url.rpartition(":")[2]))
-    client.says(_head("POST", path, alice.token, f"content-type: {content_type}", "transfer-encoding: chunked"))
+    lines = (f"content-type: {content_type}", "sec-fetch-site: same-origin", "transfer-encoding: chunked")
+    client.says(_head("POST", path, alice.token, *lines))
     before = psutil.Process().memory_info().rss
     sent, block = 0, b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     while not client.closed.is_set() and sent < 100_000_000:
         client.says(block)
         sent += len(block)
         await asyncio.sleep(0.001)
-    status, body = await client.answer()
-    assert (status, body["code"]) == (413, "too_large")
+    status, raw = await client.page()
+    assert status == 413
+    assert (b'"too_large"' in raw) if path.startswith("/v1") else raw.startswith(b"<!doctype html>")
     assert client.closed.is_set()
     assert sent < 30_000_000
     assert psutil.Process().memory_info().rss - before < 60_000_000
@@ -237,7 +240,7 @@ async def test_row_33_line_ends_stay_inside_values(
         await alice.post("/v1/messages", {"text": evil}, headers={"idempotency-key": "k"}),
     ]
     for answer in answers:
-        assert "set-cookie" not in answer.headers
+        assert [line for line in answer.headers.getall("set-cookie", []) if "evil" in line] == []
         assert not any("evil" in value and "\n" in value for value in answer.headers.values())
         assert answer.status < 500
     assert b"<script>" not in answers[7].raw

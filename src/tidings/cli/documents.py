@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -46,14 +47,15 @@ def map_of(contracts: Sequence[Contract]) -> str:
         ["## Who calls whom", "", *_picture(contracts)],
         ["## Services", "", *_services(contracts, near, apart)],
         ["## Internal calls", "", *_calls(contracts)],
-        ["## Public routes", "", *_routes(contracts)],
+        ["## Public routes", "", *_routes(contracts, pages=False)],
+        ["## Pages", "", *_routes(contracts, pages=True)],
         ["## Events", "", *_events(contracts)],
     ]
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
 
 def _picture(contracts: Iterable[Contract]) -> Iterator[str]:
-    """Edges carry the calls' names; the edge reaches every service by its routes."""
+    """Edges carry the calls' names, and how many routes are asked; the edge reaches every service by its routes."""
     yield from ("```mermaid", "flowchart LR")
     yield from ("  people([people and clients]) -->|HTTP| edge", "  operator([operator]) --> cli[tidings command]")
     yield "  edge[[edge: the public listener]]"
@@ -62,9 +64,11 @@ def _picture(contracts: Iterable[Contract]) -> Iterator[str]:
         yield f"  {contract.service}[{contract.service}]"
         if contract.service not in everything.STORELESS:
             yield f"  {contract.service} --- {contract.service}_data[(database {contract.service})]"
-        if contract.routes:
-            routes = len(contract.routes)
-            edges[(EDGE, contract.service)] = [f"{routes} routes" if routes != 1 else "1 route"]
+        asked = Counter(caller for route in contract.routes for caller in route.call.callers)
+        what = "page" if any(route.page for route in contract.routes) else "route"
+        for caller in sorted(asked, key=lambda one: (one != EDGE, one)):
+            count = asked[caller]
+            edges[caller, contract.service] = [f"{count} {what}{'s' if count != 1 else ''}"]
         for call in contract.calls:
             for caller in sorted(call.callers):
                 edges.setdefault((caller, contract.service), []).append(call.name.partition("/")[2])
@@ -123,11 +127,12 @@ def _calls(contracts: Iterable[Contract]) -> Iterator[str]:
     )
 
 
-def _routes(contracts: Iterable[Contract]) -> Iterator[str]:
+def _routes(contracts: Iterable[Contract], *, pages: bool) -> Iterator[str]:
     rows = [
         (f"`{route.method}`", f"`{route.path}`", route.summary, route.service, route.who)
         for contract in contracts
         for route in contract.routes
+        if route.page == pages
     ]
     yield from _table(["verb", "path", "what", "service", "who"], sorted(rows, key=lambda row: (row[1], row[0])))
 

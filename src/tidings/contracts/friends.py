@@ -90,7 +90,7 @@ relations: Call[ByIds, dict[UserId, Relation]] = Call(
     ByIds,
     dict[UserId, Relation],
     safe=True,
-    callers={"messages", "notifications", "users", "media"},
+    callers={"messages", "notifications", "users", "media", "web"},
 )  # strangers are absent
 register_cache = Call("friends/register_cache", Registration, Nothing, callers={"timeline"})
 occurrences = Call(
@@ -194,7 +194,9 @@ class Friendship(Value, frozen=True):
     since: Instant
 
 
-list_friends = Route("friends/list_friends", "GET", "/v1/friends", PageAsk, People, "One's friends")
+list_friends = Route(
+    "friends/list_friends", "GET", "/v1/friends", PageAsk, People, "One's friends", callers={"web"}
+)
 get_friend = Route(
     "friends/get_friend",
     "GET",
@@ -203,6 +205,7 @@ get_friend = Route(
     Friendship,
     "How one stands with a person",
     refusals=(NotFound,),
+    callers={"web"},
 )
 befriend = Route(
     "friends/befriend",
@@ -212,6 +215,7 @@ befriend = Route(
     Friendship,
     "Ask for friendship, or accept if they asked",
     refusals=(NotFound, NotYourself, TooManyFriends),
+    callers={"web"},
 )
 unfriend = Route(
     "friends/unfriend",
@@ -222,6 +226,7 @@ unfriend = Route(
     "End a friendship",
     status=204,
     refusals=(NotFound,),
+    callers={"web"},
 )
 friends_of = Route(
     "friends/friends_of",
@@ -232,9 +237,16 @@ friends_of = Route(
     "The friends of oneself or of a friend",
     refusals=(NotFound,),
     me=True,
+    callers={"web"},
 )
 list_requests = Route(
-    "friends/list_requests", "GET", "/v1/friend-requests", RequestsAsk, People, "Requests to and from oneself"
+    "friends/list_requests",
+    "GET",
+    "/v1/friend-requests",
+    RequestsAsk,
+    People,
+    "Requests to and from oneself",
+    callers={"web"},
 )
 drop_request = Route(
     "friends/drop_request",
@@ -245,8 +257,11 @@ drop_request = Route(
     "Decline a request, or withdraw one's own",
     status=204,
     refusals=(NotFound,),
+    callers={"web"},
 )
-list_blocks = Route("friends/list_blocks", "GET", "/v1/blocks", PageAsk, People, "Whom one has blocked")
+list_blocks = Route(
+    "friends/list_blocks", "GET", "/v1/blocks", PageAsk, People, "Whom one has blocked", callers={"web"}
+)
 block = Route(
     "friends/block",
     "PUT",
@@ -256,6 +271,7 @@ block = Route(
     "Block a person: neither sees the other, and a friendship ends",
     status=204,
     refusals=(NotFound, NotYourself),
+    callers={"web"},
 )
 unblock = Route(
     "friends/unblock",
@@ -266,8 +282,9 @@ unblock = Route(
     "End a block",
     status=204,
     refusals=(NotFound,),
+    callers={"web"},
 )
-list_mutes = Route("friends/list_mutes", "GET", "/v1/mutes", PageAsk, People, "Whom one has muted")
+list_mutes = Route("friends/list_mutes", "GET", "/v1/mutes", PageAsk, People, "Whom one has muted", callers={"web"})
 mute = Route(
     "friends/mute",
     "PUT",
@@ -277,6 +294,7 @@ mute = Route(
     "Mute a person: their messages leave one's own timeline and feed",
     status=204,
     refusals=(NotFound, NotYourself),
+    callers={"web"},
 )
 unmute = Route(
     "friends/unmute",
@@ -287,4 +305,5 @@ unmute = Route(
     "End a mute",
     status=204,
     refusals=(NotFound,),
+    callers={"web"},
 )

@@ -214,6 +214,7 @@ upload = Route(
     accepted=Picture,
     upload=Upload(begin=begin_upload, part=add_part, give_back=give_back),
     deadline=60.0,
+    callers={"web"},
 )
 list_media = Route("media/list_media", "GET", "/v1/media", ListMedia, Pictures, "One's own pictures")
 get_media = Route(
@@ -224,6 +225,7 @@ get_media = Route(
     Picture,
     "A picture of one's own, as data",
     refusals=(NotFound,),
+    callers={"web"},
 )
 patch_media = Route(
     "media/patch_media",

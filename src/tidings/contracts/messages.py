@@ -411,6 +411,7 @@ find_messages = Route(
     Messages,
     "Messages by ids or by author",
     refusals=(Invalid,),
+    callers={"web"},
 )
 post = Route(
     "messages/post",
@@ -422,6 +423,7 @@ post = Route(
     status=201,
     idempotency=True,
     refusals=(EmptyMessage, AudienceMismatch),
+    callers={"web"},
 )
 get_message = Route(
     "messages/get_message",
@@ -431,6 +433,7 @@ get_message = Route(
     Shown,
     "A message",
     refusals=(NotFound,),
+    callers={"web"},
 )
 edit = Route(
     "messages/edit",
@@ -441,6 +444,7 @@ edit = Route(
     "Edit a message of one's own",
     refusals=(NotFound, Stale, EmptyMessage, AudienceMismatch),
     conditional=True,
+    callers={"web"},
 )
 withdraw = Route(
     "messages/withdraw",
@@ -452,6 +456,7 @@ withdraw = Route(
     status=204,
     refusals=(NotFound, Stale),
     conditional=True,
+    callers={"web"},
 )
 history = Route(
     "messages/history",
@@ -461,6 +466,7 @@ history = Route(
     History,
     "What it said before",
     refusals=(NotFound,),
+    callers={"web"},
 )
 list_replies = Route(
     "messages/list_replies",
@@ -470,6 +476,7 @@ list_replies = Route(
     Messages,
     "Replies, oldest first",
     refusals=(NotFound,),
+    callers={"web"},
 )
 reply = Route(
     "messages/reply",
@@ -481,6 +488,7 @@ reply = Route(
     status=201,
     idempotency=True,
     refusals=(NotFound, EmptyMessage, AudienceMismatch),
+    callers={"web"},
 )
 list_reactions = Route(
     "messages/list_reactions",
@@ -490,6 +498,7 @@ list_reactions = Route(
     Reactions,
     "Who reacted how",
     refusals=(NotFound,),
+    callers={"web"},
 )
 react = Route(
     "messages/react",
@@ -500,6 +509,7 @@ react = Route(
     "React",
     status=204,
     refusals=(NotFound, TooManyReactions),
+    callers={"web"},
 )
 unreact = Route(
     "messages/unreact",
@@ -510,4 +520,5 @@ unreact = Route(
     "Take a reaction back",
     status=204,
     refusals=(NotFound,),
+    callers={"web"},
 )

@@ -30,6 +30,15 @@ export = Export(
 )
 
 
+class Unread(Value, frozen=True):
+    """Whether anything came since one has read."""
+
+    unread: bool
+
+
+unread = Call("notifications/unread", Nothing, Unread, safe=True, callers={"web"})
+
+
 # What the operator asks.
 
 
@@ -107,6 +116,7 @@ list_notifications = Route(
     NotificationsAsk,
     Notifications,
     "What concerns oneself, grouped",
+    callers={"web"},
 )
 mark_read = Route(
     "notifications/mark_read",
@@ -115,4 +125,5 @@ mark_read = Route(
     MarkRead,
     ReadMark,
     "Mark what was read; an earlier mark changes nothing",
+    callers={"web"},
 )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tidings.contracts.messages import MessageId
 from tidings.contracts.users import Cursor, Limit, UserCard, UserId
 from tidings.platform.contract import BadCursor, Invalid, Route, Unavailable, Value
 
@@ -65,10 +66,14 @@ class Timeline(Value, frozen=True):
 
 
 class FeedAsk(Value, frozen=True):
-    """A page of the feed; the cursors of an answer lead both ways."""
+    """A page of the feed; the cursors of an answer lead both ways.
+
+    With `at`, it begins with that message, or with the next older one where that is not shown.
+    """
 
     limit: Limit = 20
     cursor: Cursor | None = None
+    at: MessageId | None = None
 
 
 class FeedItem(Value, frozen=True):
@@ -94,6 +99,7 @@ get_timeline = Route(
     Timeline,
     "The latest message of each friend, with name and avatar",
     refusals=(Invalid, BadCursor, Unavailable),
+    callers={"web"},
 )
 get_feed = Route(
     "timeline/get_feed",
@@ -102,7 +108,8 @@ get_feed = Route(
     FeedAsk,
     Feed,
     "Every message of friends and oneself, newest first",
-    refusals=(BadCursor, Unavailable),
+    refusals=(Invalid, BadCursor, Unavailable),
+    callers={"web"},
 )
 
 
@@ -129,6 +136,7 @@ get_presence = Route(
     Presence,
     "Which friends are online",
     refusals=(Unavailable,),
+    callers={"web"},
 )
 
 

@@ -141,6 +141,12 @@ class ByHandle(Value, frozen=True):
     handle: str
 
 
+class ByHandles(Value, frozen=True):
+    """Which people, by their handles."""
+
+    handles: Annotated[list[str], Meta(max_length=100)]
+
+
 class Living(Value, frozen=True):
     """Those who have an account, the suspended too."""
 
@@ -303,6 +309,9 @@ set_up_state = Call("users/set_up_state", Nothing, SetUpState, callers={"cli"})
 find = Call("users/find", ByHandle, Account, safe=True, callers={"cli"})
 accounts = Call("users/accounts", AccountsAsk, Accounts, safe=True, callers={"cli"})
 living = Call("users/living", ByIds, Living, safe=True, callers={"cli"})
+by_handles: Call[ByHandles, dict[str, UserCard]] = Call(
+    "users/by_handles", ByHandles, dict[str, UserCard], safe=True, callers={"web"}
+)  # the unknown and the hidden are absent alike
 showing_presence = Call("users/showing_presence", ByIds, Living, safe=True, callers={"timeline"})
 invite = Call("users/invite", Nothing, OneTimeLink, callers={"cli"})
 suspend = Call("users/suspend", Suspend, Account, callers={"cli"})
@@ -442,6 +451,17 @@ class Preferences(Value, frozen=True):
     presence: bool = True
 
 
+class Greeting(Value, frozen=True):
+    """Who somebody who is signed in is, and what their clients remember."""
+
+    card: UserCard
+    role: Role
+    preferences: Preferences
+
+
+greeting = Call("users/greeting", Nothing, Greeting, safe=True, callers={"web"})  # refuses with Unauthenticated
+
+
 class ReplacePreferences(Value, frozen=True):
     body: Preferences
 
@@ -539,8 +559,11 @@ sign_up = Route(
     refusals=(HandleTaken, InviteNeeded, WeakPassword),
     idempotency=True,
     idempotency_scope="key",
+    callers={"web"},
 )
-find_users = Route("users/find_users", "GET", "/v1/users", FindUsers, Users, "People by ids, handle or name")
+find_users = Route(
+    "users/find_users", "GET", "/v1/users", FindUsers, Users, "People by ids, handle or name", callers={"web"}
+)
 get_user = Route(
     "users/get_user",
     "GET",
@@ -550,6 +573,7 @@ get_user = Route(
     "A person",
     refusals=(NotFound,),
     me=True,
+    callers={"web"},
 )
 replace_user = Route(
     "users/replace_user",
@@ -572,6 +596,7 @@ patch_user = Route(
     refusals=(NotFound, Stale),
     conditional=True,
     me=True,
+    callers={"web"},
 )
 delete_user = Route(
     "users/delete_user",
@@ -584,6 +609,7 @@ delete_user = Route(
     accepted=Deletion,
     refusals=(NotFound, LastAdministrator, DeletionAborted),
     me=True,
+    callers={"web"},
 )
 get_deletion = Route(
     "users/get_deletion",
@@ -594,6 +620,7 @@ get_deletion = Route(
     "How a deletion goes",
     who="anyone",
     refusals=(NotFound,),
+    callers={"web"},
 )
 get_export = Route(
     "users/get_export",
@@ -615,9 +642,16 @@ change_password = Route(
     NewToken,
     "Change one's password; every other session ends, and this one gets a new token",
     refusals=(WrongPassword, WeakPassword),
+    callers={"web"},
 )
 get_preferences = Route(
-    "users/get_preferences", "GET", "/v1/users/me/preferences", Nothing, Preferences, "One's preferences"
+    "users/get_preferences",
+    "GET",
+    "/v1/users/me/preferences",
+    Nothing,
+    Preferences,
+    "One's preferences",
+    callers={"web"},
 )
 replace_preferences = Route(
     "users/replace_preferences",
@@ -628,6 +662,7 @@ replace_preferences = Route(
     "Replace one's preferences",
     refusals=(Stale,),
     conditional=True,
+    callers={"web"},
 )
 suspend_user = Route(
     "users/suspend_user",
@@ -661,6 +696,7 @@ set_up = Route(
     status=201,
     who="anyone",
     refusals=(LinkSpent, HandleTaken, WeakPassword),
+    callers={"web"},
 )
 sign_in = Route(
     "users/sign_in",
@@ -672,8 +708,11 @@ sign_in = Route(
     status=201,
     who="anyone",
     refusals=(SignInFailed, LinkSpent),
+    callers={"web"},
 )
-list_sessions = Route("users/list_sessions", "GET", "/v1/sessions", Nothing, Sessions, "One's sessions")
+list_sessions = Route(
+    "users/list_sessions", "GET", "/v1/sessions", Nothing, Sessions, "One's sessions", callers={"web"}
+)
 sign_out_everywhere = Route(
     "users/sign_out_everywhere",
     "DELETE",
@@ -682,6 +721,7 @@ sign_out_everywhere = Route(
     Nothing,
     "End every session of one's own",
     status=204,
+    callers={"web"},
 )
 sign_out = Route(
     "users/sign_out",
@@ -692,6 +732,7 @@ sign_out = Route(
     "End one session",
     status=204,
     refusals=(NotFound,),
+    callers={"web"},
 )
 reset_password = Route(
     "users/reset_password",
@@ -703,6 +744,7 @@ reset_password = Route(
     status=204,
     who="anyone",
     refusals=(LinkSpent, WeakPassword),
+    callers={"web"},
 )
 make_invite = Route(
     "users/make_invite",
@@ -713,8 +755,9 @@ make_invite = Route(
     "Invite somebody",
     status=201,
     idempotency=True,
+    callers={"web"},
 )
-list_invites = Route("users/list_invites", "GET", "/v1/invites", Nothing, Invites, "One's invites")
+list_invites = Route("users/list_invites", "GET", "/v1/invites", Nothing, Invites, "One's invites", callers={"web"})
 withdraw_invite = Route(
     "users/withdraw_invite",
     "DELETE",
@@ -724,6 +767,7 @@ withdraw_invite = Route(
     "Withdraw an invite",
     status=204,
     refusals=(NotFound,),
+    callers={"web"},
 )
 get_avatar = Route(
     "users/get_avatar",

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request as HttpRequest
 
-from tidings.platform.contract import FieldError, Invalid, Route, Uploaded
+from tidings.platform.contract import FieldError, Invalid, Route, Uploaded, Visit
 from tidings.platform.http.problems import BadRequest, UnsupportedMediaType, invalid
 
 
@@ -22,6 +22,7 @@ class Reader:
 
     route: Route[Any, Any]
     body: msgspec.json.Decoder[Any] | None
+    form: Any  # the type of a body that comes from a form
     parameters: type[msgspec.Struct]
     lists: frozenset[str]  # query parameters that take several values
 
@@ -29,30 +30,58 @@ class Reader:
     def of(cls, route: Route[Any, Any]) -> Reader:
         fields = msgspec.structs.fields(route.ask)
         hints = typing.get_type_hints(route.ask, include_extras=True)
-        body = msgspec.json.Decoder(hints["body"]) if "body" in hints and route.upload is None else None
+        form = hints.get("body") if route.page or route.upload is not None else None
+        body = msgspec.json.Decoder(hints["body"]) if "body" in hints and form is None else None
         plain = [_declared(field, hints[field.name]) for field in fields if field.name not in _bodily(route)]
         parameters = msgspec.defstruct(f"{route.ask.__name__}Parameters", plain, kw_only=True, frozen=True)
         lists = frozenset(name for name, hint in hints.items() if _is_list(hint))
-        return cls(route, body, parameters, lists)
+        return cls(route, body, form, parameters, lists)
 
-    def read(self, path: Mapping[str, str], query: bytes, body: bytes, content_type: str) -> Any:
+    def read(
+        self, path: Mapping[str, str], query: bytes, body: bytes, content_type: str, visit: Visit | None = None
+    ) -> Any:
         """The ask. Raises `Invalid` with a pointer to what is wrong, `BadRequest`, `UnsupportedMediaType`."""
         fields = self._parameters(path, query)
+        if visit is not None:
+            fields["visit"] = visit
         if self.body is not None:
             fields["body"] = self._body(body, content_type)
+        elif self.form is not None:
+            self._check_type(content_type)
+            fields["body"] = self._formed(_pairs(body))
         elif body:
             raise BadRequest("This request takes no body.")
         return self.route.ask(**fields)
 
-    def read_form(self, path: Mapping[str, str], query: bytes, form: Mapping[str, str], uploaded: Uploaded) -> Any:
+    def read_form(
+        self,
+        path: Mapping[str, str],
+        query: bytes,
+        form: Mapping[str, list[str]],
+        uploaded: Uploaded | None,
+        visit: Visit | None = None,
+    ) -> Any:
         """The ask of a route with an upload: `form` are the fields beside the file. Raises `Invalid`."""
         fields = self._parameters(path, query)
+        if visit is not None:
+            fields["visit"] = visit
+        return self.route.ask(**fields, body=self._formed(form), upload=uploaded)
+
+    def _formed(self, form: Mapping[str, list[str]]) -> Any:
+        """The fields of a form as the body. One that takes a single value comes once."""
+        lists = {
+            name for name, hint in typing.get_type_hints(self.form, include_extras=True).items() if _is_list(hint)
+        }
+        for name, values in form.items():
+            if len(values) > 1 and name not in lists:
+                raise Invalid("A field came twice.", errors=(FieldError(f"/{name[:100]}", "Give it once."),))
+        given = {name: values if name in lists else values[0] for name, values in form.items()}
         try:
-            body = msgspec.convert(form, typing.get_type_hints(self.route.ask)["body"], strict=False)
+            body = msgspec.convert(given, self.form, strict=False)
         except msgspec.ValidationError as error:
             raise Invalid("The form is not valid.", errors=invalid(error)) from error
-        _walk(dict(form), "")
-        return self.route.ask(**fields, body=body, upload=uploaded)
+        _walk(given, "")
+        return body
 
     def _parameters(self, path: Mapping[str, str], query: bytes) -> dict[str, Any]:
         values: dict[str, Any] = dict(path)
@@ -80,12 +109,15 @@ class Reader:
             raise Invalid("The address is not valid.", errors=(FieldError(at, wrong.detail),)) from error
         return {name: getattr(parameters, name) for name in parameters.__struct_fields__}
 
-    def _body(self, raw: bytes, content_type: str) -> Any:
+    def _check_type(self, content_type: str) -> None:
         media_type, _, parameters = content_type.partition(";")
         if media_type.strip().lower() not in self.route.media_types:
             raise UnsupportedMediaType(f"The body has to be {' or '.join(self.route.media_types)}.")
         if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
             raise UnsupportedMediaType("The body has to be UTF-8.")
+
+    def _body(self, raw: bytes, content_type: str) -> Any:
+        self._check_type(content_type)
         assert self.body is not None
         try:
             value = self.body.decode(raw)
@@ -121,8 +153,20 @@ def _walk(value: Any, at: str) -> None:
 
 
 def _bodily(route: Route[Any, Any]) -> tuple[str, ...]:
-    """The fields of an ask that come in the body."""
-    return ("body",) if route.upload is None else ("body", "upload")
+    """The fields of an ask that come in the body, and what the edge says of a visit."""
+    return ("body", *(("upload",) if route.upload else ()), *(("visit",) if route.page else ()))
+
+
+def _pairs(raw: bytes) -> dict[str, list[str]]:
+    """The fields of a form, each with all that came under its name."""
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=500)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise BadRequest("The form is not UTF-8, or has too many fields.") from error
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def _query(raw: bytes) -> list[tuple[str, str]]:

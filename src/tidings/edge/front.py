@@ -60,7 +60,7 @@ def front_app(
         PathRoute("/v1/openapi.json", described),
         PathRoute("/livez", alive),
         PathRoute("/readyz", readiness),
-        *Pages(world, settings, document).routes(),
+        *Pages(document).routes(),
     ]
     services = [contract.service for contract in contracts]
     return Gateway(world, settings, secret, services, limits).app(contracts, own)

@@ -25,12 +25,14 @@ from tidings.contracts import users
 from tidings.edge.asks import Reader, path_of
 from tidings.edge.bodies import read_body
 from tidings.edge.conditions import entity_tag, not_modified, versions
+from tidings.edge.cookies import Cookies
 from tidings.edge.guard import Guard, client_address
 from tidings.edge.limits import Limits
 from tidings.edge.refusing import refused
 from tidings.edge.seen_tokens import SeenTokens
 from tidings.edge.streams import EVENT_STREAM, EventStream
 from tidings.edge.uploads import Form, receive_form
+from tidings.edge.visits import SAFE, Visits
 from tidings.platform import logs, metrics, tracing
 from tidings.platform.contract import Call, Contract, NotFound, Refusal, Route, Served, Unauthenticated, Upload
 from tidings.platform.http.problems import (
@@ -68,6 +70,8 @@ class Gateway:
         self._settings = settings
         self._producers = sorted(services)
         self._tokens = SeenTokens(secret, self._producers, strict=settings.freshness == "on")
+        self._cookies = Cookies(settings)
+        self._visits = Visits(settings, self._cookies)
 
     def app(self, contracts: Iterable[Contract], more: Iterable[BaseRoute] = ()) -> Starlette:
         """The ASGI application for these contracts; `more` are paths of the edge's own."""
@@ -107,7 +111,7 @@ class Gateway:
         return Starlette(
             routes=routes,
             middleware=middleware,
-            exception_handlers={HTTPException: _not_routed, 500: _fault},
+            exception_handlers={HTTPException: self._not_routed, 500: _fault},
         )
 
     def _path(self, path: str, methods: dict[str, tuple[Route[Any, Any], Reader]]) -> PathRoute:
@@ -124,22 +128,25 @@ class Gateway:
         client = Seen()
         with tracing.span(f"{route.method} {route.path}", kind="server", parent=parent) as span:
             try:
-                client = self._tokens.opened(request.headers.get(SEEN))
+                client = self._tokens.opened(request.headers.get(SEEN), self._cookies.seen(request))
                 with seeing(client):
                     response = await self._answer(request, route, reader)
             except Refusal as refusal:
                 client = client.refused(self._producers)
-                response = problem_response(refusal)
+                response = self._refused(request, route, refusal)
             except ClientDisconnect:
                 response = Response(status_code=499)
             except Exception:
                 log.exception("fault", route=route.name)
-                response = problem_response(Fault("This is our mistake. Tell the operator the trace id."))
+                fault = Fault("This is our mistake. Tell the operator the trace id.")
+                response = self._refused(request, route, fault)
             span.note(**{"http.response.status_code": response.status_code})
         if allowance := getattr(request.state, "allowance", None):
             response.headers.update(allowance.headers())
         if not response.headers.get("cache-control", "").startswith("public"):  # that goes to other clients, too
-            response.headers[SEEN] = self._tokens.sealed(client)
+            sealed = response.headers[SEEN] = self._tokens.sealed(client)
+            if route.page or self._cookies.token(request) is not None:
+                self._cookies.remember(request, response, sealed, wrote=request.method not in SAFE)
         metrics.request_served(
             route=route.path,
             method=request.method,
@@ -148,9 +155,26 @@ class Gateway:
         )
         return response
 
+    async def _not_routed(self, request: HttpRequest, error: Exception) -> Response:
+        """404 and 405 from the router, as problems; as a page for whoever asks for one."""
+        assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+            return refused(request.scope, MethodNotAllowed(f"This path answers {allowed}."), {"allow": allowed})
+        if error.status_code != 404:
+            return refused(request.scope, BadRequest(error.detail))
+        if request.method in SAFE and request.headers.get("accept", "").startswith("text/html"):
+            return self._visits.refusal(request, NoSuchPath("There is no page at this address."))
+        return refused(request.scope, NoSuchPath("Nothing is served there; /docs lists what is."))
+
+    def _refused(self, request: HttpRequest, route: Route[Any, Any], refusal: Refusal) -> Response:
+        return self._visits.refusal(request, refusal) if route.page else problem_response(refusal)
+
     async def _answer(self, request: HttpRequest, route: Route[Any, Any], reader: Reader) -> Response:
         deadline = time.monotonic() + max(REQUEST_TIME, route.deadline)
-        viewer = STRANGER if route.who == "anyone" else await self._viewer(request, deadline)
+        if route.page:
+            self._visits.check_site(request)
+        viewer = await self._asking(request, route, deadline)
         address = client_address(request.scope, self._settings.trusted_proxies)
         if self._limits is not None:
             request.state.allowance = self._limits.spend(viewer.user_id, address)
@@ -167,15 +191,18 @@ class Gateway:
         path = path_of(request)
         if route.me and path.get("user_id") == "me":
             path["user_id"] = str(viewer.known)
+        visit = self._visits.visit(request) if route.page else None
         if route.upload is not None:
             form = await self._upload(request, route.upload, viewer)
             # It may have taken minutes: who was signed out meanwhile has not sent it.
             deadline = time.monotonic() + max(REQUEST_TIME, route.deadline)
             await self._viewer(request, deadline)
-            ask, body = reader.read_form(path, request.scope["query_string"], form.fields, form.file), form.digest
+            ask = reader.read_form(path, request.scope["query_string"], form.fields, form.file, visit)
+            body = form.digest
         else:
             body = await read_body(request, most=self._settings.max_body, seconds=self._settings.body_timeout)
-            ask = reader.read(path, request.scope["query_string"], body, request.headers.get("content-type", ""))
+            content_type = request.headers.get("content-type", "")
+            ask = reader.read(path, request.scope["query_string"], body, content_type, visit)
         if route.content_type == EVENT_STREAM:
             return await self._stream(request, route, ask, viewer)
         served = await self._world.call(
@@ -190,7 +217,20 @@ class Gateway:
                 address=address,
             ),
         )
+        if route.page:
+            return self._visits.response(request, served)
         return respond(route, served, request.headers.get("if-none-match"))
+
+    async def _asking(self, request: HttpRequest, route: Route[Any, Any], deadline: float) -> Viewer:
+        """Who asks: whom a page for anyone is shown to may be signed in, and is then shown it as themselves."""
+        if route.who != "anyone":
+            return await self._viewer(request, deadline)
+        if not route.page or self._cookies.token(request) is None:
+            return STRANGER
+        try:
+            return await self._viewer(request, deadline)
+        except Unauthenticated:
+            return STRANGER
 
     async def _upload(self, request: HttpRequest, upload: Upload, viewer: Viewer) -> Form:
         """Pass the file of a form on to its service, part by part; what the form says beside it."""
@@ -229,8 +269,11 @@ class Gateway:
         return StreamingResponse(stream.events(), headers=headers, media_type=EVENT_STREAM)
 
     async def _viewer(self, request: HttpRequest, deadline: float) -> Viewer:
-        """Who holds the request's token. `Unauthenticated` if nobody does."""
+        """Who holds the request's token, or the browser's session. `Unauthenticated` if nobody does."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if not scheme and (kept := self._cookies.token(request)) is not None:
+            self._visits.check_site(request)
+            scheme, token = "bearer", kept
         if scheme.lower() != "bearer" or not TOKEN.fullmatch(token.strip()):
             raise Unauthenticated("Sign in at POST /v1/sessions and send the token as `Authorization: Bearer ...`.")
         digest = hashlib.sha256(token.strip().encode()).digest()
@@ -272,17 +315,6 @@ def respond(route: Route[Any, Any], served: Served, if_none_match: str | None) -
         if route.method == "GET" and not_modified(headers["etag"], if_none_match):
             return Response(status_code=304, headers=headers)
     return Response(body, status_code=served.status, headers=headers, media_type=route.content_type)
-
-
-async def _not_routed(request: HttpRequest, error: Exception) -> Response:
-    """404 and 405 from the router, as problems."""
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-        return refused(request.scope, MethodNotAllowed(f"This path answers {allowed}."), {"allow": allowed})
-    if error.status_code == 404:
-        return refused(request.scope, NoSuchPath("Nothing is served there; /docs lists what is."))
-    return refused(request.scope, BadRequest(error.detail))
 
 
 async def _fault(request: HttpRequest, error: Exception) -> Response:

@@ -7,7 +7,8 @@ not there. So a token is encrypted, and its length says nothing but how many wri
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from secrets import token_bytes
 from typing import Final
@@ -44,14 +45,21 @@ class SeenTokens:
         self._services = services
         self._strict = strict
 
-    def opened(self, header: str | None) -> Seen:
-        """What the client knows; tokens with commas between count together. `BadRequest` if one is not ours."""
-        if not header or not self._strict:
+    def opened(self, header: str | None, kept: Iterable[str] = ()) -> Seen:
+        """What the client knows; tokens with commas between count together. `BadRequest` if one is not ours.
+
+        `kept` are those of its cookies. It cannot help it if one of them is another server's.
+        """
+        if not self._strict:
             return Seen()
-        tokens = [token.strip() for token in header.split(",")]
+        tokens = [token.strip() for token in (header or "").split(",")]
         if len(tokens) > MOST:
             raise BadRequest(f"{HEADER} holds {len(tokens)} tokens. Send the newest {MOST} at most.")
-        return Seen(*(self._known(token) for token in tokens if token))
+        known = [self._known(token) for token in tokens if token]
+        for token in kept:
+            with suppress(BadRequest):
+                known.append(self._known(token))
+        return Seen(*known)
 
     def _known(self, token: str) -> Known:
         try:

@@ -34,14 +34,15 @@ Send = Callable[[Call[Any, Any], Any], Awaitable[Any]]
 LINGER: Final = 10.0  # seconds
 SILENCE: Final = 1.0  # seconds
 BESIDE: Final = 65_536  # bytes; of the fields and headers beside the file, all together
+FIELD: Final = 32  # bytes that a field counts beside what it holds: a form of nothing but empty ones ends, too
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
     """What came. `digest` is keyed, and differs when a field or the file does."""
 
-    fields: dict[str, str]
-    file: Uploaded
+    fields: dict[str, list[str]]
+    file: Uploaded | None
     digest: bytes
 
 
@@ -97,9 +98,10 @@ async def _receive(
         if isinstance(error, TimeoutError):
             raise TooSlow(f"The file has to arrive within {seconds:g} seconds.") from error
         raise
-    if came is None:
+    if came is None and upload.required:
         raise _missing(upload.field, "it is empty" if reading.found else "it is not there")
-    return Form(fields, Uploaded(id=came.id, parts=parts, size=reading.size), reading.digest())
+    file = None if came is None else Uploaded(id=came.id, parts=parts, size=reading.size)
+    return Form(fields, file, reading.digest())
 
 
 async def _let_come(request: HttpRequest, *, most: int) -> None:
@@ -121,7 +123,7 @@ class _Reading:
     def __init__(self, file: str, boundary: bytes, *, most: int, secret: bytes) -> None:
         self._file = file
         self._most = most
-        self._fields: dict[str, bytearray] = {}
+        self._fields: dict[str, list[bytearray]] = {}
         self._waiting = bytearray()
         self._headers: dict[str, str] = {}
         self._header = bytearray()
@@ -175,19 +177,20 @@ class _Reading:
         del self._waiting[:PART]
         return part
 
-    def text(self) -> dict[str, str]:
-        """The fields beside the file."""
+    def text(self) -> dict[str, list[str]]:
+        """The fields beside the file, each with all that came under its name."""
         found = {}
-        for name, value in self._fields.items():
+        for name, values in self._fields.items():
             try:
-                found[name] = value.decode()
+                found[name] = [value.decode() for value in values]
             except UnicodeDecodeError as error:
                 raise Invalid("The form is not valid.", errors=(FieldError(f"/{name}", "not UTF-8"),)) from error
         return found
 
     def digest(self) -> bytes:
-        for name, value in sorted(self._fields.items()):
-            self._digest.update(b"%d %b %d %b" % (len(name), name.encode(), len(value), bytes(value)))
+        for name, values in sorted(self._fields.items()):
+            for value in values:
+                self._digest.update(b"%d %b %d %b" % (len(name), name.encode(), len(value), bytes(value)))
         return self._digest.digest()
 
     def _part_begins(self) -> None:
@@ -219,16 +222,14 @@ class _Reading:
                 "The form has a file that is not asked for.",
                 errors=(FieldError(f"/{self._name[:100]}", f"The file goes into the field {self._file}."),),
             )
-        elif self._name in self._fields:
-            raise Invalid("A field came twice.", errors=(FieldError(f"/{self._name[:100]}", "Give it once."),))
         else:
-            self._count(len(self._name))
-            self._fields[self._name] = bytearray()
+            self._count(len(self._name) + FIELD)
+            self._fields.setdefault(self._name, []).append(bytearray())
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._name != self._file:
             self._count(end - start)
-            self._fields[self._name] += data[start:end]
+            self._fields[self._name][-1] += data[start:end]
             return
         self.size += end - start
         if self.size > self._most:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
@@ -18,6 +20,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Who = Literal["anyone", "member", "administrator"]
 
 ROUTE_DEADLINE = 10.0  # seconds
+PAGE_DEADLINE = 14.0  # seconds; a page outlives what it is made of
 PART = 524_288  # bytes; of an upload, all parts but the last are as large
 
 
@@ -177,6 +180,22 @@ class Upload:
     part: Call[UploadPart, Any]
     give_back: Call[Uploaded, Any]
     field: str = "file"
+    required: bool = True  # else the ask's `upload` may be None
+
+
+class Visit(Value, frozen=True):
+    """What a page is told of the visit beside its own ask; the edge fills it in."""
+
+    origin: str  # the address of this server as people use it
+    address: str  # path and query of the page
+    languages: str = ""  # Accept-Language (RFC 9110, 12.5.4)
+
+
+class Admission(Value, frozen=True):
+    """What becomes of a browser's session: the token that it holds from now on, or none any more."""
+
+    token: str | None
+    expires_at: datetime | None = None
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -186,6 +205,7 @@ class Served(msgspec.Struct, frozen=True):
     body: msgspec.Raw = msgspec.Raw(b"")
     headers: dict[str, str] = {}
     version: int | None = None
+    admission: Admission | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +213,8 @@ class Reply(Generic[Answer]):
     """What a route's handler returns when it says more than a body.
 
     `version` becomes the part of the ETag that If-Match compares; `links` become Link headers (RFC 8288);
-    `attachment` is a plain file name under which the body is saved rather than shown (RFC 6266).
+    `attachment` is a plain file name under which the body is saved rather than shown (RFC 6266); `admission` signs
+    a browser in or out.
     """
 
     body: Answer
@@ -202,6 +223,7 @@ class Reply(Generic[Answer]):
     location: str | None = None
     links: tuple[tuple[str, str], ...] = ()  # (relation, query string or path)
     attachment: str | None = None
+    admission: Admission | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +232,10 @@ class Route(Generic[Ask, Answer]):
 
     `ask` is a Value: its fields are the path's parameters by name, then `body` if it has one (JSON, or the fields
     of a form with an `upload`), and every other field is a query parameter. `me` lets the path say `me` for one's
-    own id.
+    own id. `callers` are services that may ask for it as people do, on behalf of whom they answer.
+
+    A `page` is for a browser: its body comes from a form, its ask has a `visit`, it is shown to `anyone` as whom
+    they are signed in, refusals are pages, too, and it is no part of the documented API.
     """
 
     name: str
@@ -230,12 +255,19 @@ class Route(Generic[Ask, Answer]):
     deadline: float = ROUTE_DEADLINE
     accepted: type[Any] | None = None  # the body of a 202, when the work goes on; Location says where to ask
     upload: Upload | None = None  # the body is a form with a file in it
+    callers: AbstractSet[str] = frozenset()
+    page: bool = False
     call: Call[Ask, Served] = field(init=False)
 
     def __post_init__(self) -> None:
         # Longer than the calls within: a composite has to outlive the part that it will do without.
         made = Call(
-            self.name, self.ask, Served, callers={"edge"}, safe=self.method == "GET", deadline=self.deadline
+            self.name,
+            self.ask,
+            Served,
+            callers={"edge", *self.callers},
+            safe=self.method == "GET",
+            deadline=self.deadline,
         )
         object.__setattr__(self, "call", made)
 
@@ -248,6 +280,8 @@ class Route(Generic[Ask, Answer]):
         """What a body may come as; a PATCH is a merge patch (RFC 7396) under either name."""
         if self.upload is not None:
             return ("multipart/form-data",)
+        if self.page:
+            return ("application/x-www-form-urlencoded",)
         json = "application/json"
         return (json, "application/merge-patch+json") if self.method == "PATCH" else (json,)
 
@@ -255,6 +289,24 @@ class Route(Generic[Ask, Answer]):
     def parameters(self) -> tuple[str, ...]:
         """The names in the path's template, in order."""
         return tuple(re.findall(r"\{(\w+)\}", self.path))
+
+
+def page(
+    name: str,
+    method: Literal["GET", "POST"],
+    path: str,
+    ask: type[Ask],
+    summary: str,
+    *,
+    who: Who = "member",
+    upload: Upload | None = None,
+    deadline: float = PAGE_DEADLINE,
+) -> Route[Ask, bytes]:
+    """The route of a page; its answer is HTML in UTF-8."""
+    return Route(
+        name, method, path, ask, bytes, summary,
+        who=who, upload=upload, deadline=deadline, page=True, content_type="text/html; charset=utf-8",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,13 @@ def served(route: Route[Any, Any], answer: Any) -> Served:
         headers["content-disposition"] = f'attachment; filename="{reply.attachment}"'
     status = reply.status or route.status
     body = b"" if status == 204 else _encoder.encode(reply.body)
-    return Served(status=status, body=msgspec.Raw(body or b"null"), headers=headers, version=reply.version)
+    return Served(
+        status=status,
+        body=msgspec.Raw(body or b"null"),
+        headers=headers,
+        version=reply.version,
+        admission=reply.admission,
+    )
 
 
 @dataclass(frozen=True, slots=True)

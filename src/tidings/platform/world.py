@@ -18,7 +18,6 @@ from tidings.platform.points import NoPoints, Points, Reached
 from tidings.platform.request import Request, current, refuse_remote
 from tidings.platform.seen import seen
 from tidings.platform.service import Serving
-from tidings.platform.topology import EDGE
 from tidings.platform.trust import KeyRing
 
 Ask = TypeVar("Ask")
@@ -85,38 +84,44 @@ class World:
     async def call(self, call: Call[Ask, Answer], ask: Ask, *, request: Request | None = None) -> Answer:
         """Ask another service, on behalf of the request being answered, or answer from what was kept of it.
 
+        A `request` of one's own takes its conditions along: Idempotency-Key and If-Match.
         Raises the contract's refusals, and `Unavailable` (with `service`) if there is no answer in time.
         """
         if self.name not in call.callers:
             raise Untrusted(f"{call.name} does not list {self.name!r} among its callers.", service=call.service)
         refuse_remote(call.name)
-        asked = request or current()
+        asked, own = (request, True) if request is not None else (current(), False)
         kept = self._keeper.keeps(call) if self._keeper is not None else None
         if kept is not None and self._keeper is not None:
             return await self._keeper.answer(kept, asked.viewer, ask, partial(self._ask, call, asked))
-        answer, ended_ns = await self._ask(call, asked, ask)
+        answer, ended_ns = await self._ask(call, asked, ask, conditions=own)
         if call.safe:
             seen().shown(call.service, ended_ns)
         return answer
 
-    async def _ask(self, call: Call[Ask, Answer], asked: Request, ask: Ask) -> tuple[Answer, int]:
+    async def _ask(
+        self, call: Call[Ask, Answer], asked: Request, ask: Ask, *, conditions: bool = False
+    ) -> tuple[Answer, int]:
         with tracing.span("call " + call.name, kind="client") as span:
-            onward = self._onward(call, asked)
+            onward = self._onward(call, asked, conditions=conditions)
             await self._reach("before", call, onward, span.context.trace_id)
             answered = await self._send(call, ask, onward)
             if call.safe and self._repeat_safe:
-                answered = await self._send(call, ask, self._onward(call, asked))
+                answered = await self._send(call, ask, self._onward(call, asked, conditions=conditions))
             await self._reach("after", call, onward, span.context.trace_id)
         return answered
 
-    def _onward(self, call: Call[Any, Any], asked: Request) -> Request:
-        """The request as the callee sees it: from us, for the same viewer, with what time is left."""
+    def _onward(self, call: Call[Any, Any], asked: Request, *, conditions: bool) -> Request:
+        """The request as the callee sees it: from us, for the same viewer, with what time is left.
+
+        Key and If-Match are for the call that they were given with, not for what is asked on its behalf.
+        """
         return Request(
             viewer=asked.viewer,
             caller=self.name,
             deadline=min(asked.deadline, time.monotonic() + (call.deadline or self._deadline)),
-            idempotency=asked.idempotency if self.name == EDGE else None,
-            if_match=asked.if_match if self.name == EDGE else None,
+            idempotency=asked.idempotency if conditions else None,
+            if_match=asked.if_match if conditions else None,
             address=asked.address,
         )
 

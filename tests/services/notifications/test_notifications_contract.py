@@ -9,6 +9,7 @@ import pytest
 from tests.services.notifications.happenings import Happenings
 from tidings.contracts import friends, messages, notifications
 from tidings.contracts.notifications import MarkRead, NewMark
+from tidings.contracts.users import UserId
 from tidings.platform.contract import BadCursor, Forbidden, NotFound, Nothing
 from tidings.platform.occurrence import EventId
 from tidings.platform.request import Viewer
@@ -118,3 +119,39 @@ async def test_events_are_the_operators_alone(happenings: Happenings) -> None:
         await happenings.lone.call(notifications.dead_letters, Nothing(), Viewer())
     with pytest.raises(NotFound):
         await happenings.lone.call(notifications.replay_event, EventId(id=happenings.person()))
+
+
+async def test_something_is_unread_from_when_it_came_until_it_was_read(happenings: Happenings) -> None:
+    alice, bob = happenings.person(), happenings.person()
+
+    async def unread(person: UserId = alice) -> bool:
+        await happenings.settled()
+        return (await happenings.lone.call(notifications.unread, Nothing(), person)).unread
+
+    async def reads() -> None:
+        mark = MarkRead(body=NewMark(read_until=datetime.now(UTC)))
+        await happenings.lone.route(notifications.mark_read, mark, alice)
+
+    assert not await unread()
+    message = happenings.posts(bob, mentions=[alice])
+    assert await unread()
+    assert not await unread(bob)
+    await reads()
+    assert not await unread()
+    happenings.reacts(bob, message, bob)  # nothing of hers
+    assert not await unread()
+    happenings.asks(bob, alice)
+    assert await unread()
+    assert notifications.unread.callers == {"web"}
+
+
+async def test_what_was_taken_back_is_not_unread(happenings: Happenings) -> None:
+    """What no longer stands is kept against late events, and is no news."""
+    alice, bob = happenings.person(), happenings.person()
+    message = happenings.posts(alice)
+    happenings.reacts(bob, message, alice)
+    await happenings.settled()
+    assert (await happenings.lone.call(notifications.unread, Nothing(), alice)).unread
+    happenings.reacts(bob, message, alice, left=0)
+    assert await happenings.kinds(alice) == []
+    assert not (await happenings.lone.call(notifications.unread, Nothing(), alice)).unread

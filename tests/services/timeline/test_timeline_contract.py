@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from tests.services.timeline.conftest import Alone
 from tests.services.timeline.neighbourhood import Neighbourhood, ids_of
 from tidings.contracts import timeline
+from tidings.contracts.messages import MessageId
+from tidings.contracts.users import UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import BadCursor, Invalid, Unavailable
 from tidings.services.timeline.rules import MOST_SEEN, SETTLED_MS
@@ -165,3 +169,57 @@ async def test_a_tail_that_is_full_waits_until_it_settles(alone: Alone) -> None:
     around.now_ms = now_ms()
     await reads(2)
     assert sorted(read) == sorted(posted)
+
+
+async def test_the_feed_begins_with_a_message_and_leads_both_ways_from_it(alone: Alone) -> None:
+    around = Neighbourhood(now_ms=now_ms())
+    (friend,) = around.befriend(1)
+    said = [around.says(friend, around.now_ms - 100_000 + place) for place in range(9)]
+    mine = around.says(around.me, around.now_ms - 50_000)
+    newest_first = [mine, *reversed(said)]
+    alone.among(around)
+
+    async def page(**ask: Any) -> tuple[list[UUID], timeline.Feed]:
+        found = await alone.lone.route(timeline.get_feed, timeline.FeedAsk(limit=3, **ask), around.me)
+        return [one for item in found.items for one in ids_of([item.message])], found
+
+    for place, one in enumerate(newest_first):
+        shown, _ = await page(at=one)
+        assert shown == newest_first[place : place + 3]
+    shown, found = await page(at=said[4])
+    older, _ = await page(cursor=found.next_cursor)
+    newer, further = await page(cursor=found.previous_cursor)
+    assert [*newer, *shown, *older] == newest_first[2:11][: len(newer) + len(shown) + len(older)]
+    assert newer == newest_first[2:5]
+    newest, _ = await page(cursor=further.previous_cursor)
+    assert newest == newest_first[:2]
+
+
+async def test_the_feed_begins_with_the_next_older_where_the_message_is_not_shown(alone: Alone) -> None:
+    around = Neighbourhood(now_ms=now_ms())
+    (friend,) = around.befriend(1)
+    strangers = UserId(uuid4())
+    first, hidden, last = (
+        around.says(author, around.now_ms - 90_000 + place)
+        for place, author in enumerate((friend, strangers, friend))
+    )
+    alone.among(around)
+
+    async def shown(at: UUID) -> list[UUID]:
+        ask = timeline.FeedAsk(at=MessageId(at))
+        found = await alone.lone.route(timeline.get_feed, ask, around.me)
+        return [one for item in found.items for one in ids_of([item.message])]
+
+    assert await shown(hidden) == [first]  # of a stranger: it tells nothing of itself
+    assert await shown(UUID(int=hidden.int + 1)) == [first]
+    assert await shown(UUID(int=2**128 - 1)) == [last, first]
+    assert await shown(UUID(int=0)) == []
+
+
+async def test_the_feed_begins_at_a_cursor_or_at_a_message(alone: Alone) -> None:
+    around = alone.among(a_neighbourhood())
+    found = await alone.lone.route(timeline.get_feed, timeline.FeedAsk(limit=1), around.me)
+    both = timeline.FeedAsk(cursor=found.next_cursor, at=MessageId(ids_of([found.items[0].message])[0]))
+    with pytest.raises(Invalid) as refused:
+        await alone.lone.route(timeline.get_feed, both, around.me)
+    assert refused.value.errors[0].pointer == "?at"

@@ -257,3 +257,27 @@ async def test_set_up_happens_once(mode: Mode, postgres: EmbeddedPostgres) -> No
         left = users.OneTimeLink(path="/setup", secret="tdl_left", expires_at=link.expires_at)
         with pytest.raises(users.LinkSpent):
             await set_up(left, "late")
+
+
+async def test_a_greeting_says_who_one_is_and_what_ones_clients_remember(town: Town) -> None:
+    anna = await town.joins("greeted", "Anna")
+    found = await town.lone.call(users.greeting, NOTHING, anna.viewer)
+    card = (await town.cards(anna.id))[anna.id]
+    assert found == users.Greeting(card=card, role="member", preferences=users.Preferences())
+
+    kept = users.Preferences(language="de", feed_marker=uuid7(1), presence=False)
+    await anna.does(users.replace_preferences, body=kept)
+    await anna.changes(name="Anna the Second")
+    await town.makes_administrator(anna)
+    town.lone.calls.clear()
+    found = await town.lone.call(users.greeting, NOTHING, anna.viewer)
+    assert (found.card.name, found.role, found.preferences) == ("Anna the Second", "administrator", kept)
+    assert town.lone.calls == []  # oneself needs no neighbour
+
+
+async def test_nobody_is_greeted_whose_account_is_gone(town: Town) -> None:
+    anna = await town.joins("greeted_gone")
+    await anna.leaves()
+    for viewer in (anna.viewer, Viewer(user_id=uuid7(1), role="member")):
+        with pytest.raises(Unauthenticated):
+            await town.lone.call(users.greeting, NOTHING, viewer)

@@ -117,3 +117,40 @@ async def test_nobody_is_shown_while_friends_is_away(town: Town) -> None:
         assert (await anna.sees(anna)).handle == "kanna"  # oneself needs no neighbour
     finally:
         town.lone.neighbours[friends.relations.name] = played
+
+
+async def test_by_handles_gives_cards_of_those_whom_one_may_see(town: Town) -> None:
+    """A name in a text: who is unknown, blocked, suspended or deleted is absent alike (row 3)."""
+    seeker, root = await town.joins("lseeker"), await town.joins("lroot")
+    await town.makes_administrator(root)
+    shown, blocked, suspended, deleted = [await town.joins(f"lp{n}") for n in range(4)]
+    town.blocks.add(frozenset({seeker.id, blocked.id}))
+    await root.suspends(suspended)
+    await deleted.leaves()
+    town.lone.calls.clear()
+    handles = ["lp0", "lp1", "lp2", "lp3", "lseeker", "nobody_there", "lp0", "LP0", "'; drop table accounts", ""]
+    found = await town.lone.call(users.by_handles, users.ByHandles(handles=handles), seeker.viewer)
+    assert found == {
+        "lp0": (await town.cards(shown.id))[shown.id],
+        "lseeker": (await town.cards(seeker.id))[seeker.id],
+    }
+    assert town.lone.calls == ["friends/relations"]  # one for all of them
+    assert await town.lone.call(users.by_handles, users.ByHandles(handles=[]), seeker.viewer) == {}
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"handles": ["x"] * 101}, users.ByHandles)
+    assert users.by_handles.callers == {"web"} and users.by_handles.safe
+
+
+async def test_by_handles_shows_nobody_while_friends_is_away(town: Town) -> None:
+    anna = await town.joins("manna")
+    await town.joins("mben")
+
+    async def away(viewer: Viewer, ask: Any) -> Any:
+        raise Unavailable("friends is away", service="friends")
+
+    played, town.lone.neighbours[friends.relations.name] = town.relations, away
+    try:
+        with pytest.raises(Unavailable):
+            await town.lone.call(users.by_handles, users.ByHandles(handles=["mben"]), anna.viewer)
+    finally:
+        town.lone.neighbours[friends.relations.name] = played

@@ -35,6 +35,8 @@ async def a_life(town: Town) -> None:
     await anna.does(users.replace_preferences, body=users.Preferences())
     await anna.finds("anna")
     await town.cards(anna.id)
+    await town.lone.call(users.by_handles, users.ByHandles(handles=["anna"]), anna.viewer)
+    await town.lone.call(users.greeting, NOTHING, anna.viewer)
     made = await anna.invites()
     await anna.does(users.list_invites)
     await anna.does(users.withdraw_invite, invite_id=made.id)

@@ -41,7 +41,8 @@ def openapi(
 ) -> dict[str, Any]:
     """The document, as plain values."""
     contracts = list(contracts)
-    routes = [route for contract in contracts for route in contract.routes]
+    routes = [route for contract in contracts for route in contract.routes if not route.page]
+    tagged = {route.service for route in routes}
     types = [problems.Problem, *_types(routes)]
     _, components = msgspec.json.schema_components(types, ref_template=COMPONENTS)
     paths: dict[str, Any] = {}
@@ -59,7 +60,9 @@ def openapi(
         },
         "servers": [{"url": "/"}],
         "tags": [
-            {"name": contract.service, "description": contract.about} for contract in contracts if contract.routes
+            {"name": contract.service, "description": contract.about}
+            for contract in contracts
+            if contract.service in tagged
         ],
         "paths": paths,
         "components": {

@@ -29,6 +29,11 @@ async def mark_read(svc: Notifications, viewer: Viewer, ask: contract.MarkRead) 
     return contract.ReadMark(read_until=rfc3339(read_ms))
 
 
+@serves(contract.unread)
+async def unread(svc: Notifications, viewer: Viewer, ask: Nothing) -> contract.Unread:
+    return contract.Unread(unread=await svc.store.unread(UserId(viewer.known)))
+
+
 @serves(contract.export)
 async def export(svc: Notifications, viewer: Viewer, ask: ExportAsk) -> ExportPage:
     return await export_.part(svc, viewer, ask)

@@ -88,6 +88,11 @@ def timeline_next(
     return TimelinePosition(as_of_ms=as_of, before=shown[-1][1], newer_shown=newer, since_ms=since_ms)
 
 
+def feed_from(message: UUID) -> FeedPosition:
+    """The page that begins with this message."""
+    return FeedPosition(before=UUID(int=min(message.int + 1, 2**128 - 1)))
+
+
 def feed_older(
     items: list[UUID], position: FeedPosition | None, *, more: bool, read_at_ms: int
 ) -> FeedPosition | None:

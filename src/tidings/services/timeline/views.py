@@ -10,7 +10,7 @@ from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.clock import SKEW_NS, now_ms, stamp_ns
 from tidings.platform.compose import Composite, Need
-from tidings.platform.contract import Nothing
+from tidings.platform.contract import FieldError, Invalid, Nothing
 from tidings.platform.request import Viewer
 from tidings.platform.seen import seen
 from tidings.services.timeline import present, rules
@@ -45,9 +45,11 @@ async def friends_and_rules(svc: Timeline, viewer: Viewer, ask: timeline.Timelin
 
 async def friends_and_self(svc: Timeline, viewer: Viewer, ask: timeline.FeedAsk) -> FeedSkeleton:
     """Whose messages are wanted, and on which side of the cursor."""
-    position = (
-        svc.cursors.open(ask.cursor, rules.FeedPosition, asker=viewer.known, of="feed") if ask.cursor else None
-    )
+    position = rules.feed_from(ask.at) if ask.at is not None else None
+    if ask.cursor is not None:
+        if position is not None:
+            raise Invalid("Begin at a cursor or at a message.", errors=(FieldError("?at", "not with a cursor"),))
+        position = svc.cursors.open(ask.cursor, rules.FeedPosition, asker=viewer.known, of="feed")
     circle = await svc.world.call(friends.circle, Nothing())
     muted = set(circle.muted)
     return FeedSkeleton(

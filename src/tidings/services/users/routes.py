@@ -32,6 +32,16 @@ async def cards_as_of(svc: Users, viewer: Viewer, ask: users.ByIds) -> dict[User
     return await views.cards_as_of(svc.store, ask.ids)
 
 
+@serves(users.by_handles)
+async def by_handles(svc: Users, viewer: Viewer, ask: users.ByHandles) -> dict[str, users.UserCard]:
+    return await views.by_handles(svc.store, svc.world, viewer, ask.handles)
+
+
+@serves(users.greeting)
+async def greeting(svc: Users, viewer: Viewer, ask: Nothing) -> users.Greeting:
+    return await views.greeting(svc.store, UserId(viewer.known))
+
+
 @serves(users.whois)
 async def whois(svc: Users, viewer: Viewer, ask: users.TokenDigest) -> users.SignedIn:
     return await views.whois(svc.store, ask.digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -19,6 +20,7 @@ from tidings.contracts.users import (
     Deletion,
     FindUsers,
     Gid,
+    Greeting,
     Invite,
     Invites,
     Living,
@@ -97,6 +99,25 @@ async def find(store: UsersStore, world: World, cursors: Cursors, viewer: Viewer
     shown = await _shown(world, viewer, accounts)
     wanted = dict.fromkeys(ask.ids or shown)
     return Reply(Users(users=[as_card(shown[user_id]) for user_id in wanted if user_id in shown]))
+
+
+async def by_handles(
+    store: UsersStore, world: World, viewer: Viewer, handles: Sequence[str]
+) -> dict[str, UserCard]:
+    """Those whom the viewer may see."""
+    found = {account.id: account for account in await store.by_handles(handles)}
+    shown = await _shown(world, viewer, found)
+    return {account.handle: as_card(account) for account in shown.values()}
+
+
+async def greeting(store: UsersStore, user_id: UserId) -> Greeting:
+    """Oneself. `Unauthenticated` if the account has just gone."""
+    accounts, row = await asyncio.gather(store.by_ids([user_id]), store.preferences(user_id))
+    if user_id not in accounts:
+        raise Unauthenticated("This account is no longer there.")
+    account = accounts[user_id]
+    kept = Preferences() if row is None else msgspec.json.decode(row.preferences, type=Preferences)
+    return Greeting(card=as_card(account), role=account.role, preferences=kept)
 
 
 async def whois(store: UsersStore, digest: bytes) -> SignedIn:

@@ -98,6 +98,10 @@ class NotificationStore(Protocol):
         """All that stand, one by one, in the order of their keys."""
         ...
 
+    async def unread(self, user_id: UserId) -> bool:
+        """Whether anything came since this person has read."""
+        ...
+
     async def read_ms(self, user_id: UserId) -> int | None:
         """Up to when this person has read."""
         ...

@@ -58,6 +58,12 @@ select kind, actor_id, target, at_ms from notifications
  where user_id = $1 and stands and (kind, actor_id, target) > ($2, $3, $4)
  order by kind, actor_id, target limit $5
 """
+_UNREAD: Final = """
+select exists (
+    select from notifications where user_id = $1 and stands
+    and at_ms > coalesce((select read_ms from read_marks where user_id = $1), 0)
+)
+"""
 _FIRST: Final = Place(2**62, 2**62, "~", UUID(int=2**128 - 1))
 
 
@@ -114,6 +120,9 @@ class PostgresNotifications:
     async def told(self, user_id: UserId, *, after: ToldPlace, limit: int) -> list[Told]:
         rows = await self._database.fetch(_TOLD, user_id, after.kind, after.actor_id, after.target, limit)
         return [Told(*row) for row in rows]
+
+    async def unread(self, user_id: UserId) -> bool:
+        return bool((await self._database.fetch(_UNREAD, user_id))[0][0])
 
     async def read_ms(self, user_id: UserId) -> int | None:
         rows = await self._database.fetch("select read_ms from read_marks where user_id = $1", user_id)

@@ -33,6 +33,7 @@ BY_IDS_AS_OF = f"""
     WHERE a.id = ANY($1::uuid[]) AND a.state = 'live'
 """  # noqa: S608
 BY_HANDLE = f"SELECT {ACCOUNT} FROM accounts a WHERE a.handle = $1"  # noqa: S608
+BY_HANDLES = f"SELECT {ACCOUNT} FROM accounts a WHERE a.handle = ANY($1::text[])"  # noqa: S608
 AFTER_HANDLE = f"SELECT {ACCOUNT} FROM accounts a WHERE a.handle > $1 ORDER BY a.handle LIMIT $2"  # noqa: S608
 COUNT = "SELECT count(*) FROM accounts WHERE handle IS NOT NULL"
 
@@ -296,6 +297,9 @@ class PostgresUsers:
     async def by_handle(self, handle: str) -> AccountRow | None:
         rows = await self._database.fetch(BY_HANDLE, handle)
         return AccountRow(*rows[0]) if rows else None
+
+    async def by_handles(self, handles: Sequence[str]) -> list[AccountRow]:
+        return [AccountRow(*row) for row in await self._database.fetch(BY_HANDLES, list(handles))]
 
     async def after_handle(self, handle: str, limit: int) -> list[AccountRow]:
         return [AccountRow(*row) for row in await self._database.fetch(AFTER_HANDLE, handle, limit)]

@@ -1,0 +1,116 @@
+"""Pages on their way to a browser: what they are told of the visit, and what their answers become."""
+
+from __future__ import annotations
+
+import gzip
+from base64 import b64decode
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from tidings.edge.cookies import Cookies
+from tidings.platform import tracing
+from tidings.platform.contract import Refusal, Served, Unauthenticated, Visit
+from tidings.platform.http.problems import CrossSite
+from tidings.platform.settings import Settings
+from tidings.web.refusals import refusal_page
+
+HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self';"
+        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    # Not `no-referrer`: a form would then come from the origin `null` (Fetch standard, 3.2).
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "private, no-store",
+}
+HTML: Final = "text/html; charset=utf-8"
+WORTH_IT: Final = 1024  # bytes; what is smaller is sent as it is
+LEVEL: Final = 5  # of gzip
+SAFE: Final = frozenset({"GET", "HEAD"})
+
+
+class Visits:
+    """Of one front."""
+
+    def __init__(self, settings: Settings, cookies: Cookies) -> None:
+        self._public_url = settings.public_url
+        self._cookies = cookies
+
+    def check_site(self, request: HttpRequest) -> None:
+        """A browser that changes something says where it comes from (Origin, Fetch Metadata).
+
+        That it does not come from anywhere was seen already (guard.py). What carries a cookie or a form has to come
+        from our own pages: a site in `cors_origins` is let in with tokens, and never as whom a browser knows.
+        """
+        if request.method in SAFE:
+            return
+        origin = request.headers.get("origin")
+        if origin is None and "sec-fetch-site" not in request.headers:
+            raise CrossSite("A browser says where a form comes from; this request does not.")
+        if origin is not None and origin.lower() not in self._own_origins(request):
+            raise CrossSite("Pages of other sites may not change anything here.")
+
+    def _own_origins(self, request: HttpRequest) -> set[str]:
+        own = {f"{request.url.scheme}://{request.headers.get('host', '')}".lower()}
+        if self._public_url:
+            url = urlsplit(self._public_url)
+            own.add(f"{url.scheme}://{url.netloc}".lower())
+        return own
+
+    def visit(self, request: HttpRequest) -> Visit:
+        """What a page is told."""
+        origin = self._public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
+        return Visit(
+            origin=origin.rstrip("/"),
+            address=_address(request),
+            languages=request.headers.get("accept-language", "")[:200],
+        )
+
+    def response(self, request: HttpRequest, served: Served) -> Response:
+        """What a page's answer becomes: HTML, or the way to another page."""
+        headers = {**HEADERS, **served.headers}
+        if 300 <= served.status < 400:
+            response = Response(status_code=served.status, headers=headers)
+        else:
+            html = b64decode(msgspec.json.decode(served.body, type=str))
+            response = _html(request, html, served.status, headers)
+        if served.admission is not None:
+            self._cookies.admit(request, response, served.admission)
+            if served.admission.token is None:  # drafts, and the place in the stream (W3C Clear Site Data, 3.1)
+                response.headers["clear-site-data"] = '"storage"'
+        return response
+
+    def refusal(self, request: HttpRequest, refusal: Refusal) -> Response:
+        """The page of a refusal. Who is not signed in is sent to do so, and comes back."""
+        if isinstance(refusal, Unauthenticated):
+            # What was about to be sent is not sent again by itself: a form begins anew.
+            back = _address(request) if request.method in SAFE else "/"
+            after = "" if back == "/" else f"?next={quote(back, safe='')}"
+            return Response(status_code=303, headers={**HEADERS, "location": f"/signin{after}"})
+        context = tracing.current()
+        html = refusal_page(
+            refusal,
+            languages=request.headers.get("accept-language", "")[:200],
+            trace_id=context.trace_id if context else "",
+        )
+        headers = dict(HEADERS)
+        if refusal.retry_after is not None:
+            headers["retry-after"] = str(refusal.retry_after)
+        return _html(request, html, refusal.status, headers)
+
+
+def _html(request: HttpRequest, html: bytes, status: int, headers: dict[str, str]) -> Response:
+    headers = {**headers, "vary": "accept-encoding"}
+    if len(html) >= WORTH_IT and "gzip" in request.headers.get("accept-encoding", ""):
+        html = gzip.compress(html, LEVEL, mtime=0)
+        headers["content-encoding"] = "gzip"
+    return Response(html, status_code=status, headers=headers, media_type=HTML)
+
+
+def _address(request: HttpRequest) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -1,0 +1,32 @@
+// Every page works without this file: it only makes them livelier. No part of it makes HTML of what people wrote.
+"use strict";
+const words = JSON.parse(document.body.dataset.words || "{}");
+const me = document.body.dataset.me;
+const $ = (selector, within = document) => within.querySelector(selector);
+const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+const say = (text) => { $("#said").textContent = text; };
+const later = (wait, act) => { let timer; return () => { clearTimeout(timer); timer = setTimeout(act, wait); }; };
+const calm = later(10000, () => { $("#said").className = "hear"; say(""); });
+const fail = () => { $("#said").className = "toast"; say($("#said").dataset.failed); calm(); };
+const made = (tag, more) => Object.assign(document.createElement(tag), more);
+let seen = "";
+
+/* GET something of this server. Whoever is signed out by now, or may not see this page any more, is shown so. */
+async function get(path) {
+  const answer = await fetch(path, { headers: seen ? { "Tidings-Seen": seen } : {}, credentials: "same-origin" });
+  const page = new URL(path, location).pathname === location.pathname;
+  if (answer.status === 401 || (page && answer.status === 404) || (answer.redirected && new URL(answer.url).pathname === "/signin")) location.reload();
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return answer;
+}
+const getPage = async (path) => new DOMParser().parseFromString(await (await get(path)).text(), "text/html");
+
+/* Put things above what is being read, and leave that where it is. */
+function without_moving(act) {
+  const anchor = $$(".message").find((one) => one.getBoundingClientRect().bottom > 0);
+  const before = anchor && anchor.getBoundingClientRect().top;
+  document.documentElement.style.overflowAnchor = "none";
+  act();
+  if (anchor && anchor.isConnected) scrollBy({ top: anchor.getBoundingClientRect().top - before, behavior: "instant" });
+  document.documentElement.style.overflowAnchor = "";
+}
