@@ -1,7 +1,7 @@
 """`python -m tests.web.added`: what the timeline's page costs beyond the JSON timeline, in pairs, in one run.
 
-One person with 50 friends, a server in one process, everything warm. Each pair asks for the page and for the JSON, in
-turns first; printed are medians, and the median of the pairs' differences with an interval of 95 %.
+One person with 50 friends, a server in one process, everything warm. Each pair asks for the page and for the JSON,
+in turns first; printed are medians, and the median of the pairs' differences with an interval of 95 %.
 """
 
 from __future__ import annotations

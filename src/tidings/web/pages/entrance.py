@@ -46,15 +46,14 @@ async def sign_in(svc: Web, viewer: Viewer, wanted: web.SignIn) -> Reply[bytes]:
         around = await shell(svc, viewer, wanted.visit)
         form = msgspec.structs.replace(form, password="")
         return around.page("sign_in.html", form=form, open_sign_up=svc.open_sign_up, problem=refusal)
+    await _ends_former(svc, viewer)
     return onward(form.next, admission=admitted(token))
 
 
 @serves(web.sign_out)
 async def sign_out(svc: Web, viewer: Viewer, wanted: web.Page) -> Reply[bytes]:
     """End this session, and forget it in the browser."""
-    if viewer.session_id is not None:
-        with suppress(NotFound):  # it ended elsewhere
-            await asked(svc, users.sign_out, users.OneSession(session_id=users.SessionId(viewer.session_id)))
+    await _ends_former(svc, viewer)
     return onward("/", admission=Admission(token=None))
 
 
@@ -154,6 +153,13 @@ async def help_page(svc: Web, viewer: Viewer, wanted: web.Page) -> Reply[bytes]:
 def admitted(token: NewToken) -> Admission:
     """The browser holds this token from now on."""
     return Admission(token=token.token, expires_at=datetime.fromisoformat(token.expires_at))
+
+
+async def _ends_former(svc: Web, viewer: Viewer) -> None:
+    """End the session that this browser holds: nobody uses it any more."""
+    if viewer.session_id is not None:
+        with suppress(NotFound):  # it ended elsewhere
+            await asked(svc, users.sign_out, users.OneSession(session_id=users.SessionId(viewer.session_id)))
 
 
 async def _first_visit(svc: Web, handle: str, password: str) -> Reply[bytes]:
