@@ -22,6 +22,7 @@ async def test_each_database_is_on_a_server_of_its_own(ground: Ground) -> None:
 
 async def test_services_reach_one_another_and_their_databases_by_proxies_alone(ground: Ground) -> None:
     await ground.steady()
+    assert (await ground.whole.client.ask("GET", "/")).status == 200  # the edge alone asks for pages
     for name, proxy in ground.links.items():
         assert proxy.passed > 0, name
     for name, proxy in ground.stores.items():

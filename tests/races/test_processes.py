@@ -26,6 +26,7 @@ async def test_each_service_is_a_process_of_its_own(tidings: Whole) -> None:
         "media",
         "notifications",
         "timeline",
+        "web",
         "edge",
         "postgres",
         "valkey",
