@@ -248,7 +248,7 @@ async def test_notifications_in_words_lead_on_and_are_marked(
 
     async def all_there() -> bool:
         text = (await browser.get("/notifications")).text
-        return all(words in text for words in ("and 1 other", "answered you", "mentioned you", "asks to be"))
+        return all(words in text for words in ("and 1 other", "replied to you", "mentioned you", "asks to be"))
 
     await until(all_there)
     page = await browser.get("/notifications")
