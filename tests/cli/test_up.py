@@ -41,7 +41,7 @@ def test_the_card_for_people_fits_a_screen_and_says_how_to_stop(new_data: Path) 
             assert lines[-1], server.errors
         card = "".join(lines)
         assert re.search(r"Tidings runs \(ready in \d+\.\d s, on this machine only\)", card)
-        for name in ("set-up", "API", "API documentation", "health", "data", "stop"):
+        for name in ("set-up", "pages", "API", "API documentation", "health", "data", "stop"):
             assert re.search(rf"^  {name} +\S", card, re.MULTILINE), card
         assert f"kill {server.process.pid}" in card
         assert len(lines) < 20
@@ -86,6 +86,7 @@ def test_apart_a_killed_service_and_a_killed_supervisor_leave_nothing_behind(dat
             "media",
             "notifications",
             "timeline",
+            "web",
             "edge",
         }
         token = joined(first.url, "grace")

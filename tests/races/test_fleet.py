@@ -42,6 +42,7 @@ async def test_services_that_share_a_process_share_its_address(tmp_path: Path) -
             "messages",
             "media",
             "notifications",
+            "web",
             "edge",
             "postgres",
             "valkey",

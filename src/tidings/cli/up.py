@@ -181,6 +181,7 @@ def _drawn(card: Card, settings: Settings) -> str:
     near = "on this machine only" if settings.host in LOOPBACK else f"listening on {settings.host}"
     rows = [
         ("set-up", card.set_up),
+        ("pages", f"{card.home}/"),
         ("API", card.api),
         ("API documentation", card.documentation),
         ("health", card.health),
