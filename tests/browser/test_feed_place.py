@@ -61,7 +61,9 @@ async def test_gaps_fill_in_both_directions(tidings: Whole, opens: Opens) -> Non
         await page.evaluate("scrollTo(0, 0)")
         before = await place(page)
         await newer.press("Enter")  # a click would have to bring it into sight
-        await page.wait_for_function(f"document.querySelector('#items > .message').dataset.id === '{old[left]}'")
+        await page.wait_for_function(
+            "first => document.querySelector('#items > .message').dataset.id === first", arg=old[left]
+        )
         assert await top_of(page, before.message) == before.top
         assert (await shown(page))[: 71 - left] == old[left:71]
     await expect(newer).to_be_hidden()

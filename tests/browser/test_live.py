@@ -119,9 +119,10 @@ async def test_a_persons_page_stays_in_order(tidings: Whole, opens: Opens) -> No
     first, second = await bob.posts("first"), await bob.posts("second")
     page = await (await opens(alice)).opens(f"/people/{bob.id}")
     await is_listening(page)
-    (await alice.put(f"/v1/messages/{first['id']}/reactions/👍")).ok()
-    (await bob.post(f"/v1/messages/{first['id']}/replies", {"text": "one more thing"})).ok()
-    await expect(page.locator(f"#m-{first['id']}")).to_contain_text("1 reply")
+    await bob.posts("third")  # is not put below the others
+    for replies in ("1 reply", "2 replies"):
+        (await bob.post(f"/v1/messages/{first['id']}/replies", {"text": "one more thing"})).ok()
+        await expect(page.locator(f"#m-{first['id']}")).to_contain_text(replies)
     assert await shown(page) == [second["id"], first["id"]]
 
 
