@@ -5,7 +5,7 @@ document.addEventListener("keydown", (event) => {
   const every = $$(".message[data-id]");
   const here = every.indexOf(event.target.closest(".message"));
   const page = here >= 0 ? `/messages/${every[here].dataset.id}` : "";
-  const go = (next) => { const one = every[Math.min(Math.max(next, 0), every.length - 1)]; if (one) { one.focus({ preventScroll: true }); one.scrollIntoView({ block: "center", behavior: "instant" }); } };
+  const go = (next) => { const one = every[Math.min(Math.max(next, 0), every.length - 1)]; if (one) { one.focus({ preventScroll: true }); one.scrollIntoView({ block: "center" }); } };
   const ways = {
     j: () => go(here + 1), k: () => go(here - 1), n: () => location.assign("/write"), ".": show, "?": () => location.assign("/help"),
     "/": () => to("/friends#q", "input#q"), r: () => page && to(`${page}#reply`, location.pathname === page ? "#reply" : "nothing"),
