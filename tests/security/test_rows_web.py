@@ -15,6 +15,7 @@ from starlette.responses import Response
 from tests.api.conventions import NOBODY, PAGES, ROUTES, filled
 from tests.harness.people import PASSWORD, Person
 from tests.harness.system import Whole, whole
+from tests.harness.waiting import until
 from tests.security.conftest import Wary
 from tests.security.markup import strays
 from tests.security.visitor import FORM, Document, Page, Visitor, signed_in
@@ -271,6 +272,12 @@ async def place(tidings: Whole) -> Place:
     mine, theirs = (await me.posts("mine"))["id"], (await friend.posts("theirs", audience="public"))["id"]
     (await friend.post(f"/v1/messages/{mine}/replies", {"text": f"an answer to @{me.handle}"})).ok()
     browser = await signed_in(tidings.client, me, PASSWORD)
+
+    async def all_told() -> bool:
+        told = (await me.get("/v1/notifications")).ok()["notifications"]
+        return {"friend_request", "friend_acceptance", "reply"} <= {one["kind"] for one in told}
+
+    await until(all_told)  # what comes later is no change of the form's
     return Place(tidings, me, browser, friend, asker, mine, theirs)
 
 
