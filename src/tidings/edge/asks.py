@@ -23,6 +23,7 @@ class Reader:
     route: Route[Any, Any]
     body: msgspec.json.Decoder[Any] | None
     form: Any  # the type of a body that comes from a form
+    several: frozenset[str]  # its fields that take several values
     parameters: type[msgspec.Struct]
     lists: frozenset[str]  # query parameters that take several values
 
@@ -35,7 +36,9 @@ class Reader:
         plain = [_declared(field, hints[field.name]) for field in fields if field.name not in _bodily(route)]
         parameters = msgspec.defstruct(f"{route.ask.__name__}Parameters", plain, kw_only=True, frozen=True)
         lists = frozenset(name for name, hint in hints.items() if _is_list(hint))
-        return cls(route, body, form, parameters, lists)
+        fields_of_form = {} if form is None else typing.get_type_hints(form, include_extras=True)
+        several = frozenset(name for name, hint in fields_of_form.items() if _is_list(hint))
+        return cls(route, body, form, several, parameters, lists)
 
     def read(
         self, path: Mapping[str, str], query: bytes, body: bytes, content_type: str, visit: Visit | None = None
@@ -69,13 +72,10 @@ class Reader:
 
     def _formed(self, form: Mapping[str, list[str]]) -> Any:
         """The fields of a form as the body. One that takes a single value comes once."""
-        lists = {
-            name for name, hint in typing.get_type_hints(self.form, include_extras=True).items() if _is_list(hint)
-        }
         for name, values in form.items():
-            if len(values) > 1 and name not in lists:
+            if len(values) > 1 and name not in self.several:
                 raise Invalid("A field came twice.", errors=(FieldError(f"/{name[:100]}", "Give it once."),))
-        given = {name: values if name in lists else values[0] for name, values in form.items()}
+        given = {name: values if name in self.several else values[0] for name, values in form.items()}
         try:
             body = msgspec.convert(given, self.form, strict=False)
         except msgspec.ValidationError as error:

@@ -26,13 +26,13 @@ from tidings.edge.asks import Reader, path_of
 from tidings.edge.bodies import read_body
 from tidings.edge.conditions import entity_tag, not_modified, versions
 from tidings.edge.cookies import Cookies
-from tidings.edge.guard import Guard, client_address
+from tidings.edge.guard import SAFE, Guard, client_address
 from tidings.edge.limits import Limits
 from tidings.edge.refusing import refused
 from tidings.edge.seen_tokens import SeenTokens
 from tidings.edge.streams import EVENT_STREAM, EventStream
 from tidings.edge.uploads import Form, receive_form
-from tidings.edge.visits import SAFE, Visits
+from tidings.edge.visits import Visits
 from tidings.platform import logs, metrics, tracing
 from tidings.platform.contract import Call, Contract, NotFound, Refusal, Route, Served, Unauthenticated, Upload
 from tidings.platform.http.problems import (

@@ -12,6 +12,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from tidings.edge.cookies import Cookies
+from tidings.edge.guard import SAFE
 from tidings.platform import tracing
 from tidings.platform.contract import Refusal, Served, Unauthenticated, Visit
 from tidings.platform.http.problems import CrossSite
@@ -31,7 +32,6 @@ HEADERS: Final = {
 HTML: Final = "text/html; charset=utf-8"
 WORTH_IT: Final = 1024  # bytes; what is smaller is sent as it is
 LEVEL: Final = 5  # of gzip
-SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 class Visits:
