@@ -79,7 +79,7 @@ class Pages:
             "vary": "accept-encoding",
         }
         body = asset.body
-        if asset.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+        if "gzip" in request.headers.get("accept-encoding", ""):
             body, headers["content-encoding"] = asset.packed, "gzip"
         return Response(body, media_type=asset.media_type, headers=headers)
 

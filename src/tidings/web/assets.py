@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -17,14 +18,16 @@ MEDIA_TYPES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asset:
-    """`packed` is the same by gzip."""
-
     name: str
     body: bytes
-    packed: bytes
     version: str
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The same by gzip, once somebody asks for it."""
+        return gzip.compress(self.body, 9, mtime=0)
 
     @property
     def media_type(self) -> str:
@@ -36,7 +39,7 @@ class Asset:
 
 
 def _asset(name: str, body: bytes) -> Asset:
-    return Asset(name, body, gzip.compress(body, 9, mtime=0), blake2b(body, digest_size=6).hexdigest())
+    return Asset(name, body, blake2b(body, digest_size=6).hexdigest())
 
 
 def _assets() -> dict[str, Asset]:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from babel import Locale, UnknownLocaleError, negotiate_locale
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
 
 FOLDER: Final = Path(__file__).parent / "translations"
 SOURCE: Final = "en"
@@ -30,6 +28,10 @@ def catalogue(language: str) -> gettext.NullTranslations:
     """The words of a language; those of the source are themselves."""
     if language == SOURCE:
         return gettext.NullTranslations()
+    # Not before a page is wanted in it: every process starts with this module.
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
     with (FOLDER / f"{language}.po").open("rb") as file:
         read = read_po(file, locale=language)
     written = io.BytesIO()
