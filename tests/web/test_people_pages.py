@@ -200,7 +200,7 @@ async def test_people_are_found_by_name_and_by_handle(
 
 
 @pytest.mark.parametrize(
-    "q", ["%40", "%40%40%40", "nobody+of+that+name", "%3Ci%3Exyzzy", "x" * 1000, "%40" + "y" * 99]
+    "q", ["%40", "%40%40%40", "nobody+of+that+name", "%3Ci%3Exyzzy", "xyzzy" * 200, "%40" + "y" * 99]
 )
 async def test_nobody_is_found_by_nonsense(browser: Browser, q: str) -> None:
     page = await browser.get(f"/friends?q={q}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tests.services.messages.neighbourhood import Neighbourhood, refusal
+from tests.services.messages.neighbourhood import Neighbourhood, Person, refusal
 from tests.services.messages.writing import a_document, holding_fence, request_of
-from tidings.contracts.messages import MessageId
+from tidings.contracts.messages import Message, MessageId
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import Busy
 from tidings.platform.ids import bucket_of, uuid7
@@ -57,11 +57,22 @@ async def test_a_commit_held_open_is_skipped_by_no_page(town: Neighbourhood) -> 
     assert [item.id for item in again.items] == [late]
 
 
+async def _reacts_in_the_end(who: Person, said: Message, emoji: str) -> None:
+    """As a client does: sixteen in one line may take longer than a write waits, where a disk is slow."""
+    for _ in range(10):
+        try:
+            return await who.reacts(said, emoji)
+        except Busy:
+            await asyncio.sleep(0.2)
+    raise AssertionError("busy for too long")
+
+
 async def test_reactions_at_once_are_all_counted(town: Neighbourhood) -> None:
     alice, *others = town.people(9)
     town.befriend(alice, *others)
     said = await alice.posts()
-    await asyncio.gather(*(other.reacts(said) for other in others), *(other.reacts(said, "x") for other in others))
+    both = [(other, emoji) for other in others for emoji in ("👍", "x")]
+    await asyncio.gather(*(_reacts_in_the_end(other, said, emoji) for other, emoji in both))
     assert {one.emoji: one.count for one in (await alice.reads(said)).reactions} == {"👍": 8, "x": 8}
 
 
