@@ -94,6 +94,18 @@ async def test_the_focus_stays_when_what_is_focused_changes(tidings: Whole, open
     assert await page.evaluate("document.activeElement.dataset.id") == said["id"]
 
 
+async def test_a_reply_of_one_s_own_is_there_and_has_the_focus(tidings: Whole, opens: Opens) -> None:
+    alice, bob = await friends(tidings, "Alice", "Bob")
+    said = await bob.posts("what do you say?")
+    page = await (await opens(alice)).opens(f"/messages/{said['id']}")
+    for text in ("I say yes", "and once more"):
+        await page.locator("#reply").fill(text)
+        await page.locator("#reply").press("Control+Enter")
+        await expect(page.locator("#items")).to_contain_text(text)
+        await expect(page.locator("#items > .message").last).to_be_focused()
+        await expect(page.locator("#reply")).to_have_value("")
+
+
 async def test_each_notification_stands_once_and_a_request_comes_by_itself(tidings: Whole, opens: Opens) -> None:
     alice, bob = await friends(tidings, "Alice", "Bob")
     carol = await tidings.joins("Carol")

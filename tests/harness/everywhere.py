@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -41,18 +41,19 @@ class Traces:
         return set().union(*self.where.values())
 
 
-async def traces(system: Whole, texts: Collection[str]) -> Traces:
+async def traces(system: Whole, texts: Collection[str], *, after: Mapping[str, int] | None = None) -> Traces:
     """Every column of every table, every document; every message in every stream, with its headers; every blob.
 
     Case does not matter. Bytes are looked through as they are, wherever an engine shows them encoded. Not Valkey:
     its keys hold ids and digests, each ends by itself within minutes, and no user of it may list them.
+    Nothing that was on the bus `after` these numbers, by stream, is left out: what came before knew no such text.
     """
     found = Traces()
     for service, dsn in system.system.installation.dsns.items():
         look = _in_documents if is_mongo(dsn) else _in_database
         await look(service, dsn, texts, found)
     async with operating(system) as client:
-        await _on_the_bus(client, texts, found)
+        await _on_the_bus(client, texts, found, after or {})
     _in_blobs(system, texts, found)
     return found
 
@@ -106,12 +107,20 @@ async def _in_database(service: str, dsn: str, texts: Collection[str], found: Tr
         await connection.close()
 
 
-async def _on_the_bus(client: Client, texts: Collection[str], found: Traces) -> None:
+async def last_on_the_bus(system: Whole) -> dict[str, int]:
+    """The number of the newest message of each stream."""
+    async with operating(system) as client:
+        streams = await client.jetstream().streams_info()
+        return {info.config.name: info.state.last_seq for info in streams if info.config.name is not None}
+
+
+async def _on_the_bus(client: Client, texts: Collection[str], found: Traces, after: Mapping[str, int]) -> None:
     stream = client.jetstream()
     for info in await stream.streams_info():
         state, name = info.state, info.config.name
         assert name is not None
-        for number in range(state.first_seq, state.last_seq + 1) if state.messages else ():
+        first = max(state.first_seq, after.get(name, 0) + 1)
+        for number in range(first, state.last_seq + 1) if state.messages else ():
             try:
                 message = await stream.get_msg(name, number)
             except NotFoundError:  # acknowledged by all, and gone

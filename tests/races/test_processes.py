@@ -6,9 +6,11 @@ import asyncio
 import os
 import signal
 import time
+from typing import Any
 
 import pytest
 
+from tests.harness.people import Person
 from tests.harness.system import Whole
 
 pytestmark = pytest.mark.parametrize("tidings", ["apart"], indirect=True)
@@ -70,11 +72,17 @@ async def test_a_killed_service_is_named_and_comes_back(tidings: Whole, service:
         assert (answer.status, answer.body["service"]) == (503, service)
 
     async with asyncio.timeout(15):
-        while (await alice.get("/v1/timeline")).status != 200 or (await alice.timeline())["unreachable"]:
-            await asyncio.sleep(0.1)
-    page = await alice.timeline()
+        page = await whole_timeline(alice)
     assert page["entries"][0]["messages"][0]["text"] == "still there"
     assert process_of(tidings, service) != before
+
+
+async def whole_timeline(person: Person) -> dict[str, Any]:
+    """As soon as there is one."""
+    while (answer := await person.get("/v1/timeline")).status != 200 or answer.body["unreachable"]:
+        await asyncio.sleep(0.1)
+    body: dict[str, Any] = answer.body
+    return body
 
 
 async def test_a_killed_database_server_comes_back_with_what_was_acknowledged(tidings: Whole) -> None:
@@ -84,8 +92,6 @@ async def test_a_killed_database_server_comes_back_with_what_was_acknowledged(ti
     os.kill(process_of(tidings, "postgres"), signal.SIGKILL)
 
     async with asyncio.timeout(20):
-        while (await alice.get("/v1/timeline")).status != 200 or (await alice.timeline())["unreachable"]:
-            await asyncio.sleep(0.1)
-    page = await alice.timeline()
+        page = await whole_timeline(alice)
     assert page["entries"][0]["messages"][0] == acknowledged
     assert (await bob.posts("and on"))["text"] == "and on"

@@ -53,6 +53,24 @@ async def test_the_profile_is_changed_and_hostile_text_is_only_text(browser: Bro
     assert (profile["name"], profile["bio"]) == (f"Alice {HOSTILE}", f"first\nsecond {HOSTILE}")
 
 
+async def test_what_was_changed_is_said_in_its_section_and_once(browser: Browser) -> None:
+    async def told(page: Page, section: str, words: str) -> None:
+        assert page.status == 200 and page.html.count('id="done"') == 1, page.text
+        note = _section(page, section).partition('id="done"')[2].partition("</p>")[0]
+        assert words in note and 'role="status"' in note
+
+    await told(await browser.send("/settings/profile", name="Ann", bio=""), "profile", "Saved.")
+    await told(await browser.post("/settings/preferences", language="", presence="1"), "language", "Saved.")
+    form = {"current": PASSWORD, "new": NEW}
+    await told(await browser.post("/settings/password", **form), "password", "Your password has been changed.")
+    page = await browser.post("/settings/invites", key="a key")
+    await told(page, "invites", "Here is a new invite.")
+    page = await browser.post("/settings/invites", invite_id=page.hidden("invite_id"))
+    await told(page, "invites", "The invite was withdrawn.")
+    for path in ("/settings", "/settings?done=<i>", "/settings?done="):
+        assert 'id="done"' not in (await browser.get(path)).html
+
+
 async def test_a_profile_that_is_refused_keeps_what_was_typed(browser: Browser, alice: Person) -> None:
     page = await browser.send("/settings/profile", name=" ", bio="something that I thought about")
     assert page.status == 422 and _problem_is_in(page, "profile")

@@ -252,7 +252,7 @@ async def test_notifications_in_words_lead_on_and_are_marked(
 
     await until(all_there)
     page = await browser.get("/notifications")
-    assert f'href="/messages/{said["id"]}#m-{reply["id"]}"' in page.html
+    assert f'href="/messages/{said["id"]}?at={reply["id"]}#m-{reply["id"]}"' in page.html
     assert f'href="/messages/{said["id"]}"' in page.html and f'href="/messages/{mention["id"]}"' in page.html
     assert 'href="/friends"' in page.html and f'href="/people/{dana.id}"' in page.html
     assert HOSTILE in page.text and HOSTILE not in page.html

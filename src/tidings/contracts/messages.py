@@ -341,9 +341,12 @@ class OneMessage(Value, frozen=True):
 
 
 class RepliesAsk(Value, frozen=True):
+    """From the oldest on, from where a cursor leads, or from the reply `at` on."""
+
     message_id: MessageId
     limit: Limit = 20
     cursor: Cursor | None = None
+    at: MessageId | None = None
 
 
 class ReplyTo(Value, frozen=True):

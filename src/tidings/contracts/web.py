@@ -27,6 +27,13 @@ class Page(Value, frozen=True):
     visit: Visit
 
 
+class SettingsPage(Value, frozen=True):
+    """All settings; `done` names what was changed a moment ago."""
+
+    visit: Visit
+    done: Line = ""
+
+
 # Coming in.
 
 
@@ -119,6 +126,7 @@ class MessagePage(Value, frozen=True):
     visit: Visit
     message_id: MessageId
     cursor: Cursor | None = None
+    at: MessageId | None = None
 
 
 class MarkerForm(Value, frozen=True):
@@ -388,7 +396,7 @@ hidden = page("web/hidden", "GET", "/settings/hidden", Page, "Whom one blocks an
 notifications = page("web/notifications", "GET", "/notifications", ListPage, "What concerns oneself")
 mark_read = page("web/mark_read", "POST", "/notifications", MarkRead, "It has been read")
 
-settings = page("web/settings", "GET", "/settings", Page, "Settings")
+settings = page("web/settings", "GET", "/settings", SettingsPage, "Settings")
 change_profile = page(
     "web/change_profile",
     "POST",

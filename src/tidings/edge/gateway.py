@@ -27,6 +27,7 @@ from tidings.edge.bodies import read_body
 from tidings.edge.conditions import entity_tag, not_modified, versions
 from tidings.edge.cookies import Cookies
 from tidings.edge.guard import SAFE, Guard, client_address
+from tidings.edge.html import wants_page
 from tidings.edge.limits import Limits
 from tidings.edge.refusing import refused
 from tidings.edge.seen_tokens import SeenTokens
@@ -111,7 +112,7 @@ class Gateway:
         return Starlette(
             routes=routes,
             middleware=middleware,
-            exception_handlers={HTTPException: self._not_routed, 500: _fault},
+            exception_handlers={HTTPException: _not_routed, 500: _fault},
         )
 
     def _path(self, path: str, methods: dict[str, tuple[Route[Any, Any], Reader]]) -> PathRoute:
@@ -154,18 +155,6 @@ class Gateway:
             seconds=time.perf_counter() - began,
         )
         return response
-
-    async def _not_routed(self, request: HttpRequest, error: Exception) -> Response:
-        """404 and 405 from the router, as problems; as a page for whoever asks for one."""
-        assert isinstance(error, HTTPException)
-        if error.status_code == 405:
-            allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-            return refused(request.scope, MethodNotAllowed(f"This path answers {allowed}."), {"allow": allowed})
-        if error.status_code != 404:
-            return refused(request.scope, BadRequest(error.detail))
-        if request.method in SAFE and request.headers.get("accept", "").startswith("text/html"):
-            return self._visits.refusal(request, NoSuchPath("There is no page at this address."))
-        return refused(request.scope, NoSuchPath("Nothing is served there; /docs lists what is."))
 
     def _refused(self, request: HttpRequest, route: Route[Any, Any], refusal: Refusal) -> Response:
         return self._visits.refusal(request, refusal) if route.page else problem_response(refusal)
@@ -315,6 +304,19 @@ def respond(route: Route[Any, Any], served: Served, if_none_match: str | None) -
         if route.method == "GET" and not_modified(headers["etag"], if_none_match):
             return Response(status_code=304, headers=headers)
     return Response(body, status_code=served.status, headers=headers, media_type=route.content_type)
+
+
+async def _not_routed(request: HttpRequest, error: Exception) -> Response:
+    """404 and 405 from the router, as problems; as a page for whoever asks for one."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        return refused(request.scope, MethodNotAllowed(f"This path answers {allowed}."), {"allow": allowed})
+    if error.status_code != 404:
+        return refused(request.scope, BadRequest(error.detail))
+    if request.method in SAFE and wants_page(request.headers):
+        return refused(request.scope, NoSuchPath("There is no page at this address."))
+    return refused(request.scope, NoSuchPath("Nothing is served there; /docs lists what is."))
 
 
 async def _fault(request: HttpRequest, error: Exception) -> Response:

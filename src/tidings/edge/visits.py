@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 from base64 import b64decode
-from typing import Final
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -13,25 +11,10 @@ from starlette.responses import Response
 
 from tidings.edge.cookies import Cookies
 from tidings.edge.guard import SAFE
-from tidings.platform import tracing
+from tidings.edge.html import HEADERS, languages_of, page_response, refusal_response
 from tidings.platform.contract import Refusal, Served, Unauthenticated, Visit
 from tidings.platform.http.problems import CrossSite
 from tidings.platform.settings import Settings
-from tidings.web.refusals import refusal_page
-
-HEADERS: Final = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self';"
-        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    ),
-    # Not `no-referrer`: a form would then come from the origin `null` (Fetch standard, 3.2).
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cache-control": "private, no-store",
-}
-HTML: Final = "text/html; charset=utf-8"
-WORTH_IT: Final = 1024  # bytes; what is smaller is sent as it is
-LEVEL: Final = 5  # of gzip
 
 
 class Visits:
@@ -68,7 +51,7 @@ class Visits:
         return Visit(
             origin=origin.rstrip("/"),
             address=_address(request),
-            languages=request.headers.get("accept-language", "")[:200],
+            languages=languages_of(request.headers),
         )
 
     def response(self, request: HttpRequest, served: Served) -> Response:
@@ -78,7 +61,7 @@ class Visits:
             response = Response(status_code=served.status, headers=headers)
         else:
             html = b64decode(msgspec.json.decode(served.body, type=str))
-            response = _html(request, html, served.status, headers)
+            response = page_response(request.headers, html, served.status, headers)
         if served.admission is not None:
             self._cookies.admit(request, response, served.admission)
             if served.admission.token is None:  # drafts, and the place in the stream (W3C Clear Site Data, 3.1)
@@ -92,24 +75,7 @@ class Visits:
             back = _address(request) if request.method in SAFE else "/"
             after = "" if back == "/" else f"?next={quote(back, safe='')}"
             return Response(status_code=303, headers={**HEADERS, "location": f"/signin{after}"})
-        context = tracing.current()
-        html = refusal_page(
-            refusal,
-            languages=request.headers.get("accept-language", "")[:200],
-            trace_id=context.trace_id if context else "",
-        )
-        headers = dict(HEADERS)
-        if refusal.retry_after is not None:
-            headers["retry-after"] = str(refusal.retry_after)
-        return _html(request, html, refusal.status, headers)
-
-
-def _html(request: HttpRequest, html: bytes, status: int, headers: dict[str, str]) -> Response:
-    headers = {**headers, "vary": "accept-encoding"}
-    if len(html) >= WORTH_IT and "gzip" in request.headers.get("accept-encoding", ""):
-        html = gzip.compress(html, LEVEL, mtime=0)
-        headers["content-encoding"] = "gzip"
-    return Response(html, status_code=status, headers=headers, media_type=HTML)
+        return refusal_response(request.headers, refusal)
 
 
 def _address(request: HttpRequest) -> str:

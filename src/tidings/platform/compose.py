@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
+from tidings.platform.together import together
 from tidings.platform.world import World
 
 Skeleton = TypeVar("Skeleton")
@@ -70,14 +70,6 @@ class Composite(Generic[Ask, Skeleton, Kept, Answer]):
                 unreachable.append(need.call.service)
                 return None
 
-        bringing = [asyncio.create_task(bring(self.needs[name])) for name in names]
-        try:
-            values = await asyncio.gather(*bringing)
-        except BaseException:
-            # Nobody waits for the others any more: left alone they would outlive the request, held by nothing.
-            for task in bringing:
-                task.cancel()
-            await asyncio.gather(*bringing, return_exceptions=True)
-            raise
+        values = await together(*(bring(self.needs[name]) for name in names))
         parts = Parts(dict(zip(names, values, strict=True)), tuple(unreachable))
         return self.present(self.keep(skeleton, parts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +11,7 @@ from tidings.contracts import notifications, users
 from tidings.contracts.users import Greeting, UserCard
 from tidings.platform.contract import Admission, Nothing, Refusal, Reply, Unavailable, Visit
 from tidings.platform.request import Viewer
+from tidings.platform.together import together
 from tidings.web.holder import Web
 from tidings.web.language import chosen
 from tidings.web.rendering import render
@@ -51,7 +51,7 @@ async def shell(svc: Web, viewer: Viewer, visit: Visit) -> Shell:
     """What a page of this visit is made into."""
     if viewer.user_id is None:
         return Shell(chosen("", visit.languages))
-    greeting, unread = await asyncio.gather(svc.world.call(users.greeting, Nothing()), _unread(svc))
+    greeting, unread = await together(svc.world.call(users.greeting, Nothing()), _unread(svc))
     return Shell(chosen(greeting.preferences.language, visit.languages), greeting.card, unread, greeting)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -223,6 +224,23 @@ async def test_replies_are_read_oldest_first_with_their_parent_alone(town: Neigh
     assert (await alice.lists(bob)).messages == []
     assert (await alice.latest([bob])).authors == []
     assert (await alice.page([bob])).items == []
+
+
+async def test_replies_are_read_from_one_of_them_on(town: Neighbourhood) -> None:
+    alice, bob, carol = town.people(3)
+    town.befriend(alice, bob, carol)
+    said = await alice.posts()
+    replies = [await bob.replies(said, str(number)) for number in range(5)]
+
+    async def texts(**asked: Any) -> list[str]:
+        return [one.message.text for one in (await carol.reads_replies(said, **asked)).messages]
+
+    assert await texts(at=replies[2].id, limit=2) == ["2", "3"]
+    onward = await carol.reads_replies(said, at=replies[1].id, limit=2)
+    assert await texts(cursor=onward.next_cursor, limit=9) == ["3", "4"]
+    await bob.withdraws(replies[2])
+    assert await texts(at=replies[2].id) == ["3", "4"]  # from where it was
+    assert await texts(at=MessageId(UUID(int=0))) == ["0", "1", "3", "4"]
 
 
 async def test_a_reply_that_commits_late_is_on_the_next_page(town: Neighbourhood) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -40,6 +39,7 @@ from tidings.contracts.users import (
 from tidings.platform.contract import FieldError, Invalid, NotFound, Reply, Unauthenticated
 from tidings.platform.cursors import Cursors
 from tidings.platform.request import Viewer
+from tidings.platform.together import together
 from tidings.platform.twophase.coordinator import Coordinator
 from tidings.platform.world import World
 from tidings.services.users import avatar
@@ -112,7 +112,7 @@ async def by_handles(
 
 async def greeting(store: UsersStore, user_id: UserId) -> Greeting:
     """Oneself. `Unauthenticated` if the account has just gone."""
-    accounts, row = await asyncio.gather(store.by_ids([user_id]), store.preferences(user_id))
+    accounts, row = await together(store.by_ids([user_id]), store.preferences(user_id))
     if user_id not in accounts:
         raise Unauthenticated("This account is no longer there.")
     account = accounts[user_id]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tidings.contracts import notifications, web
 from tidings.contracts.notifications import Notifications
 from tidings.platform.clock import now_ms, rfc3339
 from tidings.platform.contract import Reply, Unavailable
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
+from tidings.platform.together import together
 from tidings.web.asking import ask
 from tidings.web.holder import Web
 from tidings.web.shell import onward, shell
@@ -22,7 +21,7 @@ PAGE = 30
 async def notifications_page(svc: Web, viewer: Viewer, wanted: web.ListPage) -> Reply[bytes]:
     """Groups, newest first. What comes while the page is made is not marked with it: `until` is from before."""
     until = rfc3339(now_ms())
-    around, page = await asyncio.gather(shell(svc, viewer, wanted.visit), _page(svc, wanted.cursor))
+    around, page = await together(shell(svc, viewer, wanted.visit), _page(svc, wanted.cursor))
     return around.page(
         "notifications.html", here="notifications", page=page, until=until, first=wanted.cursor is None
     )

@@ -29,6 +29,7 @@ from tidings.platform.contract import (
 )
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
+from tidings.platform.together import together
 from tidings.web.asking import ask, asked, versioned
 from tidings.web.days import days_in
 from tidings.web.holder import Web
@@ -44,9 +45,9 @@ ACCEPTED: Final = 202
 
 
 @serves(web.settings)
-async def settings(svc: Web, viewer: Viewer, wanted: web.Page) -> Reply[bytes]:
+async def settings(svc: Web, viewer: Viewer, wanted: web.SettingsPage) -> Reply[bytes]:
     """All that one may change about oneself here."""
-    return await _settings(svc, viewer, wanted.visit)
+    return await _settings(svc, viewer, wanted.visit, done=wanted.done)
 
 
 async def _settings(
@@ -54,12 +55,13 @@ async def _settings(
     viewer: Viewer,
     visit: Visit,
     *,
+    done: str = "",
     section: str = "",
     typed: Mapping[str, Any] | None = None,
     problem: Refusal | None = None,
 ) -> Reply[bytes]:
-    """With a `problem`, that stands in its section, with what was typed there."""
-    around, profile, sessions, invites = await asyncio.gather(
+    """With a `problem`, that stands in its section, with what was typed there; so does what was `done`."""
+    around, profile, sessions, invites = await together(
         shell(svc, viewer, visit),
         ask(svc, users.get_user, users.OneUser(user_id=UserId(viewer.known))),
         ask(svc, users.list_sessions, Nothing()),
@@ -85,6 +87,7 @@ async def _settings(
     return around.page(
         "settings.html",
         here="settings",
+        done=done,
         section=section,
         form=values,
         profile=profile,
@@ -99,6 +102,11 @@ async def _settings(
         problem=problem,
         hints=hints,
     )
+
+
+def _done(what: str, admission: Admission | None = None) -> Reply[bytes]:
+    """Back to the settings, which say so in the section where it was asked for."""
+    return onward(f"/settings?done={what}#done", admission=admission)
 
 
 @serves(web.change_profile)
@@ -117,7 +125,7 @@ async def change_profile(svc: Web, viewer: Viewer, wanted: web.ChangeProfile) ->
     except Refusal as refusal:
         typed = {"name": form.name, "bio": change["bio"]}
         return await _settings(svc, viewer, wanted.visit, section="profile", typed=typed, problem=refusal)
-    return onward("/settings#profile")
+    return _done("profile")
 
 
 def _patch(viewer: Viewer, change: dict[str, Any]) -> users.PatchProfile:
@@ -150,7 +158,7 @@ async def change_password(svc: Web, viewer: Viewer, wanted: web.ChangePassword) 
         token = await ask(svc, users.change_password, as_typed({"body": given}, users.ChangePassword))
     except Refusal as refusal:
         return await _settings(svc, viewer, wanted.visit, section="password", problem=refusal)
-    return onward("/settings#password", admission=admitted(token))
+    return _done("password", admission=admitted(token))
 
 
 @serves(web.change_preferences)
@@ -163,7 +171,7 @@ async def change_preferences(svc: Web, viewer: Viewer, wanted: web.ChangePrefere
         await _prefer(svc, chosen)
     except Refusal as refusal:
         return await _settings(svc, viewer, wanted.visit, section="language", typed=chosen, problem=refusal)
-    return onward("/settings#language")
+    return _done("language")
 
 
 async def _prefer(svc: Web, chosen: Mapping[str, Any], *, tries: int = 3) -> None:
@@ -192,7 +200,7 @@ async def end_session(svc: Web, viewer: Viewer, wanted: web.EndSession) -> Reply
         return await _settings(svc, viewer, wanted.visit, section="sessions", problem=refusal)
     if one.session_id == viewer.session_id:
         return onward("/", admission=Admission(token=None))
-    return onward("/settings#sessions")
+    return _done("session")
 
 
 async def _end_all(svc: Web, viewer: Viewer, wanted: web.EndSession) -> Reply[bytes]:
@@ -224,7 +232,7 @@ async def change_invites(svc: Web, viewer: Viewer, wanted: web.ChangeInvites) ->
                 await asked(svc, users.withdraw_invite, one)
     except Refusal as refusal:
         return await _settings(svc, viewer, wanted.visit, section="invites", problem=refusal)
-    return onward("/settings#invites")
+    return _done("withdrawn" if form.invite_id else "invited")
 
 
 # The end of the account.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from tidings.platform.clock import Instant
 from tidings.platform.contract import NotFound, Refusal, Reply, Route, Unavailable, Visit
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
+from tidings.platform.together import together
 from tidings.web.asking import ask, asked
 from tidings.web.days import days_in
 from tidings.web.holder import Web
@@ -77,7 +77,7 @@ async def stand(svc: Web, viewer: Viewer, wanted: web.Stand) -> Reply[bytes]:
     """Change how one stands with somebody. What ends more than a request asks whether one is sure."""
     form, own_page = wanted.body, f"/people/{wanted.user_id}"
     if form.do in ASKING_FIRST and not form.sure:
-        around, profile = await asyncio.gather(
+        around, profile = await together(
             shell(svc, viewer, wanted.visit), ask(svc, users.get_user, users.OneUser(user_id=wanted.user_id))
         )
         return around.page(
@@ -110,7 +110,7 @@ async def _person(
 ) -> Reply[bytes]:
     """Without messages or friends, where these cannot be reached. `NotFound` if they are gone, or hidden."""
     said = ask(svc, messages.find_messages, messages.FindMessages(author=user_id, limit=MESSAGES, cursor=cursor))
-    around, profile, standing, found = await asyncio.gather(
+    around, profile, standing, found = await together(
         shell(svc, viewer, visit),
         ask(svc, users.get_user, users.OneUser(user_id=user_id)),
         _or_none(_standing(svc, viewer, user_id)),
@@ -132,7 +132,7 @@ async def _person(
 async def _standing(svc: Web, viewer: Viewer, user_id: UserId) -> Standing:
     if user_id == viewer.user_id:
         return Standing()
-    relations, friendship = await asyncio.gather(_relations(svc, [user_id]), _friendship(svc, user_id))
+    relations, friendship = await together(_relations(svc, [user_id]), _friendship(svc, user_id))
     muted = relations.get(user_id, Relation()).muted
     if friendship is None:
         return Standing(muted=muted)
@@ -158,14 +158,14 @@ async def friends_page(svc: Web, viewer: Viewer, wanted: web.FriendsPage) -> Rep
     """Friends, and whoever wants to be one; with `q`, people who are found by it."""
     if wanted.q.strip():
         return await _search(svc, viewer, wanted)
-    around, incoming, outgoing, page = await asyncio.gather(
+    around, incoming, outgoing, page = await together(
         shell(svc, viewer, wanted.visit),
         _or_none(_requests(svc, "incoming", FRIENDS)),
         _or_none(_requests(svc, "outgoing", FRIENDS)),
         _or_none(_friends(svc, wanted.cursor)),
     )
     ids = [one.user.id for one in page.people] if page is not None else []
-    online, relations = await asyncio.gather(_or_none(_online(svc, ids)), _or_none(_relations(svc, ids)))
+    online, relations = await together(_or_none(_online(svc, ids)), _or_none(_relations(svc, ids)))
     return around.page(
         "friends.html",
         here="friends",
@@ -183,7 +183,7 @@ async def friends_page(svc: Web, viewer: Viewer, wanted: web.FriendsPage) -> Rep
 
 async def _search(svc: Web, viewer: Viewer, wanted: web.FriendsPage) -> Reply[bytes]:
     """People, each with how one stands with them as far as that is known."""
-    around, page, incoming, outgoing = await asyncio.gather(
+    around, page, incoming, outgoing = await together(
         shell(svc, viewer, wanted.visit),
         _or_none(_found(svc, wanted)),
         _or_none(_requests(svc, "incoming", AT_ONCE)),
@@ -252,7 +252,7 @@ def _muted(relations: Mapping[UserId, Relation]) -> frozenset[UserId]:
 @serves(web.hidden)
 async def hidden(svc: Web, viewer: Viewer, wanted: web.Page) -> Reply[bytes]:
     """Whom one blocks and mutes."""
-    around, blocked, muted = await asyncio.gather(
+    around, blocked, muted = await together(
         shell(svc, viewer, wanted.visit),
         _or_none(_all(svc, friends.list_blocks)),
         _or_none(_all(svc, friends.list_mutes)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 
 import msgspec
@@ -12,6 +11,7 @@ from tidings.contracts.messages import MessageId
 from tidings.platform.contract import BadCursor, Nothing, Refusal, Reply, Stale, Unavailable
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
+from tidings.platform.together import together
 from tidings.web.asking import ask, asked, versioned
 from tidings.web.holder import Web
 from tidings.web.shapes import Feed, Seen, Timeline
@@ -28,7 +28,7 @@ async def home(svc: Web, viewer: Viewer, wanted: web.TimelinePage) -> Reply[byte
     if viewer.user_id is None:
         around = await shell(svc, viewer, wanted.visit)
         return around.page("welcome.html", open_sign_up=svc.open_sign_up)
-    around, served = await asyncio.gather(
+    around, served = await together(
         shell(svc, viewer, wanted.visit),
         asked(svc, timeline.get_timeline, timeline.TimelineAsk(limit=PAGE, cursor=wanted.cursor)),
     )
@@ -40,7 +40,7 @@ async def home(svc: Web, viewer: Viewer, wanted: web.TimelinePage) -> Reply[byte
 async def feed(svc: Web, viewer: Viewer, wanted: web.FeedPage) -> Reply[bytes]:
     """Everything in one order. Where the marker is not on the newest page, a link leads back to it."""
     wish = timeline.FeedAsk(limit=FEED_PAGE, cursor=wanted.cursor, at=None if wanted.cursor else wanted.at)
-    around, served = await asyncio.gather(shell(svc, viewer, wanted.visit), asked(svc, timeline.get_feed, wish))
+    around, served = await together(shell(svc, viewer, wanted.visit), asked(svc, timeline.get_feed, wish))
     page = msgspec.json.decode(served.body, type=Feed)
     at_top = wanted.cursor is None and wanted.at is None
     marker = around.greeting.preferences.feed_marker if around.greeting is not None else None
@@ -92,28 +92,36 @@ async def mark_feed(svc: Web, viewer: Viewer, wanted: web.Marker) -> Reply[bytes
 
 @serves(web.message)
 async def message(svc: Web, viewer: Viewer, wanted: web.MessagePage) -> Reply[bytes]:
-    """One message, and a page of its replies."""
+    """One message, and a page of its replies: from the first, or from `at` on where that one comes later."""
     one = messages.OneMessage(message_id=wanted.message_id)
-    around, shown, replies = await asyncio.gather(
+    around, shown, (replies, from_first) = await together(
         shell(svc, viewer, wanted.visit), ask(svc, messages.get_message, one), _replies(svc, wanted)
     )
-    return around.page("message.html", shown=shown, replies=replies, key=secrets.token_urlsafe(16))
+    return around.page(
+        "message.html", shown=shown, replies=replies, from_first=from_first, key=secrets.token_urlsafe(16)
+    )
 
 
-async def _replies(svc: Web, wanted: web.MessagePage) -> messages.Messages | None:
+async def _replies(svc: Web, wanted: web.MessagePage) -> tuple[messages.Messages | None, bool]:
+    """A page of them, and whether it begins with the first. None where nobody can tell."""
     wish = messages.RepliesAsk(message_id=wanted.message_id, limit=REPLIES, cursor=wanted.cursor)
     try:
-        return await ask(svc, messages.list_replies, wish)
+        found = await ask(svc, messages.list_replies, wish)
+        if wanted.cursor is not None or wanted.at is None or found.next_cursor is None:
+            return found, wanted.cursor is None
+        if any(reply.message.id == wanted.at for reply in found.messages):
+            return found, True
+        return await ask(svc, messages.list_replies, msgspec.structs.replace(wish, at=wanted.at)), False
     except BadCursor:
         raise
     except Refusal:  # whether there is such a message is told by the other half
-        return None
+        return None, True
 
 
 @serves(web.history)
 async def history(svc: Web, viewer: Viewer, wanted: web.MessagePage) -> Reply[bytes]:
     """What a message said before it was edited."""
-    around, found = await asyncio.gather(
+    around, found = await together(
         shell(svc, viewer, wanted.visit),
         ask(svc, messages.history, messages.OneMessage(message_id=wanted.message_id)),
     )

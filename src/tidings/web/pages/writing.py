@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 from typing import Any
@@ -16,6 +15,7 @@ from tidings.contracts.users import UserCard, UserId
 from tidings.platform.contract import FieldError, Invalid, NotFound, Refusal, Reply, Stale
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
+from tidings.platform.together import together
 from tidings.web.asking import ask, asked
 from tidings.web.holder import Web
 from tidings.web.language import catalogue
@@ -76,8 +76,8 @@ async def _posted(svc: Web, form: web.WriteForm, attached: list[Attached], langu
     }
     if form.reply_to:
         parent = as_typed({"message_id": form.reply_to, "body": body}, messages.ReplyTo)
-        await ask(svc, messages.reply, parent, key=form.key)
-        return f"/messages/{parent.message_id}"
+        reply = await ask(svc, messages.reply, parent, key=form.key)
+        return f"/messages/{parent.message_id}?at={reply.id}#m-{reply.id}"
     posted = await ask(svc, messages.post, as_typed({"body": body}, messages.Post), key=form.key)
     return f"/messages/{posted.id}"
 
@@ -142,7 +142,7 @@ def _sheet(
 @serves(web.edit_page)
 async def edit_page(svc: Web, viewer: Viewer, wanted: web.EditPage) -> Reply[bytes]:
     """A message of one's own, to be changed."""
-    around, shown = await asyncio.gather(
+    around, shown = await together(
         shell(svc, viewer, wanted.visit),
         ask(svc, messages.get_message, messages.OneMessage(message_id=wanted.message_id)),
     )
@@ -187,7 +187,7 @@ async def edit(svc: Web, viewer: Viewer, wanted: web.Edit) -> Reply[bytes]:
 async def withdraw(svc: Web, viewer: Viewer, wanted: web.Withdraw) -> Reply[bytes]:
     """Ask once whether one is sure, then delete."""
     if not wanted.body.sure:
-        around, shown = await asyncio.gather(
+        around, shown = await together(
             shell(svc, viewer, wanted.visit),
             ask(svc, messages.get_message, messages.OneMessage(message_id=wanted.message_id)),
         )

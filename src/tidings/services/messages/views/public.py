@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlencode
+from uuid import UUID
 
 import msgspec
 
@@ -185,6 +186,8 @@ async def list_replies(svc: Messages, viewer: Viewer, ask: contract.RepliesAsk) 
     start = After(after=LOWEST, seen=[])
     if ask.cursor is not None:
         start = svc.cursors.open(ask.cursor, After, asker=asker, of=of)
+    elif ask.at is not None and ask.at.int:
+        start = After(after=MessageId(UUID(int=ask.at.int - 1)), seen=[])
     now = now_ms()
     above = await _documents(svc, [parent])
     most = 3 * ask.limit + 1

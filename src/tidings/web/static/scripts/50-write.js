@@ -31,8 +31,8 @@ async function send(event, form) {
     if (answer.redirected) {
       const on = new URL(answer.url);
       if (on.pathname !== "/signin") { localStorage.removeItem(draftOf(form)); form.reset(); }
-      if (on.pathname === location.pathname) location.reload();
-      else location.assign(on);
+      if (on.searchParams.has("at")) on.hash = `m-${on.searchParams.get("at")}`; // an answer's address has none
+      location.assign(on);
       return;
     }
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -1,0 +1,86 @@
+"""Pages that are read: a message with its replies, what may be done with it, and refusals that a browser meets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.harness.people import Person
+from tests.harness.system import Whole
+from tests.web.browsing import Browser, Page, browsing
+
+pytestmark = pytest.mark.parametrize("tidings", ["near"], indirect=True)
+
+OFFERED = ["👍", "❤️", "😂", "😮", "😢", "🎉"]
+
+
+@pytest.fixture
+async def alice(tidings: Whole) -> Person:
+    return await tidings.joins("Alice")
+
+
+@pytest.fixture
+async def browser(tidings: Whole, alice: Person) -> AsyncIterator[Browser]:
+    """Alice's."""
+    async with browsing(tidings.system.url, alice) as made:
+        yield made
+
+
+async def _replies(browser: Browser, said: str, number: int) -> Page:
+    key = (await browser.get(f"/messages/{said}")).hidden("key")
+    return (await browser.send("/write", text=f"number {number:02}", reply_to=said, key=key, do="post")).ok()
+
+
+async def test_a_reply_of_one_s_own_is_shown_at_once_however_many_there_are(
+    browser: Browser, alice: Person
+) -> None:
+    said = (await alice.posts("Say something"))["id"]
+    page = await _replies(browser, said, 0)
+    assert page.address.startswith(f"/messages/{said}?at=") and "number 00" in page.text
+    for number in range(1, 51):
+        (await alice.post(f"/v1/messages/{said}/replies", {"text": f"number {number:02}"})).ok()
+    page = await _replies(browser, said, 51)
+    reply = page.address.partition("?at=")[2].partition("#")[0]
+    assert f'id="m-{reply}"' in page.html and "number 51" in page.text and "number 00" not in page.text
+    assert "From the first reply" in page.text
+    first = await browser.get(f"/messages/{said}")
+    assert "number 00" in first.text and "number 51" not in first.text and "From the first reply" not in first.text
+    found = (await alice.get(f"/v1/messages/{said}/replies", params={"limit": 1})).ok()["messages"][0]["message"]
+    early = await browser.get(f"/messages/{said}?at={found['id']}")  # of the first page, which is whole then
+    assert "number 00" in early.text and "From the first reply" not in early.text
+
+
+async def test_who_gave_every_reaction_is_offered_no_more(browser: Browser, alice: Person) -> None:
+    said = (await alice.posts("Well?"))["id"]
+    for left in range(len(OFFERED), 0, -1):
+        page = await browser.get(f"/messages/{said}")
+        assert "Add a reaction" in page.html and page.html.count('class="reaction"') == len(OFFERED), left
+        await browser.post(f"/messages/{said}/react", emoji=OFFERED[left - 1])
+    page = await browser.get(f"/messages/{said}")
+    assert "Add a reaction" not in page.html and page.html.count('aria-pressed="true"') == len(OFFERED)
+
+
+async def test_a_browser_is_refused_by_a_page_and_a_program_by_a_problem(tidings: Whole) -> None:
+    async def asks(method: str, path: str, accept: str, **headers: str) -> tuple[int, str, str]:
+        sent = {"accept": accept, **headers}
+        answer = await tidings.client.ask(method, path, headers=sent)
+        return answer.status, answer.headers["content-type"], answer.raw.decode()
+
+    html = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
+    for method, path, headers, status, words in (
+        ("POST", "/feed", {}, 405, "GET"),
+        ("GET", "/", {"host": "evil.example"}, 421, "allowed_hosts"),
+        ("POST", "/signin", {"origin": "https://evil.example"}, 403, "other sites"),
+        ("GET", "/nowhere", {}, 404, "/"),
+    ):
+        told = await asks(method, path, "*/*", **headers)
+        assert told[:2] == (status, "application/problem+json") and words in told[2]
+        told = await asks(method, path, html, **headers)
+        assert told[:2] == (status, "text/html; charset=utf-8") and "<h1" in told[2], path
+
+
+async def test_a_refusal_s_page_is_in_the_reader_s_language(tidings: Whole) -> None:
+    async with browsing(tidings.system.url, accept="text/html", accept_language="de") as browser:
+        page = await browser.get("/nowhere")
+        assert page.status == 404 and 'lang="de"' in page.html
