@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Opens
 from tests.browser.reading import counts, is_listening, shown
-from tests.browser.windows import DESKTOP, PHONE
+from tests.browser.windows import DESKTOP
 from tests.harness.people import PASSWORD
 from tests.harness.system import Whole
 
@@ -58,12 +58,11 @@ async def tabs_to(page: Page, name: str, *, most: int = 90) -> None:
     raise AssertionError(f"no {name!r} among {stops}")
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-async def test_a_day_by_keyboard(tidings: Whole, opens: Opens, size: dict[str, int]) -> None:
+async def test_a_day_by_keyboard(tidings: Whole, opens: Opens) -> None:
     alice, bob = [await tidings.joins(name) for name in ("Alice", "Bob")]
     await alice.befriends(bob)
     older, newer = await bob.posts("the older one"), await bob.posts("the newer one")
-    window = await opens(viewport=size)
+    window = await opens(viewport=DESKTOP)
     page = await window.opens("/")
     keys = page.keyboard
 

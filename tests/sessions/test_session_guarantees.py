@@ -7,12 +7,12 @@ from tests.sessions.run import judged, started, trials
 DELAY = 0.2  # seconds: long enough for reads to come between, short enough for caches to be used
 
 
-async def test_a_thousand_trials_break_no_guarantee() -> None:
+async def test_hundreds_of_trials_break_no_guarantee() -> None:
     async with started("on", delay=DELAY) as system:
-        tried = await trials(system, 1000, cells=40)
+        tried = await trials(system, 400, cells=40)
     found = judged(tried)
     assert not found.violations, "\n".join(one.in_words() for one in found.examples)
-    assert found.trials == 1000
+    assert found.trials == 400
     assert found.hits > 0
 
 

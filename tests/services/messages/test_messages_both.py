@@ -191,7 +191,7 @@ ASKS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(DEEDS, ASKS)
 async def test_both_answer_the_same(both: Both, deeds: Any, asks: Any) -> None:
     people = [UserId(uuid7(BEGIN_MS)) for _ in range(3)]  # nobody whom an example before has left there

@@ -15,7 +15,7 @@ from tidings.platform.occurrence import DeadLetter, Occurred, OccurredAsk, Occur
 from tidings.platform.storage.caches import PostgresCaches
 from tidings.platform.storage.inbox import PostgresInbox
 from tidings.platform.storage.outbox import PostgresOutbox
-from tidings.platform.storage.postgres import LOST, json_as_text
+from tidings.platform.storage.postgres import LOST, as_it_was, json_as_text
 
 # Whatever keeps us from the database for now; what MongoDB raises comes as an OSError.
 AWAY = (*LOST, asyncpg.PostgresError)
@@ -139,6 +139,7 @@ async def open_events(dsn: str, service: str) -> AsyncIterator[EventStore]:
         min_size=0,
         max_size=3,
         init=json_as_text,
+        reset=as_it_was,
         command_timeout=10,
         server_settings={"application_name": f"tidings-{service}-events", "timezone": "UTC", "jit": "off"},
     )

@@ -59,6 +59,13 @@ LOST = (
 CONTENDED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
+async def as_it_was(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """What a pool does with a connection that comes back: nothing.
+
+    What our statements set ends with their transaction, so that there is nothing to undo, and no round trip to do it.
+    """
+
+
 class Write(Saying):
     """An open transaction. It takes fences, raises versions, announces events and records the answer.
 
@@ -216,6 +223,7 @@ class Database:
             min_size=1,
             max_size=readers,
             init=json_as_text,
+            reset=as_it_was,
             server_settings={
                 **common,
                 "default_transaction_read_only": "on",
@@ -227,6 +235,7 @@ class Database:
             min_size=1,
             max_size=writers,
             init=json_as_text,
+            reset=as_it_was,
             server_settings={
                 **common,
                 "lock_timeout": str(lock_timeout_ms),
