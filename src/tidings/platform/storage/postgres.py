@@ -62,7 +62,7 @@ CONTENDED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, async
 async def as_it_was(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """What a pool does with a connection that comes back: nothing.
 
-    What our statements set ends with their transaction, so that there is nothing to undo, and no round trip to do it.
+    What our statements set ends with their transaction: there is nothing to undo, and no round trip to do it.
     """
 
 
