@@ -41,19 +41,43 @@ class Traces:
         return set().union(*self.where.values())
 
 
-async def traces(system: Whole, texts: Collection[str], *, after: Mapping[str, int] | None = None) -> Traces:
+@dataclass(frozen=True)
+class Moment:
+    """How far everything was: the number of each stream's newest message, and each database's next transaction."""
+
+    messages: Mapping[str, int] = field(default_factory=dict)
+    transactions: Mapping[str, int] = field(default_factory=dict)
+
+
+async def moment(system: Whole) -> Moment:
+    """Now."""
+    async with operating(system) as client:
+        streams = await client.jetstream().streams_info()
+    messages = {info.config.name: info.state.last_seq for info in streams if info.config.name is not None}
+    transactions = {}
+    for service, dsn in system.system.installation.dsns.items():
+        if not is_mongo(dsn):
+            connection = await asyncpg.connect(dsn)
+            transactions[service] = await connection.fetchval("select pg_current_xact_id()::text::bigint")
+            await connection.close()
+    return Moment(messages, transactions)
+
+
+async def traces(system: Whole, texts: Collection[str], *, since: Moment = Moment()) -> Traces:
     """Every column of every table, every document; every message in every stream, with its headers; every blob.
 
     Case does not matter. Bytes are looked through as they are, wherever an engine shows them encoded. Not Valkey:
     its keys hold ids and digests, each ends by itself within minutes, and no user of it may list them.
-    Nothing that was on the bus `after` these numbers, by stream, is left out: what came before knew no such text.
+    What was there already at the moment `since` is left out: nobody knew these texts by then.
     """
     found = Traces()
     for service, dsn in system.system.installation.dsns.items():
-        look = _in_documents if is_mongo(dsn) else _in_database
-        await look(service, dsn, texts, found)
+        if is_mongo(dsn):
+            await _in_documents(service, dsn, texts, found)
+        else:
+            await _in_database(service, dsn, texts, found, since.transactions.get(service, 0))
     async with operating(system) as client:
-        await _on_the_bus(client, texts, found, after or {})
+        await _on_the_bus(client, texts, found, since.messages)
     _in_blobs(system, texts, found)
     return found
 
@@ -88,30 +112,24 @@ def _look_in(kept: str, place: str, texts: Collection[str], found: Traces) -> No
             found.add(text, place)
 
 
-async def _in_database(service: str, dsn: str, texts: Collection[str], found: Traces) -> None:
+async def _in_database(service: str, dsn: str, texts: Collection[str], found: Traces, since: int) -> None:
     """A row as text shows each column; columns of bytes, and lists of them, are shown in hexadecimal."""
     connection = await asyncpg.connect(dsn)
     try:
         for (table,) in await connection.fetch(TABLES):
             rows = await connection.fetch(
                 "select distinct sought.text from unnest($1::text[]) as sought(text) join lateral ("
-                f" select lower(t::text) as shown from {table} t) row on"
+                f" select lower(t::text) as shown from {table} t where t.xmin::text::bigint >= $2) row on"
                 " position(lower(sought.text) in row.shown) > 0"
                 " or position(encode(convert_to(sought.text, 'UTF8'), 'hex') in row.shown) > 0"
                 " or position(encode(convert_to(lower(sought.text), 'UTF8'), 'hex') in row.shown) > 0",
                 list(texts),
+                since,
             )
             for (text,) in rows:
                 found.add(text, f"{service}.{table.removeprefix('public.')}")
     finally:
         await connection.close()
-
-
-async def last_on_the_bus(system: Whole) -> dict[str, int]:
-    """The number of the newest message of each stream."""
-    async with operating(system) as client:
-        streams = await client.jetstream().streams_info()
-        return {info.config.name: info.state.last_seq for info in streams if info.config.name is not None}
 
 
 async def _on_the_bus(client: Client, texts: Collection[str], found: Traces, after: Mapping[str, int]) -> None:

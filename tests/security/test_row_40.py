@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from tests.harness.everywhere import Traces, last_on_the_bus, operating, traces
+from tests.harness.everywhere import Moment, Traces, moment, operating, traces
 from tests.harness.people import PASSWORD, Person
 from tests.harness.system import Whole
 from tests.harness.waiting import until
@@ -170,9 +170,7 @@ async def plants(tidings: Whole, alice: Person, canaries: Canaries) -> None:
         await connection.close()
 
 
-async def before_it(
-    tidings: Whole, alice: Person, canaries: Canaries, bus: Mapping[str, int]
-) -> tuple[Traces, Traces]:
+async def before_it(tidings: Whole, alice: Person, canaries: Canaries, since: Moment) -> tuple[Traces, Traces]:
     """Words and ids while all is there. What the bus has is gone once it was heard: a fence keeps one back."""
     waits = await tidings.joins("Waits")
     (await waits.patch("/v1/notifications", {"read_until": "2030-01-01T00:00:00Z"})).ok()  # so there is a fence
@@ -184,10 +182,10 @@ async def before_it(
             await alice.posts("for one who is kept from hearing it", mentions=[waits.id])
 
             async def on_the_bus() -> bool:
-                return "nats.messages" in (await traces(tidings, [alice.id], after=bus)).places()
+                return "nats.messages" in (await traces(tidings, [alice.id], since=since)).places()
 
             await until(on_the_bus, what="an event on the bus")
-            return await traces(tidings, canaries.made, after=bus), await traces(tidings, [alice.id], after=bus)
+            return await traces(tidings, canaries.made, since=since), await traces(tidings, [alice.id], since=since)
     finally:
         await connection.close()
 
@@ -241,11 +239,11 @@ async def nothing_is_left(
     tidings: Whole, *, words_in: set[str], ids_in: set[str], ids_may_stay_in: set[str]
 ) -> None:
     """Somebody lives, leaves canaries in all of these places, and goes: within a minute they are nowhere."""
-    canaries, bus = Canaries(), await last_on_the_bus(tidings)
+    canaries, began_at = Canaries(), await moment(tidings)
     alice = await signs_up(tidings, canaries)
     files = await lives(tidings, alice, canaries)
     await plants(tidings, alice, canaries)
-    words, ids = await before_it(tidings, alice, canaries, bus)
+    words, ids = await before_it(tidings, alice, canaries, began_at)
     assert words_in - words.places() == set()
     assert ids_in - ids.places() == set()
     assert set(canaries.made) - set(words.where) == canaries.over
@@ -255,15 +253,15 @@ async def nothing_is_left(
     assert (await alice.delete("/v1/users/me")).status in (204, 202)
 
     async def clean() -> bool:
-        return not files.exists() and not (await traces(tidings, canaries.made, after=bus)).where
+        return not files.exists() and not (await traces(tidings, canaries.made, since=began_at)).where
 
     try:
         await until(clean, within=WITHIN, what="an end of all traces")
     except AssertionError:
-        left = (await traces(tidings, canaries.made, after=bus)).where
+        left = (await traces(tidings, canaries.made, since=began_at)).where
         pytest.fail(f"left after {WITHIN} s: {left}, and files: {files.exists()}")
     print(f"nothing was left after {time.monotonic() - began:.1f} s")
-    assert (await traces(tidings, [alice.id], after=bus)).places() <= ids_may_stay_in
+    assert (await traces(tidings, [alice.id], since=began_at)).places() <= ids_may_stay_in
 
     # The handle stays taken, and nobody can read it: what is kept is a keyed digest.
     again = {"handle": alice.handle, "name": "Another", "password": PASSWORD}
