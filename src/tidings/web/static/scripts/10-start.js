@@ -9,13 +9,14 @@ const later = (wait, act) => { let timer; return () => { clearTimeout(timer); ti
 const calm = later(10000, () => { $("#said").className = "hear"; say(""); });
 const fail = () => { $("#said").className = "toast"; say($("#said").dataset.failed); calm(); };
 const made = (tag, more) => Object.assign(document.createElement(tag), more);
-let seen = "";
+let [seen, leaving] = ["", false];
+addEventListener("beforeunload", () => { leaving = true; setTimeout(() => { leaving = false; }, 5000); }); // or saves a file
 
 /* GET something of this server. Whoever is signed out by now, or may not see this page any more, is shown so. */
 async function get(path) {
   const answer = await fetch(path, { headers: seen ? { "Tidings-Seen": seen } : {}, credentials: "same-origin" });
-  const page = new URL(path, location).pathname === location.pathname;
-  if (answer.status === 401 || (page && answer.status === 404) || (answer.redirected && new URL(answer.url).pathname === "/signin")) location.reload();
+  const gone = answer.status === 401 || (new URL(path, location).pathname === location.pathname && answer.status === 404) || (answer.redirected && new URL(answer.url).pathname === "/signin");
+  if (gone && !leaving) location.reload();
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer;
 }

@@ -31,8 +31,7 @@ function listen() {
     tell(ALL);
     setTimeout(() => { if (mine === source) listen(); }, 2000 + 2000 * Math.random());
   };
-  source = mine;
-  heardAt = Date.now();
+  [source, heardAt] = [mine, Date.now()];
 }
 
 if (me) {
