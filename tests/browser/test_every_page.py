@@ -145,6 +145,55 @@ async def test_axe_finds_nothing_in_what_pages_become(tidings: Whole, opens: Ope
     assert not found, "\n".join(found)
 
 
+NUMBER_CONTROLS = """() => {
+  const groups = new Set();
+  let number = 0;
+  for (const one of document.querySelectorAll("details")) one.open = true;
+  for (const one of document.querySelectorAll(":is(a[href], button, input, select, textarea, summary)")) {
+    if (!one.checkVisibility({visibilityProperty: true}) || one.disabled || one.ariaHidden === "true") continue;
+    if (one.type === "radio") { // Tab leads to one of a group, arrows to the others
+      if (groups.has(one.name)) continue;
+      groups.add(one.name);
+    }
+    one.dataset.control = one.type === "radio" ? `radio ${one.name}` : number;
+    number += 1;
+    if (one.type === "radio")
+      for (const other of document.getElementsByName(one.name)) other.dataset.control = one.dataset.control;
+  }
+  window.reached = {};
+  document.addEventListener("focusin", ({target}) => {
+    const style = getComputedStyle(target), box = target.getBoundingClientRect();
+    const ring = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+    const seen = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+    window.reached[target.dataset.control] = ring && seen;
+  });
+  return number;
+}"""
+LEFT = """() => [...document.querySelectorAll("[data-control]")]
+  .filter(one => one.checkVisibility() && !window.reached[one.dataset.control])
+  .map(one => one.outerHTML.slice(0, 120))"""
+
+
+@near
+async def test_every_control_of_every_page_is_reached_by_keyboard_and_seen(tidings: Whole, opens: Opens) -> None:
+    there = await town(tidings)
+    unreached: list[str] = []
+    for person, pages in ((there.alice, addresses(there)), (None, for_strangers(there))):
+        window = await opens(person)
+        window.expects("404|410")
+        for path in [paths[0] for paths in pages.values()]:
+            page = await window.opens(path)
+            controls = await page.evaluate(NUMBER_CONTROLS)
+            assert controls > 2, path
+            for _ in range(2):  # the feed goes on while one does
+                for _ in range(controls + 5):  # the browser's own are among the stops
+                    await page.keyboard.press("Tab")
+                if not (left := await page.evaluate(LEFT)):
+                    break
+            unreached += [f"{path}: {control}" for control in left]
+    assert not unreached, "\n".join(unreached)
+
+
 async def _menus(window: Window, there: Town) -> None:
     page = await window.opens(f"/messages/{there.edited}")
     await page.get_by_label("Add a reaction").first.click()

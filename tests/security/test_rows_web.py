@@ -183,6 +183,15 @@ async def test_row_14_cookies_over_plain_http_are_for_this_server_alone(tidings:
     assert (forgotten.value, forgotten["max-age"]) == ("", "0")
 
 
+async def test_row_18_over_tls_a_page_that_came_without_it_is_another_site(over_tls: Whole) -> None:
+    alice = await over_tls.joins("Alice")
+    browser = visitor(over_tls)
+    body = f"handle={alice.handle}&password={PASSWORD.replace(' ', '+')}".encode()
+    for origin, status in (("http://tidings.example", 403), ("https://tidings.example", 303)):
+        headers = {"content-type": FORM, "host": "tidings.example", "origin": origin}
+        assert (await browser.asks("POST", "/signin", headers=headers, data=body)).status == status, origin
+
+
 async def test_row_14_cookies_over_tls_are_bound_to_the_host(over_tls: Whole) -> None:
     alice = await over_tls.joins("Alice")
     browser = visitor(over_tls)

@@ -73,8 +73,12 @@ class Browser:
 
     async def send(self, path: str, *, follow: bool = True, **form: str) -> Page:
         """Send a form of a page that takes files, without one."""
+        return await self.send_pairs(path, *form.items(), follow=follow)
+
+    async def send_pairs(self, path: str, *pairs: tuple[str, str], follow: bool = True) -> Page:
+        """The same, with names that come more than once."""
         with aiohttp.MultipartWriter("form-data") as parts:
-            for name, value in form.items():
+            for name, value in pairs:
                 parts.append(value).set_content_disposition("form-data", name=name)
         return await self._ask("POST", path, follow=follow, data=parts)
 

@@ -1,8 +1,9 @@
-"""Pages that are read: a message with its replies, what may be done with it, and refusals that a browser meets."""
+"""Pages that are read, sheets that are written on, and refusals that a browser meets."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 
@@ -84,3 +85,51 @@ async def test_a_refusal_s_page_is_in_the_reader_s_language(tidings: Whole) -> N
     async with browsing(tidings.system.url, accept="text/html", accept_language="de") as browser:
         page = await browser.get("/nowhere")
         assert page.status == 404 and 'lang="de"' in page.html
+
+
+# Sheets.
+
+
+async def _said(person: Person) -> list[str]:
+    found = (await person.get("/v1/messages", params={"author": person.id})).ok()["messages"]
+    return [one["message"]["text"] for one in found]
+
+
+async def test_nothing_is_left_out_of_a_post_unsaid(browser: Browser, alice: Person) -> None:
+    too_many = [("media", str(uuid4())) for _ in range(11)]
+    page = await browser.send_pairs("/write", *too_many, ("text", "eleven"), ("key", "k1"))
+    assert page.status == 422 and "Up to 10 pictures." in page.text and page.html.count('name="media"') == 11
+    for half in ({"place": "the old mill"}, {"latitude": "51.5"}, {"longitude": "-0.1", "place": "somewhere"}):
+        page = await browser.send("/write", text="half a place", key="k2", **half)
+        assert page.status == 422 and "Fill in both degrees" in page.text, half
+        assert "half a place" in page.html and all(f'value="{value}"' in page.html for value in half.values())
+        assert '<details class="extra" open>' in page.html
+    assert await _said(alice) == []
+    page = await browser.send("/write", text="a whole place", latitude="51.5", longitude="-0.1", key="k3")
+    assert page.status == 200 and await _said(alice) == ["a whole place"]
+
+
+@pytest.mark.parametrize("length", [5_001, 60_000])
+async def test_what_is_too_long_is_on_the_page_again(browser: Browser, alice: Person, length: int) -> None:
+    long = "word " * (length // 5 + 1)
+    page = await browser.send("/write", text=long, key="k")
+    assert page.status == 422 and long in page.html and "Up to 5,000 characters." in page.text
+    page = await browser.send("/settings/profile", name="Alice", bio=long)
+    assert page.status == 422 and long.strip() in page.html
+    said = (await alice.posts("short"))["id"]
+    page = await browser.post(f"/messages/{said}/edit", text=long, version="1")
+    assert page.status == 422 and long in page.html
+    assert await _said(alice) == ["short"]
+
+
+async def test_a_sheet_that_was_posted_before_is_posted_again_only_when_one_says_so(
+    browser: Browser, alice: Person
+) -> None:
+    key = (await browser.get("/write")).hidden("key")
+    await browser.send("/write", text="the first", key=key)
+    page = await browser.send("/write", text="the second", key=key)
+    assert page.status == 409 and "An earlier version was posted already" in page.text
+    assert "the second" in page.html and page.hidden("key") != key
+    assert await _said(alice) == ["the first"]
+    await browser.send("/write", text="the second", key=page.hidden("key"))
+    assert await _said(alice) == ["the second", "the first"]

@@ -10,13 +10,18 @@ from msgspec import Meta
 from tidings.contracts import media
 from tidings.contracts.messages import Emoji, MessageId
 from tidings.contracts.users import Cursor, Gid, UserId
-from tidings.platform.contract import Upload, Uploaded, Value, Visit, page
+from tidings.platform.contract import Refusal, Upload, Uploaded, Value, Visit, page
+
+
+class PostedBefore(Refusal, code="posted_before", status=409, title="An earlier version was posted already"):
+    """The same sheet was posted before, with other words; its answer was lost."""
+
 
 PATIENCE = 60.0  # seconds; with a picture that comes along
 
 # What people type is judged by the service that it is for, so that a page can show it again with what was wrong.
 Line = Annotated[str, Meta(max_length=2000)]
-Prose = Annotated[str, Meta(max_length=20_000)]
+Prose = Annotated[str, Meta(max_length=100_000)]
 Lines = Annotated[list[Line], Meta(max_length=200)]
 Local = Annotated[str, Meta(max_length=4000, description="a path of this server to go on to")]
 
@@ -280,7 +285,7 @@ class ProfileForm(Value, frozen=True):
     """With a file beside it, that becomes the avatar; with `remove_avatar`, there is none."""
 
     name: Line = ""
-    bio: Line = ""
+    bio: Prose = ""
     remove_avatar: Line = ""
 
 

@@ -39,11 +39,13 @@ class Visits:
             raise CrossSite("Pages of other sites may not change anything here.")
 
     def _own_origins(self, request: HttpRequest) -> set[str]:
-        own = {f"{request.url.scheme}://{request.headers.get('host', '')}".lower()}
-        if self._public_url:
-            url = urlsplit(self._public_url)
-            own.add(f"{url.scheme}://{url.netloc}".lower())
-        return own
+        here = f"{request.url.scheme}://{request.headers.get('host', '')}".lower()
+        if not self._public_url:
+            return {here}
+        url = urlsplit(self._public_url)
+        public = f"{url.scheme}://{url.netloc}".lower()
+        # Behind a proxy with TLS what comes in is plain: a page that came without TLS is not ours there.
+        return {public} if url.scheme == "https" else {here, public}
 
     def visit(self, request: HttpRequest) -> Visit:
         """What a page is told."""

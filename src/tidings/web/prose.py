@@ -1,4 +1,4 @@
-"""What people write as HTML: escaped, with links that show where they lead, and names and tags that lead on."""
+"""What people write as HTML: escaped, with links that show where they lead, and handles that lead on."""
 
 from __future__ import annotations
 

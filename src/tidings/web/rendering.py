@@ -78,6 +78,7 @@ def scripts_words(language: str) -> dict[str, str]:
         "new": told("%s new"),
         "unread": told("new"),
         "away": told("The server cannot be reached at the moment. This page goes on by itself."),
+        "messages": told("Messages cannot be reached at the moment."),
         "picture": told("This picture cannot be loaded at the moment."),
         "sending": told("Sending …"),
         "failed": told("It was not sent. What you wrote is kept."),

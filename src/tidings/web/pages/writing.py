@@ -12,7 +12,7 @@ import msgspec
 from tidings.contracts import media, messages, users, web
 from tidings.contracts.messages import MediaId, MessageId
 from tidings.contracts.users import UserCard, UserId
-from tidings.platform.contract import FieldError, Invalid, NotFound, Refusal, Reply, Stale
+from tidings.platform.contract import FieldError, Invalid, KeyReused, NotFound, Refusal, Reply, Stale
 from tidings.platform.request import Viewer
 from tidings.platform.service import serves
 from tidings.platform.together import together
@@ -59,6 +59,11 @@ async def write(svc: Web, viewer: Viewer, wanted: web.Write) -> Reply[bytes]:
         if form.do != "post":
             return _sheet(svc, around, form, attached)
         return onward(await _posted(svc, form, attached, around.language))
+    except KeyReused:
+        # Under the same key nothing else is ever posted: whoever wants both has to say so.
+        form = msgspec.structs.replace(form, key=secrets.token_urlsafe(16))
+        problem = web.PostedBefore("It stands on your own page. Post this one as well, or leave it.")
+        return _sheet(svc, around, form, attached, problem=problem)
     except Refusal as refusal:
         return _sheet(svc, around, form, attached, problem=refusal)
 
@@ -71,7 +76,7 @@ async def _posted(svc: Web, form: web.WriteForm, attached: list[Attached], langu
         "audience": form.audience,
         "tags": list(dict.fromkeys(TAG.findall(form.text)))[:MOST_TAGS],
         "mentions": [card.id for card in (await _people(svc, HANDLE.findall(form.text)[:MOST_MENTIONS])).values()],
-        "place": _place(form),
+        "place": _place(form, language),
         "only": await _only(svc, form, language) if form.audience == "only" else [],
     }
     if form.reply_to:
@@ -82,10 +87,14 @@ async def _posted(svc: Web, form: web.WriteForm, attached: list[Attached], langu
     return f"/messages/{posted.id}"
 
 
-def _place(form: web.WriteForm) -> dict[str, Any] | None:
-    """A place is told only where both degrees came along."""
-    if not form.latitude.strip() or not form.longitude.strip():
+def _place(form: web.WriteForm, language: str) -> dict[str, Any] | None:
+    """None where nothing was filled in. `Invalid` if a degree is missing: a place is not left out unsaid."""
+    if not any(one.strip() for one in (form.latitude, form.longitude, form.place)):
         return None
+    if not form.latitude.strip() or not form.longitude.strip():
+        told = catalogue(language).gettext
+        why = told("Fill in both degrees, or leave the place out.")
+        raise Invalid("The place is not whole.", errors=(FieldError("/place", why),))
     return {
         "latitude": form.latitude.strip(),
         "longitude": form.longitude.strip(),
@@ -114,7 +123,7 @@ async def _people(svc: Web, handles: list[str]) -> dict[str, UserCard]:
 def _attached(form: web.WriteForm | web.EditForm) -> list[Attached]:
     """What the sheet says is attached; whether it is one's own is for media to judge."""
     found = []
-    for number, one in enumerate(form.media[:MOST_PICTURES]):
+    for number, one in enumerate(form.media):
         try:
             found.append(Attached(MediaId(UUID(one)), form.alts[number] if number < len(form.alts) else ""))
         except ValueError as error:
@@ -133,7 +142,18 @@ def _sheet(
         max_upload=svc.max_upload,
         most=MOST_PICTURES,
         problem=problem,
+        hints=_hints(around),
     )
+
+
+def _hints(around: Shell) -> dict[str, str]:
+    told = catalogue(around.language).gettext
+    return {
+        "text": told("Up to 5,000 characters."),
+        "media": told("Up to 10 pictures."),
+        "alts": told("Up to 1,500 characters for each picture."),
+        "latitude": told("from -90 to 90"),
+    }
 
 
 # What is there already.

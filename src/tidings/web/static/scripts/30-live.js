@@ -2,12 +2,12 @@
 const items = $("#items");
 const live = items && items.dataset.live;
 let waiting = []; // articles that came, the newest first; nobody is moved before they ask for them
-let pill = null;
+let [pill, beyond] = [null, false]; // there is more than was counted
 
 function count() {
   if (!waiting.length) { pill?.remove(); pill = null; return; }
   if (!pill) document.body.append(pill = made("button", { id: "pill", className: "pill", onclick: show }));
-  const text = words.new.replace("%s", waiting.length);
+  const text = words.new.replace("%s", waiting.length + (beyond ? "+" : ""));
   if (pill.textContent !== text) say(pill.textContent = text);
 }
 /* The one key, or press, that shows what came. */
@@ -35,7 +35,8 @@ async function newerFeed() {
     const fresh = $$("#items > .message", found).filter((one) => !known(one.id));
     way.dataset.cursor = $("#newer", found).dataset.cursor || way.dataset.cursor;
     waiting = [...fresh.map((one) => document.adoptNode(one)), ...waiting];
-    if (!fresh.length) break;
+    beyond = fresh.length > 0;
+    if (!beyond) break;
   }
   count();
 }
@@ -46,7 +47,8 @@ async function newerTimeline() {
   whole(found);
   const fresh = $$("#items > .message", found);
   const authors = new Set(fresh.map((one) => one.dataset.author));
-  for (const one of $$("#items > .message")) if (!authors.has(one.dataset.author)) without_moving(() => one.remove());
+  if ($("a#older", found)) await recheck(); // who is not on this page may only have said something longer ago
+  else for (const one of $$("#items > .message")) if (!authors.has(one.dataset.author)) without_moving(() => one.remove());
   waiting = [];
   for (const one of fresh) {
     const shown = document.getElementById(one.id);
@@ -101,14 +103,15 @@ function put(old, one) {
 async function renew(concerns) {
   const part = $("#people, #notifications, #stand");
   if (!part || !concerns.has(part.id === "notifications" ? "notifications" : "friends")) return;
-  if (part.contains(document.activeElement) || $("details[open]", part) || scrollY > 80) return;
-  const fresh = $(`#${part.id}`, await getPage(location.href));
+  const fresh = $(`#${part.id}`, await getPage(location.href)); // meanwhile somebody may have begun something there
+  if (!part.isConnected || part.contains(document.activeElement) || $("details[open], .htmx-request", part) || scrollY > 80) return;
   if (fresh && fresh.innerHTML !== part.innerHTML) { part.replaceWith(document.adoptNode(fresh)); htmx.process(fresh); }
 }
 /* One look at a time; what is told meanwhile makes for another. */
 let [looking, again] = [false, null];
+const both = (one, other) => (one ? { changed: [...one.changed, ...other.changed], resync: one.resync || other.resync } : other);
 async function look(heard) {
-  if (looking) { again = again ? { changed: [...again.changed, ...heard.changed], resync: again.resync || heard.resync } : heard; return; }
+  if (looking) { again = both(again, heard); return; }
   looking = true;
   try {
     const concerns = new Set(heard.resync ? ["timeline", "replies", "reactions", "friends", "notifications"] : heard.changed);
@@ -123,7 +126,7 @@ async function look(heard) {
     away("");
   } catch (error) {
     away(error.missing || words.away);
-    again = again || heard;
+    again = both(again, heard);
     await new Promise((done) => setTimeout(done, 3000));
   } finally {
     looking = false;
@@ -142,11 +145,12 @@ function away(text) {
   line.textContent = text;
   without_moving(() => (text ? $("#main").prepend(line) : line.remove()));
 }
-// What a page lacked when it was made is there after a while: then the page is made again, unless somebody writes on it.
+// What a page lacked when it was made is there after a while: then the page is made again, unless somebody has written on it.
+let typed = false;
+for (const name of ["input", "change"]) document.addEventListener(name, () => { typed = true; });
 setInterval(async () => {
-  if (!lack(document) || document.activeElement?.closest("input, textarea, select") || $("#attached li")) return;
-  const found = await getPage(location.href).catch(() => null);
-  if (found && !lack(found)) location.reload();
+  const found = lack(document) && await getPage(location.href).catch(() => null);
+  if (found && !lack(found)) if (typed || document.activeElement?.closest("form")) lack(document)?.remove(); else location.reload();
 }, 5000);
 
 function newsDot(way) {

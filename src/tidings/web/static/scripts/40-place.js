@@ -22,11 +22,12 @@ if (items && live === "feed") {
   addEventListener("scroll", later(3000, mark_read), { passive: true });
   for (const name of ["click", "keydown"]) addEventListener(name, keep, true);
   document.addEventListener("tidings:moved", keep);
-  addEventListener("pagehide", mark_read);
+  addEventListener("pagehide", () => { if (!$("#resume") || scrollY > 80) mark_read(); });
 
   const older = async (way) => {
-    const found = await getPage(way.href).catch(() => null); // it is a link, too
-    if (!found || !way.isConnected) return;
+    const found = await getPage(way.href).then((page) => { whole(page); return page; }).catch((error) => away(error.missing || words.away)); // it is a link, too
+    if (!found || !way.isConnected) { setTimeout(watch, 5000); return; }
+    away("");
     const more = $$("#items > .message", found).filter((one) => !known(one.id)).map((one) => document.adoptNode(one));
     items.append(...more);
     more.forEach((one) => htmx.process(one));
@@ -41,12 +42,12 @@ if (items && live === "feed") {
   const newer = $("#newer");
   newer.addEventListener("click", async (event) => {
     event.preventDefault();
-    if (!waiting.length) await newerFeed();
+    if (!waiting.length) await newerFeed().catch((error) => away(error.missing || words.away));
     const next = waiting.splice(-30);
     without_moving(() => { items.prepend(...next); next.forEach((one) => htmx.process(one)); newer.hidden = !waiting.length; });
     count();
     keep();
   });
   if (!newer.hidden) newerFeed().then(() => { newer.hidden = !waiting.length; }).catch(() => {});
-  document.addEventListener("tidings:moved", () => { newer.hidden = true; });
+  document.addEventListener("tidings:moved", () => { newer.hidden = !beyond; if (beyond) newerFeed().catch(() => {}); });
 }

@@ -2,15 +2,15 @@
 const draftOf = (form) => `draft ${me} ${form.dataset.draft}`;
 const onDraft = (name, act) => document.addEventListener(name, (event) => { const form = event.target.closest("form[data-draft]"); if (form) act(event, form); });
 onDraft("submit", (event, form) => send(event, form));
+const DRAFTED = ["text", "audience", "only", "place", "latitude", "longitude", "decimals"];
 onDraft("input", (event, form) => {
-  if (event.target.name !== "text") return;
-  if (event.target.value) localStorage.setItem(draftOf(form), event.target.value);
+  if (form.text.value) localStorage.setItem(draftOf(form), JSON.stringify([...new FormData(form)].filter(([name]) => DRAFTED.includes(name))));
   else localStorage.removeItem(draftOf(form));
 });
 onDraft("keydown", (event, form) => {
   if (event.target.name === "text" && event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit($("button[value=post]:not(.hear), button:not([name], [type=button])", form));
 });
-document.addEventListener("submit", (event) => { if (event.target.matches('[action="/signout"]')) for (const one of Object.keys(localStorage)) if (one !== "no keys") localStorage.removeItem(one); });
+document.addEventListener("submit", (event) => { if (event.target.matches("[data-leave]")) for (const one of Object.keys(localStorage)) if (one !== "no keys") localStorage.removeItem(one); });
 
 /* The same key goes with each try, so that it is posted once; pictures that are on their way go along. */
 const under_way = new Set();
@@ -35,7 +35,8 @@ async function send(event, form) {
       location.assign(on);
       return;
     }
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const page = parsed(await answer.text());
+    if (!$("#main form", page)) throw new Error(answer.status);
     $("#main").replaceWith(document.adoptNode($("#main", page)));
     begin();
     $("[aria-invalid], #text")?.focus();
@@ -51,7 +52,10 @@ function begin() {
   for (const field of $$("[data-mentions]")) complete(field);
   for (const form of $$("form[data-draft]")) {
     const kept = localStorage.getItem(draftOf(form));
-    if (kept && (!form.text.value || form.dataset.draft.startsWith("edit"))) form.text.value = kept;
+    if (!kept || (form.text.value && !form.dataset.draft.startsWith("edit"))) continue;
+    for (const [name, value] of JSON.parse(kept)) if (form.elements[name]) form.elements[name].value = value;
+    const extra = $("details.extra", form); // who will see it is shown
+    if (extra && ($("#place", form).value || $("#latitude", form).value || (form.audience && form.audience.value !== "friends"))) extra.open = true;
   }
   const sheet = $("#sheet");
   if (!sheet) return;

@@ -36,10 +36,17 @@ let focused = [];
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (new URL(event.detail.xhr.responseURL).pathname === "/signin") { event.detail.shouldSwap = false; location.reload(); }
   focused = [document.activeElement?.id, event.target.closest(".message")?.id];
+  const article = event.target.closest(".message[data-id]"); // on the page that was led to there may be others by now
+  if (article && event.detail.shouldSwap && !event.detail.serverResponse.includes(`id="${article.id}"`)) {
+    event.detail.shouldSwap = false;
+    for (const one of $$("details[open]", article)) one.open = false;
+    anew(article);
+  }
 });
 document.addEventListener("htmx:afterSettle", () => {
   for (const id of focused) if (id && document.activeElement === document.body) document.getElementById(id)?.focus({ preventScroll: true });
 });
 document.addEventListener("click", (event) => { for (const one of $$("details.more[open]")) if (!one.contains(event.target)) one.open = false; });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") for (const one of $$("details.more[open]")) { one.open = false; $("summary", one).focus(); } });
-for (const name of ["htmx:responseError", "htmx:sendError"]) document.addEventListener(name, fail);
+document.addEventListener("htmx:sendError", () => fail());
+document.addEventListener("htmx:responseError", ({ detail }) => fail(detail.xhr.status < 500 && $(".problem", parsed(detail.xhr.responseText))?.textContent));
