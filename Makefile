@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 MINUTES ?= 20
 
-.PHONY: help install install-mongodb install-test up test mutants chaos-matrix soak sessions hostile screens lint docs translations lock clean
+.PHONY: help install install-mongodb install-test up test mutants chaos-matrix soak sessions hostile screens page-cost lint docs translations lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,6 +39,9 @@ sessions: install-test ## session guarantees under delays (make sessions ARGS="-
 
 screens: install-test ## take the pictures of docs/screens (needs Chromium)
 	@exec $(BIN)/python -m tests.web.screens $(ARGS)
+
+page-cost: install-test ## what the timeline's page costs beyond the JSON timeline (ARGS="--pairs 400")
+	@exec $(BIN)/python -m tests.web.added $(ARGS)
 
 hostile: install-test ## send a thousand hostile files (ARGS="--files 100 --seed 2")
 	@exec $(BIN)/python -m tests.hostile $(ARGS)
