@@ -25,6 +25,16 @@ SHIFTS = """
     .observe({type: "layout-shift", buffered: true});
 """
 
+PLANTED = """async () => {
+  const frame = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  scrollTo(0, 0);  // elsewhere the browser itself would hold what is read
+  await frame();
+  const one = document.createElement("div");
+  one.style.height = "400px";
+  document.querySelector("#items").prepend(one);
+  await frame();
+}"""
+
 
 async def test_one_document_and_few_bytes(tidings: Whole, opens: Opens) -> None:
     alice = await tidings.joins("Alice")
@@ -94,4 +104,7 @@ async def test_nothing_jumps_when_pictures_come(tidings: Whole, opens: Opens, si
         "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )
     assert await window.page.evaluate("window.shifted") < 0.05
+    # And what jumps is seen: else that would say nothing.
+    await window.page.evaluate(PLANTED)
+    await window.page.wait_for_function("() => window.shifted > 0.05")
     await window.context.unroute_all(behavior="wait")
