@@ -74,6 +74,12 @@ async def storm(tidings: Whole, files: Iterable[Hostile]) -> Report:
 
 async def _send(mallory: Person, one: Hostile, report: Report, answers: Counter[str]) -> None:
     answer = await mallory.sends(one.content, name=one.name, type_=one.content_type)
+    for _ in range(3):
+        if answer.status != 503:
+            break
+        answers["503, sent again"] += 1  # a machine in use: it says so, and a client tries again
+        await asyncio.sleep(1)
+        answer = await mallory.sends(one.content, name=one.name, type_=one.content_type)
     if answer.status == 202:
 
         async def over() -> Any:

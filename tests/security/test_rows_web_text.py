@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Iterator
@@ -180,6 +181,7 @@ async def world(tidings: Whole, texts: Texts) -> World:
     eve = await tidings.joins("Eve")
     (await eve.patch("/v1/users/me", {"name": texts.name(1)})).ok()
     (await alice.put(f"/v1/blocks/{eve.id}")).ok()
+    await asyncio.sleep(2.1)  # until then a page may have a way to older messages that come late
     return World(alice, bob, carol, dave, browser, mine, theirs["id"], texts)
 
 
