@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,18 +17,6 @@ pytestmark = pytest.mark.parametrize("tidings", ["near"], indirect=True)
 
 HOSTILE = "<script>alert(1)</script>"
 NEW = "a quite new password"
-
-
-@pytest.fixture
-async def alice(tidings: Whole) -> Person:
-    return await tidings.joins("Alice")
-
-
-@pytest.fixture
-async def browser(tidings: Whole, alice: Person) -> AsyncIterator[Browser]:
-    """Alice's."""
-    async with browsing(tidings.system.url, alice) as made:
-        yield made
 
 
 def _section(page: Page, name: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from tests.harness.people import Person
@@ -15,23 +13,6 @@ from tests.web.browsing import Browser, browsing
 pytestmark = pytest.mark.parametrize("tidings", ["near"], indirect=True)
 
 HOSTILE = "<script>alert(1)</script>"
-
-
-@pytest.fixture
-async def alice(tidings: Whole) -> Person:
-    return await tidings.joins("Alice")
-
-
-@pytest.fixture
-async def bob(tidings: Whole) -> Person:
-    return await tidings.joins("Bob")
-
-
-@pytest.fixture
-async def browser(tidings: Whole, alice: Person) -> AsyncIterator[Browser]:
-    """Alice's."""
-    async with browsing(tidings.system.url, alice) as made:
-        yield made
 
 
 async def _stands(alice: Person, bob: Person) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -14,18 +13,6 @@ from tests.web.browsing import Browser, Page, browsing
 pytestmark = pytest.mark.parametrize("tidings", ["near"], indirect=True)
 
 OFFERED = ["👍", "❤️", "😂", "😮", "😢", "🎉"]
-
-
-@pytest.fixture
-async def alice(tidings: Whole) -> Person:
-    return await tidings.joins("Alice")
-
-
-@pytest.fixture
-async def browser(tidings: Whole, alice: Person) -> AsyncIterator[Browser]:
-    """Alice's."""
-    async with browsing(tidings.system.url, alice) as made:
-        yield made
 
 
 async def _replies(browser: Browser, said: str, number: int) -> Page:
