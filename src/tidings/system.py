@@ -15,6 +15,7 @@ from tidings.platform.data_directory import DataDirectory
 from tidings.platform.ending import ended
 from tidings.platform.http.listener import bind_tcp
 from tidings.platform.installation import Installation
+from tidings.platform.moved import moved
 from tidings.platform.process import Process
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
@@ -37,6 +38,7 @@ class System:
     process: Process | None
     supervisor: Supervisor | None
     mending: asyncio.Task[None]
+    moved: Mapping[str, str]  # services that keep their data elsewhere than the last time, and where that was
 
     @property
     def pids(self) -> dict[str, int]:
@@ -138,7 +140,8 @@ async def running(
                 **stores,
             }
         )
-        yield System(url, metrics_url, installation, process, supervisor, mending)
+        kept = {name: placed.shown_store for name, placed in topology.services.items() if placed.store is not None}
+        yield System(url, metrics_url, installation, process, supervisor, mending, moved(directory.path, kept))
 
 
 def address_of(host: str, port: int) -> str:

@@ -25,7 +25,7 @@ from tidings.platform.contract import Nothing
 from tidings.platform.data_directory import ExitCode
 from tidings.platform.http.listener import bind_tcp
 from tidings.platform.settings import Settings, SettingsProblem
-from tidings.platform.topology import Topology
+from tidings.platform.topology import EMBEDDED, EMBEDDED_MONGO, Topology
 from tidings.system import System, running
 
 READY_PATIENCE = 20.0  # seconds
@@ -109,6 +109,8 @@ async def _up(settings: Settings, topology: Topology, *, as_json: bool) -> None:
                     ending.started()
                     told.ready()
                     _show(card, settings, as_json=as_json)
+                    for name, before in system.moved.items():
+                        told(_elsewhere(name, before, topology.services[name].shown_store))
                     await _until_ended(system, ending.raised)
                     told("Stopping ...")
     finally:
@@ -174,6 +176,15 @@ def _show(card: Card, settings: Settings, *, as_json: bool) -> None:
     else:
         sys.stdout.write(_drawn(card, settings))
     sys.stdout.flush()
+
+
+def _elsewhere(name: str, before: str, now: str) -> str:
+    """For who would miss what they had."""
+    known = {EMBEDDED: "the embedded PostgreSQL", EMBEDDED_MONGO: "the embedded MongoDB"}
+    return (
+        f"{name} keeps its data in {known.get(now, now)} now; the last time that was {known.get(before, before)}.\n"
+        "Nothing was moved: what was kept there is still there, and is shown again from there."
+    )
 
 
 def _drawn(card: Card, settings: Settings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tidings.contracts.messages import ImportedMessage, Media, MediaId, MessageId, Place
+from tidings.contracts.messages import ImportedMessage, MessageId, Place
 from tidings.contracts.users import UserId
 from tidings.demo.chance import Chance, digest_of, made_id
 from tidings.demo.graph import Graph
@@ -16,7 +16,6 @@ from tidings.platform.ids import bucket_of
 MOST_MESSAGES = 30
 SILENT = 0.04
 CITIES = tuple(city for region in REGIONS for city in region.cities)
-SIZES = ((4032, 3024), (3024, 4032), (1920, 1080), (1080, 1080), (2048, 1365))
 
 
 def message_count(graph: Graph, seed: int, number: int) -> int:
@@ -98,7 +97,6 @@ def _message(
         id=message_id,
         author_id=author.id,
         text=text,
-        media=_media(chance, message_id, ms, topic) if chance.happens(0.2) else [],
         place=place,
         mentions=mentions,
         tags=tags,
@@ -119,22 +117,6 @@ def _near(chance: Chance, city: City) -> Place:
         longitude=round(city.longitude + (chance.draw() - 0.5) / 20, 2),
         name=city.name,
     )
-
-
-def _media(chance: Chance, message_id: MessageId, ms: int, topic: Topic) -> list[Media]:
-    media = []
-    for position, alt in enumerate(chance.some_of(topic.pictures, 2 if chance.happens(0.2) else 1)):
-        width, height = chance.one_of(SIZES)
-        media.append(
-            Media(
-                media_id=MediaId(made_id(ms, "media", message_id, position)),
-                kind="video" if chance.happens(0.1) else "image",
-                width=width,
-                height=height,
-                alt=alt,
-            )
-        )
-    return media
 
 
 def _begun(text: str) -> str:

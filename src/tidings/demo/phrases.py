@@ -10,7 +10,7 @@ class Topic:
     """Sentences on one matter.
 
     Slots: `{thing}` (one of `things`), `{when}` (this morning, this afternoon, tonight), `{n}` (3 to 12),
-    `{friend}` in `together` and `{place}` in `outings`. `pictures` describe photographs that go with any line.
+    `{friend}` in `together` and `{place}` in `outings`.
     """
 
     name: str
@@ -20,7 +20,6 @@ class Topic:
     together: tuple[str, ...]
     outings: tuple[str, ...]
     endings: tuple[str, ...]
-    pictures: tuple[str, ...]
 
 
 BIOS = (
@@ -80,7 +79,6 @@ TOPICS = (
             "Recipe on request.",
             "Ten out of ten.",
         ),
-        ("A steaming bowl on a wooden table", "Flour all over a kitchen counter", "A loaf cooling by the window"),
     ),
     Topic(
         "gardening",
@@ -116,7 +114,6 @@ TOPICS = (
             "Saw {thing} growing wild just outside {place}.",
         ),
         ("Mud everywhere.", "Worth it.", "The slugs have been informed.", "Spring can come.", "My back disagrees."),
-        ("A row of seedlings in yoghurt cups", "A hand full of soil", "Green leaves after rain"),
     ),
     Topic(
         "walking",
@@ -141,7 +138,6 @@ TOPICS = (
             "{place} in the {thing} is something else.",
         ),
         ("Legs of jelly.", "Tea now.", "Same again next week?", "Not a soul around.", "I needed that."),
-        ("A path that disappears between trees", "Hills behind hills, going blue", "Two pairs of muddy boots"),
     ),
     Topic(
         "books",
@@ -180,7 +176,6 @@ TOPICS = (
             "My shelf is full.",
             "Next!",
         ),
-        ("A stack of books with a cup on top", "An open book in the grass", "A crowded shelf"),
     ),
     Topic(
         "music",
@@ -214,7 +209,6 @@ TOPICS = (
             "Heard {thing} through an open window in {place} and stood there for a while.",
         ),
         ("Encore.", "Ears still ringing.", "Goosebumps.", "Sorry, neighbours.", "Louder next time."),
-        ("A stage in red light", "Sheet music covered in pencil marks", "A guitar case full of stickers"),
     ),
     Topic(
         "cycling",
@@ -237,7 +231,6 @@ TOPICS = (
             "Rented a bicycle in {place}. The brakes are a matter of faith.",
         ),
         ("Helmet hair.", "Still faster than the bus.", "Legs: empty.", "Rain tomorrow, of course.", "Bliss."),
-        ("A bicycle against a yellow wall", "Oily hands and a smile", "An empty road at sunrise"),
     ),
     Topic(
         "football",
@@ -267,7 +260,6 @@ TOPICS = (
             "Found the one bar in {place} that shows our match.",
         ),
         ("What a night.", "Next year, then.", "Never in doubt.", "My poor knees.", "Referee!"),
-        ("A muddy pitch under floodlights", "Scarves held up in a crowd", "A very old pair of boots"),
     ),
     Topic(
         "cats",
@@ -294,7 +286,6 @@ TOPICS = (
         ),
         ("Every doorstep in {place} has a cat on it.", "Made a friend in {place}: ginger, one ear, very loud."),
         ("Send help.", "I live here too.", "No regrets.", "Purring since.", "Who owns whom?"),
-        ("A cat asleep in a box", "Two ears behind a laptop", "A tabby on a window sill"),
     ),
     Topic(
         "work",
@@ -325,7 +316,6 @@ TOPICS = (
             "Conference in {place}: {n} talks, nine coffees, one good idea.",
         ),
         ("Weekend, please.", "Onward.", "Could be worse.", "Tea helps.", "I said what I said."),
-        ("A desk with three empty cups", "A whiteboard full of arrows", "Rain on an office window"),
     ),
     Topic(
         "family",
@@ -349,7 +339,6 @@ TOPICS = (
             "Took my parents to {place} for the day. Father walked us all into the ground.",
         ),
         ("My heart.", "So quiet now.", "Time flies.", "I need a nap.", "More cake, please."),
-        ("A drawing in wax crayon", "A long table under a tree", "Small rubber boots by a door"),
     ),
     Topic(
         "weather",
@@ -369,7 +358,6 @@ TOPICS = (
         ),
         ("Sunset over {place} {when}. No filter, no words.", "{place}, {thing}, and me without a coat."),
         ("Stay dry.", "Beautiful.", "Autumn is here.", "Hot chocolate it is.", "Wow."),
-        ("A street shining after rain", "Clouds stacked up over rooftops", "A rainbow that ends in a car park"),
     ),
     Topic(
         "films",
@@ -399,7 +387,6 @@ TOPICS = (
             "Tiny cinema in {place}, {n} seats, perfect evening.",
         ),
         ("Go and see it.", "Two thumbs.", "What an ending.", "I have questions.", "Popcorn for supper."),
-        ("A ticket stub on a palm", "An empty cinema with red seats", "A projector's beam"),
     ),
     Topic(
         "moving house",
@@ -422,7 +409,6 @@ TOPICS = (
             "New address: {place}! Come and visit.",
         ),
         ("Nearly there.", "My arms.", "Pizza on boxes.", "It holds.", "Never again."),
-        ("Boxes up to the ceiling", "A freshly painted green wall", "One chair in an empty room"),
     ),
     Topic(
         "trains",
@@ -446,7 +432,6 @@ TOPICS = (
             "Last evening in {place}. I do not want to leave.",
         ),
         ("Onwards.", "Postcards to follow.", "Where next?", "Home tomorrow.", "Window seat for ever."),
-        ("Tracks running into evening light", "A sandwich on a folding table", "A harbour seen from the deck"),
     ),
     Topic(
         "languages",
@@ -469,7 +454,6 @@ TOPICS = (
             "Evening class in {place}: {n} of us, one dictionary.",
         ),
         ("Small steps.", "Practice, practice.", "Proud of this one.", "The accent will come.", "Again tomorrow."),
-        ("A notebook full of vocabulary", "Sticky notes on a fridge", "A dictionary with a broken spine"),
     ),
     Topic(
         "coffee",
@@ -492,6 +476,5 @@ TOPICS = (
             "Sitting in the sun in {place} with a small, strong coffee.",
         ),
         ("Awake.", "Perfect.", "One more.", "Recommended.", "Slowly now."),
-        ("A cup on a marble table", "Latte art, nearly a heart", "A hand-written menu on a wall"),
     ),
 )

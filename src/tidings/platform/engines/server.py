@@ -41,6 +41,7 @@ class Kind(msgspec.Struct, frozen=True):
     package: str
     setting: str
     patience: float = 30.0  # seconds for a start
+    bring: str = "Install it: make install."  # how it is had
 
 
 class Server(ABC):
@@ -201,7 +202,7 @@ def installed(kind: Kind) -> Path:
             return Path(str(file.locate())).resolve()
     raise StartRefused(
         f"The package {kind.package} is not installed.",
-        f"Install it, or let {kind.setting} (TIDINGS_{kind.setting.upper()}) name the program {kind.program}.",
+        f"{kind.bring} Or let {kind.setting} (TIDINGS_{kind.setting.upper()}) name the program {kind.program}.",
         ExitCode.ENGINE_FAILED,
     )
 

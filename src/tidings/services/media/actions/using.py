@@ -56,7 +56,7 @@ async def show(svc: Media, body: MessageChanged) -> None:
             return
         shown = await write.show(body.message_id, body.media, author)
     if missing := set(body.media) - set(shown):
-        log.info("shown_without_picture", message_id=str(body.message_id), media=sorted(map(str, missing)))
+        log.debug("shown_without_picture", message_id=str(body.message_id), media=sorted(map(str, missing)))
 
 
 async def unshow(svc: Media, body: MessageChanged) -> None:
