@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.streams import listening
 from tests.harness.system import Whole
+from tests.harness.waiting import until
 from tidings.contracts import users
 from tidings.platform.settings import Settings
 
@@ -53,8 +54,13 @@ async def test_row_05_an_end_of_friendship_filters_the_open_stream(tidings: Whol
         (await bob.delete(f"/v1/friends/{alice.id}")).ok()
         (await carol.put(f"/v1/blocks/{alice.id}")).ok()
         await hers.until("friends", "timeline")
-        await asyncio.sleep(0.5)
-        hers.events.clear()
+
+        async def quiet() -> bool:
+            hers.events.clear()
+            await asyncio.sleep(1)
+            return not hers.concerns()
+
+        await until(quiet, what="an end of what came before")
         await bob.posts("not for her")
         await carol.posts("nor this")
         await asyncio.sleep(1)
