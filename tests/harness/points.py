@@ -52,7 +52,8 @@ class Watcher:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_unix_server(self._reached, str(self.path))
+        # Whoever connects when the line is full is refused at once (EAGAIN), and a hundred are soon there.
+        self._server = await asyncio.start_unix_server(self._reached, str(self.path), backlog=4096)
 
     async def stop(self) -> None:
         assert self._server is not None
