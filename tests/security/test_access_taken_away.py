@@ -75,6 +75,7 @@ PLACES: list[tuple[Mode, Bus]] = [
     ("near", "stopped"),
     ("near", "slow"),
     ("wire", "up"),
+    ("wire", "stopped"),
     ("wire", "slow"),
     ("apart", "up"),
     ("apart", "stopped"),

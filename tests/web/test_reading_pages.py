@@ -85,7 +85,11 @@ async def _said(person: Person) -> list[str]:
 async def test_nothing_is_left_out_of_a_post_unsaid(browser: Browser, alice: Person) -> None:
     too_many = [("media", str(uuid4())) for _ in range(11)]
     page = await browser.send_pairs("/write", *too_many, ("text", "eleven"), ("key", "k1"))
-    assert page.status == 422 and "Up to 10 pictures." in page.text and page.html.count('name="media"') == 11
+    assert (
+        page.status == 422
+        and "Up to 10 pictures, with up to 1,500 characters for each." in page.text
+        and page.html.count('name="media"') == 11
+    )
     for half in ({"place": "the old mill"}, {"latitude": "51.5"}, {"longitude": "-0.1", "place": "somewhere"}):
         page = await browser.send("/write", text="half a place", key="k2", **half)
         assert page.status == 422 and "Fill in both degrees" in page.text, half

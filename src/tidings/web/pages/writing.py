@@ -150,9 +150,7 @@ def _hints(around: Shell) -> dict[str, str]:
     told = catalogue(around.language).gettext
     return {
         "text": told("Up to 5,000 characters."),
-        "media": told("Up to 10 pictures."),
-        "alts": told("Up to 1,500 characters for each picture."),
-        "latitude": told("from -90 to 90"),
+        "media": told("Up to 10 pictures, with up to 1,500 characters for each."),
     }
 
 
