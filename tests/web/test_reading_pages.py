@@ -90,6 +90,9 @@ async def test_nothing_is_left_out_of_a_post_unsaid(browser: Browser, alice: Per
         and "Up to 10 pictures, with up to 1,500 characters for each." in page.text
         and page.html.count('name="media"') == 11
     )
+    told = [("media", str(uuid4())), ("alts", "x" * 1501), ("text", "a long story"), ("key", "k1")]
+    page = await browser.send_pairs("/write", *told)
+    assert page.status == 422 and "up to 1,500 characters for each" in page.text and "x" * 1501 in page.html
     for half in ({"place": "the old mill"}, {"latitude": "51.5"}, {"longitude": "-0.1", "place": "somewhere"}):
         page = await browser.send("/write", text="half a place", key="k2", **half)
         assert page.status == 422 and "Fill in both degrees" in page.text, half
