@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tidings.cli import config, demo, events, media, twophase, users
+from tidings.cli import bench, config, demo, events, media, twophase, users
 from tidings.cli.options import (
     EXIT_CODES,
     EXIT_INTERRUPTED,
@@ -40,6 +40,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(twophase.app, name="twophase")
 app.add_typer(config.app, name="config")
 app.add_typer(demo.app, name="demo")
+app.add_typer(bench.app, name="bench")
 app.add_typer(events.app, name="events")
 app.add_typer(media.app, name="media")
 app.add_typer(docs, name="docs")

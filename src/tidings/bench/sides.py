@@ -1,0 +1,233 @@
+"""The sides of the comparison, each as it would be run: started on its own cores, filled alike, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+import aiohttp
+import asyncpg
+import msgspec
+import psutil
+
+from tidings.bench.monolith import INDEXES, TABLES, Kind, Launch
+from tidings.bench.town import Town
+from tidings.contracts import friends, messages, users
+from tidings.platform.contract import Call
+from tidings.platform.engines.postgres import EmbeddedPostgres
+
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+
+BATCH: Final = 1000
+FRIENDSHIPS: Final = 5000
+START: Final = 60.0  # seconds
+REST: Final = 120.0  # seconds
+LOOK: Final = 1.0  # seconds
+IDLE: Final = 0.15  # of a core; beats and looks go on for ever
+
+
+class Caller(Protocol):
+    """Whoever may make the import calls."""
+
+    async def call(self, call: Call[Ask, Answer], ask: Ask) -> Answer: ...
+
+
+Reach = Callable[[Path], AbstractAsyncContextManager[Caller]]  # the operator of the system on that data
+
+
+@dataclass(frozen=True)
+class Side:
+    """One that answers. `tokens`: those of the readers with so many friends, each in a file a line."""
+
+    name: str
+    url: str
+    tokens: dict[int, Path]
+    pid: int
+
+
+class DidNotStart(Exception):
+    """A side could not be started; the message says what it said."""
+
+
+@asynccontextmanager
+async def started(
+    command: Sequence[str], cores: Sequence[int], *, first: bytes = b"", until: bytes = b"\n"
+) -> AsyncIterator[tuple[str, int]]:
+    """A process on these cores, told something at first. What it says, up to `until`, and its id."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(first)
+        await process.stdin.drain()
+        async with asyncio.timeout(START):
+            said = await process.stdout.readuntil(until)
+        yield said.decode().strip(), process.pid
+    except (asyncio.IncompleteReadError, TimeoutError) as error:
+        raise DidNotStart(f"`{' '.join(command)}` did not start; what it wrote above says why.") from error
+    finally:
+        process.stdin.close()
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def tidings(
+    name: str, data: Path, cores: Sequence[int], *options: str, tokens: dict[int, Path]
+) -> AsyncIterator[Side]:
+    """`tidings up` as anybody runs it, without the limits that one reader who asks all the time would meet."""
+    limits = ("--limit-person", "1000000000", "--limit-address", "1000000000")
+    where = ("--data", str(data), "--port", "0", "--metrics-port", "0", "--log-to", "file", "--json")
+    command = (sys.executable, "-m", "tidings.cli.main", "up", *where, *limits, *options)
+    async with started(command, cores, until=b"\n}\n") as (said, pid):
+        yield Side(name, json.loads(said)["home"].rstrip("/"), tokens, pid)
+
+
+async def fill_tidings(town: Town, side: Side, data: Path, reach: Reach) -> None:
+    """By the imports of each service's contract; then every reader signs in."""
+    async with reach(data) as operator:
+        for people in _batches(town.everybody, BATCH):
+            made = [
+                users.ImportedPerson(
+                    id=one, handle=town.handle(one), name=town.name(one), bio="", created_ms=one.int >> 80
+                )
+                for one in people
+            ]
+            await operator.call(users.import_people, users.ImportPeople(people=made))
+        pairs = [(reader, friend) for reader, found in town.friends.items() for friend in found]
+        for some in _batches(pairs, FRIENDSHIPS):
+            befriended = [friends.ImportedFriendship(a=a, b=b, since_ms=b.int >> 80) for a, b in some]
+            await operator.call(friends.import_friendships, friends.ImportFriendships(friendships=befriended))
+        for said in _batches(town.said, BATCH):
+            posted = [messages.ImportedMessage(id=one.id, author_id=one.author, text=one.text) for one in said]
+            await operator.call(messages.import_messages, messages.ImportMessages(messages=posted))
+        async with aiohttp.ClientSession(side.url) as session:
+            for degree, readers in town.readers.items():
+                found = [await _signed_in(session, operator, town.handle(reader)) for reader in readers]
+                side.tokens[degree].write_text("\n".join(found) + "\n")
+
+
+async def _signed_in(session: aiohttp.ClientSession, operator: Caller, handle: str) -> str:
+    link = await operator.call(users.sign_in_link, users.ByHandle(handle=handle))
+    async with session.post("/v1/sessions", json={"link": link.secret}) as answer:
+        answer.raise_for_status()
+        token: str = (await answer.json())["token"]
+        return token
+
+
+async def at_rest(side: Side) -> None:
+    """Return once what was filled in has been heard by all. `DidNotStart` after two minutes."""
+    give_up_at = time.monotonic() + REST
+    before = _worked(side.pid)
+    while time.monotonic() < give_up_at:
+        await asyncio.sleep(LOOK)
+        now = _worked(side.pid)
+        if now - before < IDLE * LOOK:
+            return
+        before = now
+    raise DidNotStart(f"{side.name} does not come to rest.")
+
+
+def _worked(pid: int) -> float:
+    """Seconds of processor time of a process and its children so far."""
+    seconds = 0.0
+    for process in (root := psutil.Process(pid), *root.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seconds += sum(process.cpu_times()[:2])
+    return seconds
+
+
+@asynccontextmanager
+async def postgres(folder: Path, cores: Sequence[int]) -> AsyncIterator[str]:
+    """A server of the monolith's own, with the settings of the embedded one; its DSN."""
+    password = secrets.token_hex(16)
+    here = os.sched_getaffinity(0)
+    engine = EmbeddedPostgres(folder / "postgres", socket=folder / "socket", password=password)
+    os.sched_setaffinity(0, cores)  # its processes inherit it
+    try:
+        await engine.start()
+    finally:
+        os.sched_setaffinity(0, here)
+    try:
+        yield engine.dsn(user="postgres", password=password, database="postgres")
+    finally:
+        await engine.stop()
+
+
+async def fill_monolith(town: Town, dsn: str, tokens: dict[int, Path]) -> None:
+    """The same people, friendships and messages; and a session for each reader."""
+    connection = await asyncpg.connect(dsn)
+    expires = datetime.now(UTC) + timedelta(days=1)
+    try:
+        await connection.execute(TABLES)
+        people = [(one, town.handle(one), town.name(one), f"/v1/avatars/{one}") for one in town.everybody]
+        both_ways = [(a, b) for reader, found in town.friends.items() for friend in found
+                     for a, b in ((reader, friend), (friend, reader))]  # fmt: skip
+        said = [(one.id, one.author, one.text, one.at_ms) for one in town.said]
+        latest = {one.author: (one.author, one.id, one.text, one.at_ms) for one in town.said}
+        sessions = []
+        for degree, readers in town.readers.items():
+            made = {secrets.token_urlsafe(32): reader for reader in readers}
+            tokens[degree].write_text("\n".join(made) + "\n")
+            sessions += [(hashlib.sha256(one.encode()).digest(), reader, expires) for one, reader in made.items()]
+        for table, rows in (
+            ("people", people),
+            ("friendships", both_ways),
+            ("messages", said),
+            ("latest", list(latest.values())),
+            ("sessions", sessions),
+        ):
+            await connection.copy_records_to_table(table, records=rows)
+        await connection.execute(INDEXES)
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def monolith(
+    kind: Kind, dsn: str, cores: Sequence[int], *, tokens: dict[int, Path], body: bytes = b""
+) -> AsyncIterator[Side]:
+    """The process of one of the peers."""
+    launch = msgspec.json.encode(Launch(kind=kind, dsn=dsn, body=body)) + b"\n"
+    async with started((sys.executable, "-m", "tidings.bench.monolith"), cores, first=launch) as (url, pid):
+        yield Side(kind, url, tokens, pid)
+
+
+async def answer_of(side: Side, path: str, degree: int, reader: int = 0) -> dict[str, Any]:
+    """What one reader is told, decoded. Raises `aiohttp.ClientResponseError`."""
+    token = side.tokens[degree].read_text().splitlines()[reader]
+    headers = {"authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(side.url, headers=headers) as session, session.get(path) as answer:
+        answer.raise_for_status()
+        body: dict[str, Any] = await answer.json()
+        return body
+
+
+def copied(data: Path, to: Path) -> Path:
+    """The data of a system that is stopped, for another."""
+    return shutil.copytree(data, to, ignore=shutil.ignore_patterns("run", "logs"))
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterable[Sequence[Item]]:
+    return (items[at : at + size] for at in range(0, len(items), size))

@@ -1,0 +1,76 @@
+"""The load of a closed loop: `wrk`, which sends the next request when an answer came."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+SCRIPT: Final = """
+local tokens = {}
+for line in io.lines(os.getenv("TOKENS")) do tokens[#tokens + 1] = "Bearer " .. line end
+local at = 0
+request = function()
+  at = at % #tokens + 1
+  return wrk.format("GET", nil, {authorization = tokens[at]})
+end
+done = function(summary, latency)
+  local failed = summary.errors.connect + summary.errors.read + summary.errors.write
+    + summary.errors.status + summary.errors.timeout
+  io.write(string.format("RESULT %d %d %d %f %f %d\\n", summary.requests, summary.duration, failed,
+    latency:percentile(50), latency:percentile(99), summary.bytes))
+end
+"""
+RESULT: Final = re.compile(r"RESULT (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)")
+
+
+class WrkMissing(Exception):
+    """There is no such program; the message says where it comes from."""
+
+
+class WrongAnswers(Exception):
+    """Not every request was answered by 200: a rate of refusals is no rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One measurement. Latencies are in milliseconds."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    bytes_each: float
+
+
+def find_wrk() -> str:
+    found = shutil.which("wrk")
+    if found is None:
+        raise WrkMissing("The load comes from `wrk`, which is not installed: `apt-get install wrk` brings it.")
+    return found
+
+
+async def load(url: str, tokens: Path, *, seconds: float, connections: int, cores: Sequence[int]) -> Rate:
+    """Ask `url` as one person after another; the file `tokens` holds a token a line. Raises `WrongAnswers`."""
+    script = tokens.with_suffix(".lua")
+    script.write_text(SCRIPT)
+    process = await asyncio.create_subprocess_exec(
+        find_wrk(), "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s",
+        "-s", str(script), url,
+        env={**os.environ, "TOKENS": str(tokens)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    found = RESULT.search(said.decode())
+    if found is None:
+        raise WrongAnswers(f"wrk ended without a result:\n{said.decode()}")
+    requests, micros, failed, p50, p99, received = (float(one) for one in found.groups())
+    if failed or not requests:
+        raise WrongAnswers(f"{int(failed)} of {int(requests)} requests to {url} failed")
+    return Rate(requests / micros * 1e6, p50 / 1000, p99 / 1000, received / requests)
