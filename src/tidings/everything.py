@@ -36,7 +36,9 @@ from tidings.web.service import web
 
 KINDS: Final = (users, friends, messages, media, notifications, timeline, web)
 SERVICES: Final[Mapping[str, ServiceKind[Any]]] = {kind.name: kind for kind in KINDS}
-FRONT_HEARS: Final = frozenset(kept.call.service for kept in FRONT_KEPT)
+# What the edge's responses rest on: what it keeps itself, and what others keep that make them.
+RESTED_ON: Final = {kind.name: frozenset(one.call.service for one in kind.kept) for kind in KINDS if kind.resting}
+FRONT_HEARS: Final = frozenset(kept.call.service for kept in FRONT_KEPT).union(*RESTED_ON.values())
 STORELESS: Final = frozenset(name for name, kind in SERVICES.items() if kind.migrations is None)
 ON_MONGODB: Final = tuple(name for name, kind in SERVICES.items() if kind.documents is not None)
 WITH_BLOBS: Final = tuple(name for name, kind in SERVICES.items() if kind.blobs)
@@ -71,7 +73,8 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         await internal.start()
         stack.push_async_callback(internal.stop)
         if launch.front:
-            process.keep(EDGE, FRONT_KEPT)
+            away = [name for name in RESTED_ON if launch.mode == "wire" or name not in launch.services]
+            process.keep(EDGE, FRONT_KEPT, vouched=frozenset().union(*(RESTED_ON[name] for name in away)))
             await stack.enter_async_context(process.hearing(EDGE))
             temporary = await stack.enter_async_context(process.temporary(EDGE))
             limits = await stack.enter_async_context(limiting(temporary, launch.settings))

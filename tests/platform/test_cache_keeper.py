@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tidings.platform.cache.keeper import Keeper, Kept, Piece
+from tidings.platform.cache.resting import gathering
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
@@ -141,3 +142,58 @@ def test_no_room_keeps_nothing() -> None:
     keeper = Keeper("page", [kept], room=0)
     assert keeper.keeps(names_of) is None
     assert keeper.shelves == {}
+
+
+async def test_so_many_keys_are_asked_for_at_a_time() -> None:
+    ids = [uuid4() for _ in range(7)]
+    people = People({one: (f"name {number}", 1) for number, one in enumerate(ids)})
+    people.keeper = Keeper(
+        "page", [Kept(names_of, keys=keys, rest=rest, pieces=pieces, whole=whole, most=3)], room=100_000
+    )
+    people.__post_init__()
+    assert await people.read(*ids) == people.names
+    assert people.asked == [ids[:3], ids[3:6], ids[6:]]
+    assert await people.read(*ids) == people.names
+    assert len(people.asked) == 3
+
+
+async def test_an_answer_rests_on_what_was_kept_and_on_what_is_kept_now() -> None:
+    ada, bob = uuid4(), uuid4()
+    people = People({ada: ("Ada", 3), bob: ("Bob", 1)})
+    await people.read(ada)
+    before = time.time_ns()
+    with gathering() as resting:
+        await people.read(ada, bob)
+    [part] = resting.parts
+    assert resting.whole
+    assert (part.holder, part.call, part.held.versions) == ("page", "people/names", {ada: 3, bob: 1})
+    assert before <= part.as_of_ns <= time.time_ns()  # of the read that brought Bob, which is older than the beat
+    shelf = people.keeper.shelves["people"]
+    assert shelf.still(part.held, Seen())
+    people.keeper.heard("people", [(bob, 2)])
+    assert not shelf.still(part.held, Seen())
+
+
+@pytest.mark.parametrize("name", ["secret", "absent", "unkept"])
+async def test_an_answer_that_is_not_all_kept_rests_on_more(name: str) -> None:
+    ada, bob = uuid4(), uuid4()
+    people = People({ada: ("Ada", 3)} if name == "absent" else {ada: ("Ada", 3), bob: (name, 1)})
+    if name == "unkept":
+        people.keeper.shelves["people"].deaf()
+    for _ in range(2):
+        with gathering() as resting:
+            await people.read(ada, bob)
+        assert not resting.whole
+
+
+async def test_an_answer_rests_on_more_where_somebody_cannot_be_reached() -> None:
+    people = People()
+
+    async def refuse(ask: list[UUID]) -> tuple[Names, int]:
+        raise Unavailable("gone", service="people")
+
+    kept = people.keeper.keeps(names_of)
+    assert kept is not None
+    with gathering() as resting, pytest.raises(Unavailable):
+        await people.keeper.answer(kept, VIEWER, [uuid4()], refuse)
+    assert not resting.whole

@@ -51,7 +51,7 @@ def test_calls_are_timed_by_caller_call_and_outcome() -> None:
 
 
 def test_label_sets_end_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "MOST_LABEL_SETS", len(metrics._calls._children) + 2)
+    monkeypatch.setattr(metrics, "MOST_LABEL_SETS", len(metrics._calls.by.series) + 2)
     for number in range(50):
         metrics.call_made(caller="c", call=f"made/up-{number}", outcome="ok", seconds=0.1)
     found = samples(metrics.render())
@@ -61,13 +61,13 @@ def test_label_sets_end_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pools_are_read_at_the_scrape_until_stopped() -> None:
     state = PoolState(open=4, busy=1, most=4)
-    stop = metrics.watch_pool(service="users", pool="read", state=lambda: state)
+    stop = metrics.watch_pool(service="nobody", pool="read", state=lambda: state)
     state = PoolState(open=4, busy=3, most=4)
     found = metrics.render()
-    assert value(found, "tidings_pool_connections", service="users", pool="read", state="busy") == 3
+    assert value(found, "tidings_pool_connections", service="nobody", pool="read", state="busy") == 3
     stop()
     stop()
-    assert b'service="users",state' not in metrics.render()
+    assert b'service="nobody",state' not in metrics.render()
 
 
 def test_the_process_is_measured_in_our_own_registry() -> None:

@@ -92,7 +92,7 @@ relations: Call[ByIds, dict[UserId, Relation]] = Call(
     safe=True,
     callers={"messages", "notifications", "users", "media", "web"},
 )  # strangers are absent
-register_cache = Call("friends/register_cache", Registration, Nothing, callers={"timeline"})
+register_cache = Call("friends/register_cache", Registration, Nothing, callers={"timeline", "edge"})
 occurrences = Call(
     "friends/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"friends", "notifications"}
 )

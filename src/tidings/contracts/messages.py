@@ -231,7 +231,7 @@ page_by_authors = Call("messages/page_by_authors", PageByAuthorsAsk, PageByAutho
 by_ids: Call[ByMessageIds, dict[MessageId, Message]] = Call(
     "messages/by_ids", ByMessageIds, dict[MessageId, Message], safe=True, callers={"notifications", "media"}
 )  # what the viewer may not see is absent
-register_cache = Call("messages/register_cache", Registration, Nothing, callers={"timeline"})
+register_cache = Call("messages/register_cache", Registration, Nothing, callers={"timeline", "edge"})
 occurrences = Call("messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications", "media"})
 export = Export(
     "messages",

@@ -113,9 +113,9 @@ class ByIds(Value, frozen=True):
 
 
 class CardAsOf(Value, frozen=True):
-    """A card, and the person's version when it was read: for those who keep it."""
+    """A card, and the person's version when it was read: for those who keep it. Who is suspended has no card."""
 
-    card: UserCard
+    card: UserCard | None
     as_of: int
 
 

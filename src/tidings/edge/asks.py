@@ -26,6 +26,8 @@ class Reader:
     several: frozenset[str]  # its fields that take several values
     parameters: type[msgspec.Struct]
     lists: frozenset[str]  # query parameters that take several values
+    known: frozenset[str]  # parameters, of the path too
+    unasked: Mapping[str, Any] | None  # all of them where an address gives none; None if one has to be given
 
     @classmethod
     def of(cls, route: Route[Any, Any]) -> Reader:
@@ -38,7 +40,12 @@ class Reader:
         lists = frozenset(name for name, hint in hints.items() if _is_list(hint))
         fields_of_form = {} if form is None else typing.get_type_hints(form, include_extras=True)
         several = frozenset(name for name, hint in fields_of_form.items() if _is_list(hint))
-        return cls(route, body, form, several, parameters, lists)
+        known = frozenset(field.name for field in msgspec.structs.fields(parameters))
+        try:
+            unasked = msgspec.structs.asdict(msgspec.convert({}, parameters))
+        except msgspec.ValidationError:
+            unasked = None
+        return cls(route, body, form, several, parameters, lists, known, unasked)
 
     def read(
         self, path: Mapping[str, str], query: bytes, body: bytes, content_type: str, visit: Visit | None = None
@@ -84,8 +91,10 @@ class Reader:
         return body
 
     def _parameters(self, path: Mapping[str, str], query: bytes) -> dict[str, Any]:
+        if not path and not query and self.unasked is not None:
+            return dict(self.unasked)
         values: dict[str, Any] = dict(path)
-        known = {field.name for field in msgspec.structs.fields(self.parameters)} - path.keys()
+        known = self.known - path.keys()
         for name, value in _query(query):
             if name not in known:
                 raise Invalid(

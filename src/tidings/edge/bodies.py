@@ -11,6 +11,8 @@ from tidings.platform.http.problems import TooLarge, TooSlow, UnsupportedMediaTy
 
 async def read_body(request: HttpRequest, *, most: int, seconds: float) -> bytes:
     """The body. Raises `TooLarge` beyond `most` bytes, `TooSlow` when it is not there within `seconds`."""
+    if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
+        return b""  # there is none (RFC 9112, section 6.3)
     check_announced(request, most=most)
     body = bytearray()
     try:

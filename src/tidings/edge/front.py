@@ -16,11 +16,13 @@ from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route as PathRoute
+from starlette.types import ASGIApp
 
 from tidings.edge.gateway import Gateway
 from tidings.edge.guard import Guard, bound_hosts
 from tidings.edge.limits import Limits
 from tidings.edge.pages import Pages
+from tidings.edge.response_cache import ResponseCache
 from tidings.platform import metrics
 from tidings.platform.contract import Contract
 from tidings.platform.http.internal import open_session
@@ -40,7 +42,7 @@ def front_app(
     secret: bytes,
     ready: Ready,
     limits: Limits | None = None,
-) -> Starlette:
+) -> ASGIApp:
     """Everything that is served in public. `ready` tells of this process's own stores."""
     contracts = list(contracts)
     document = openapi(contracts, version=version("tidings"))
@@ -67,7 +69,7 @@ def front_app(
 
 
 @asynccontextmanager
-async def listening(app: Starlette, bound: socket.socket, settings: Settings) -> AsyncIterator[Listener]:
+async def listening(app: ASGIApp, bound: socket.socket, settings: Settings) -> AsyncIterator[Listener]:
     """Serve the public listener within the block."""
     listener = Listener(
         app,
@@ -75,6 +77,7 @@ async def listening(app: Starlette, bound: socket.socket, settings: Settings) ->
         idle_timeout=settings.idle_timeout,
         header_timeout=settings.header_timeout,
         most_connections=settings.max_connections,
+        repeats=app if isinstance(app, ResponseCache) else None,
     )
     await listener.start()
     try:

@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 from starlette.routing import Route as PathRoute
+from starlette.types import ASGIApp
 
 from tidings.contracts import users
 from tidings.edge.asks import Reader, path_of
@@ -29,12 +29,15 @@ from tidings.edge.cookies import Cookies
 from tidings.edge.guard import SAFE, Guard, client_address
 from tidings.edge.html import wants_page
 from tidings.edge.limits import Limits
+from tidings.edge.paths import Endpoint, Paths
 from tidings.edge.refusing import refused
+from tidings.edge.response_cache import MAKING, Making, ResponseCache
 from tidings.edge.seen_tokens import SeenTokens
 from tidings.edge.streams import EVENT_STREAM, EventStream
 from tidings.edge.uploads import Form, receive_form
 from tidings.edge.visits import Visits
 from tidings.platform import logs, metrics, tracing
+from tidings.platform.cache.resting import gathering
 from tidings.platform.contract import Call, Contract, NotFound, Refusal, Route, Served, Unauthenticated, Upload
 from tidings.platform.http.problems import (
     BadRequest,
@@ -74,64 +77,66 @@ class Gateway:
         self._cookies = Cookies(settings)
         self._visits = Visits(settings, self._cookies)
 
-    def app(self, contracts: Iterable[Contract], more: Iterable[BaseRoute] = ()) -> Starlette:
+    def app(self, contracts: Iterable[Contract], more: Iterable[BaseRoute] = ()) -> ASGIApp:
         """The ASGI application for these contracts; `more` are paths of the edge's own."""
         by_path: dict[str, dict[str, tuple[Route[Any, Any], Reader]]] = {}
         for contract in contracts:
             for route in contract.routes:
                 by_path.setdefault(route.path, {})[route.method] = (route, Reader.of(route))
+        endpoints = {path: self._endpoint(methods) for path, methods in by_path.items()}
         # A path with fewer parameters goes first: /v1/users/me/password before /v1/users/{user_id}/...
         paths = sorted(by_path, key=lambda path: (path.count("{"), path))
-        routes: list[BaseRoute] = [*more, *(self._path(path, by_path[path]) for path in paths)]
-        middleware = [Middleware(Guard, settings=self._settings)]
+        routes = [*more, *(PathRoute(path, endpoints[path], methods=sorted(by_path[path])) for path in paths)]
+        rest = Starlette(routes=routes, exception_handlers={HTTPException: _not_routed, 500: _fault})
+        plain = {path: (by_path[path].keys(), endpoints[path]) for path in paths if "{" not in path}
+        app: ASGIApp = Paths(plain, rest, fault=_fault)
         if self._settings.cors_origins:
-            middleware.append(
-                Middleware(
-                    CORSMiddleware,
-                    allow_origins=list(self._settings.cors_origins),
-                    allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                    allow_headers=[
-                        "authorization",
-                        "content-type",
-                        "idempotency-key",
-                        "if-match",
-                        "if-none-match",
-                        SEEN.lower(),
-                    ],
-                    expose_headers=[
-                        "etag",
-                        "link",
-                        "location",
-                        "ratelimit",
-                        "ratelimit-policy",
-                        "retry-after",
-                        SEEN.lower(),
-                    ],
-                )
+            app = CORSMiddleware(
+                app,
+                allow_origins=list(self._settings.cors_origins),
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=[
+                    "authorization",
+                    "content-type",
+                    "idempotency-key",
+                    "if-match",
+                    "if-none-match",
+                    SEEN.lower(),
+                ],
+                expose_headers=[
+                    "etag",
+                    "link",
+                    "location",
+                    "ratelimit",
+                    "ratelimit-policy",
+                    "retry-after",
+                    SEEN.lower(),
+                ],
             )
-        return Starlette(
-            routes=routes,
-            middleware=middleware,
-            exception_handlers={HTTPException: _not_routed, 500: _fault},
-        )
+        guarded = Guard(app, self._settings)
+        room = self._settings.cache_bytes // 4 if self._settings.freshness == "on" else 0
+        return ResponseCache(guarded, self._limits, room) if room else guarded
 
-    def _path(self, path: str, methods: dict[str, tuple[Route[Any, Any], Reader]]) -> PathRoute:
+    def _endpoint(self, methods: dict[str, tuple[Route[Any, Any], Reader]]) -> Endpoint:
         async def endpoint(request: HttpRequest) -> Response:
             method = "GET" if request.method == "HEAD" else request.method
             route, reader = methods[method]
             return await self._measured(request, route, reader)
 
-        return PathRoute(path, endpoint, methods=sorted(methods))
+        return endpoint
 
     async def _measured(self, request: HttpRequest, route: Route[Any, Any], reader: Reader) -> Response:
         began = time.perf_counter()
         parent = tracing.parse(request.headers.get("traceparent"))
         client = Seen()
+        making: Making | None = request.scope.get(MAKING)
         with tracing.span(f"{route.method} {route.path}", kind="server", parent=parent) as span:
             try:
                 client = self._tokens.opened(request.headers.get(SEEN), self._cookies.seen(request))
-                with seeing(client):
+                with seeing(client), gathering() as resting:
                     response = await self._answer(request, route, reader)
+                if making is not None and not route.page:
+                    making.route, making.client, making.resting = route.path, client, resting
             except Refusal as refusal:
                 client = client.refused(self._producers)
                 response = self._refused(request, route, refusal)
@@ -143,7 +148,7 @@ class Gateway:
                 response = self._refused(request, route, fault)
             span.note(**{"http.response.status_code": response.status_code})
         if allowance := getattr(request.state, "allowance", None):
-            response.headers.update(allowance.headers())
+            response.raw_headers += allowance.fields()
         if not response.headers.get("cache-control", "").startswith("public"):  # that goes to other clients, too
             sealed = response.headers[SEEN] = self._tokens.sealed(client)
             if route.page or self._cookies.token(request) is not None:
@@ -164,6 +169,8 @@ class Gateway:
         if route.page:
             self._visits.check_site(request)
         viewer = await self._asking(request, route, deadline)
+        if (making := request.scope.get(MAKING)) is not None:
+            making.viewer = viewer
         address = client_address(request.scope, self._settings.trusted_proxies)
         if self._limits is not None:
             request.state.allowance = self._limits.spend(viewer.user_id, address)
@@ -320,4 +327,5 @@ async def _not_routed(request: HttpRequest, error: Exception) -> Response:
 
 
 async def _fault(request: HttpRequest, error: Exception) -> Response:
+    log.error("fault", path=request.url.path, exc_info=error)
     return refused(request.scope, Fault("This is our mistake. Tell the operator the trace id."))

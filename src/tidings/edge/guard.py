@@ -6,7 +6,7 @@ from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidings.edge.refusing import refused
@@ -15,11 +15,11 @@ from tidings.platform.http.problems import CrossSite, WrongHost
 from tidings.platform.settings import Settings
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-SAFE_HEADERS = {  # of every answer that does not bring its own
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-}
+SAFE_HEADERS = (  # of every answer that does not bring its own
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+)
 
 
 def bound_hosts(host: str) -> set[str]:
@@ -47,9 +47,8 @@ class Guard:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                answered = MutableHeaders(scope=message)
-                for name, value in SAFE_HEADERS.items():
-                    answered.setdefault(name, value)
+                brought = {name for name, _ in message["headers"]}
+                message["headers"] += [one for one in SAFE_HEADERS if one[0] not in brought]
             await send(message)
 
         headers = Headers(scope=scope)

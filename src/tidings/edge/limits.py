@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address, ip_network
 from typing import Final, Literal
@@ -24,6 +24,7 @@ from tidings.platform.temporary.port import Temporary
 log = logs.get_logger("limits")
 
 WINDOW: Final = 60  # seconds
+HEADERS: Final = (b"ratelimit-policy", b"ratelimit")
 TOLD_EVERY: Final = 0.5  # seconds between two exchanges with the others
 
 Policy = Literal["person", "address"]
@@ -46,11 +47,10 @@ class Allowance(msgspec.Struct, frozen=True):
                 retry_after=self.seconds,
             )
 
-    def headers(self) -> dict[str, str]:
-        return {
-            "ratelimit-policy": f'"{self.policy}";q={self.limit};w={WINDOW}',
-            "ratelimit": f'"{self.policy}";r={max(0, self.left)};t={self.seconds}',
-        }
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        policy = f'"{self.policy}";q={self.limit};w={WINDOW}'
+        left = f'"{self.policy}";r={max(0, self.left)};t={self.seconds}'
+        return [(HEADERS[0], policy.encode()), (HEADERS[1], left.encode())]
 
 
 class Limits:
@@ -60,8 +60,8 @@ class Limits:
         self._temporary = temporary
         self._most = {"person": settings.limit_person, "address": settings.limit_address}
         self._window = 0
-        self._untold: dict[str, int] = {}
-        self._known: dict[str, int] = {}  # of all fronts, as of the last exchange
+        self._untold: dict[Hashable, int] = {}
+        self._known: dict[Hashable, int] = {}  # of all fronts, as of the last exchange
 
     def spend(self, viewer: UUID | None, address: str) -> Allowance | None:
         """Count one request; what is left. None where nothing is limited."""
@@ -71,21 +71,22 @@ class Limits:
             return None
         now = time.time()
         self._turn(int(now // WINDOW))
-        key = f"{policy} {self._window} {network_of(address) if viewer is None else viewer}"
-        self._untold[key] = self._untold.get(key, 0) + 1
-        left = most - self._known.get(key, 0) - self._untold[key]
+        who: Hashable = network_of(address) if viewer is None else viewer
+        count = self._untold[who] = self._untold.get(who, 0) + 1
+        left = most - self._known.get(who, 0) - count
         return Allowance(policy, most, left, max(1, int((self._window + 1) * WINDOW - now)))
 
     async def exchange(self) -> None:
         """Tell what was counted here, and learn what it is by now with that of all others."""
         if not self._untold:
             return
-        told, self._untold = self._untold, {}
-        for key, count in told.items():
-            self._known[key] = self._known.get(key, 0) + count
-        totals = await self._temporary.add(told, seconds=2 * WINDOW)
-        if totals is not None:  # else we go on with what we know
-            self._known.update(totals)
+        told, self._untold, window = self._untold, {}, self._window
+        for who, count in told.items():
+            self._known[who] = self._known.get(who, 0) + count
+        names = {who: f"{'address' if isinstance(who, str) else 'person'} {window} {who}" for who in told}
+        totals = await self._temporary.add({names[who]: count for who, count in told.items()}, seconds=2 * WINDOW)
+        if totals is not None and window == self._window:  # else we go on with what we know
+            self._known.update({who: totals[name] for who, name in names.items() if name in totals})
 
     def _turn(self, window: int) -> None:
         if window != self._window:

@@ -23,10 +23,11 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from tidings.platform.tallies import OTHER, Counts, Timings
+
 Outcome = Literal["ok", "refused", "fault", "deadline", "unreachable"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-OTHER = "other"
 MOST_LABEL_SETS = 400
 
 
@@ -41,15 +42,13 @@ class PoolState(msgspec.Struct, frozen=True):
 def request_served(*, route: str | None, method: str, status: int, seconds: float) -> None:
     """Count a public request; `route` is the path template, None where no route matched."""
     method = method if method in _METHODS else OTHER
-    group = f"{status // 100}xx" if 100 <= status <= 599 else OTHER
-    counted = _requests.labels(route or "unmatched", method, group)
-    counted.inc()
-    _request_seconds.labels(route or "unmatched", method, group).observe(seconds)
+    group = _GROUPS.get(status // 100, OTHER)
+    _requests.by[route or "unmatched", method, group].took(seconds)
 
 
 def call_made(*, caller: str, call: str, outcome: Outcome, seconds: float) -> None:
     """Count an internal call, as its caller saw it."""
-    _calls.labels(caller, call, outcome if outcome in _OUTCOMES else OTHER).observe(seconds)
+    _calls.by[caller, call, outcome if outcome in _OUTCOMES else OTHER].took(seconds)
 
 
 def events_relayed(*, service: str, count: int) -> None:
@@ -71,9 +70,9 @@ def event_handled(*, service: str, event: str, outcome: str, seconds: float) -> 
 def cache_read(*, holder: str, call: str, hits: int, misses: int) -> None:
     """Count what one bulk read found in the cache, in entries, and what it had to ask for."""
     if hits:
-        _cache_reads.labels(holder, call, "hit").inc(hits)
+        _cache_reads.by[holder, call, "hit"].value += hits
     if misses:
-        _cache_reads.labels(holder, call, "miss").inc(misses)
+        _cache_reads.by[holder, call, "miss"].value += misses
 
 
 def cache_holds(*, holder: str, producer: str, entries: int, size: int) -> None:
@@ -172,37 +171,41 @@ class _Fixed(CollectorRegistry):
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OUTCOMES = frozenset({"ok", "refused", "fault", "deadline", "unreachable"})
+_GROUPS = {number: f"{number}xx" for number in range(1, 6)}
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 # The times at which each series began double the exposition, and nothing here reads them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 _registry = CollectorRegistry()
-_requests = _Bounded(
-    Counter(
-        "tidings_requests",
-        "Public requests, by route and status class.",
-        ["route", "method", "status"],
-        registry=_registry,
-    )
+
+
+def _most() -> int:
+    return MOST_LABEL_SETS
+
+
+_requests = Timings(
+    "tidings_request_seconds",
+    "Time to answer a public request.",
+    ["route", "method", "status"],
+    _most,
+    bounds=_BUCKETS,
+    counted=("tidings_requests", "Public requests, by route and status class."),
 )
-_request_seconds = _Bounded(
-    Histogram(
-        "tidings_request_seconds",
-        "Time to answer a public request.",
-        ["route", "method", "status"],
-        registry=_registry,
-        buckets=_BUCKETS,
-    )
+_calls = Timings(
+    "tidings_call_seconds",
+    "Time of an internal call, as its caller saw it.",
+    ["caller", "call", "outcome"],
+    _most,
+    bounds=_BUCKETS,
 )
-_calls = _Bounded(
-    Histogram(
-        "tidings_call_seconds",
-        "Time of an internal call, as its caller saw it.",
-        ["caller", "call", "outcome"],
-        registry=_registry,
-        buckets=_BUCKETS,
-    )
+_cache_reads = Counts(
+    "tidings_cache_reads",
+    "Entries that bulk reads asked for, by whether the cache had them.",
+    ["holder", "call", "outcome"],
+    _most,
 )
+for _tally in (_requests, _calls, _cache_reads):
+    _registry.register(_tally)
 _unfinished = _Bounded(
     Gauge(
         "tidings_twophase_unfinished",
@@ -238,14 +241,6 @@ _reactions = _Bounded(
         ["service", "event", "outcome"],
         registry=_registry,
         buckets=_BUCKETS,
-    )
-)
-_cache_reads = _Bounded(
-    Counter(
-        "tidings_cache_reads",
-        "Entries that bulk reads asked for, by whether the cache had them.",
-        ["holder", "call", "outcome"],
-        registry=_registry,
     )
 )
 _cache_entries = _Bounded(

@@ -95,8 +95,11 @@ class Process:
         self._sessions: dict[str, tuple[aiohttp.ClientSession, str]] = {}
         self._points = points_at(plan.settings.points)
 
-    def keep(self, name: str, kept: Collection[Kept[Any, Any]]) -> Keeper:
-        """What `name` keeps of others' answers here; its world answers from it from now on."""
+    def keep(self, name: str, kept: Collection[Kept[Any, Any]], vouched: Collection[str] = ()) -> Keeper:
+        """What `name` keeps of others' answers here; its world answers from it from now on.
+
+        `vouched`: producers of which others keep answers for it, in other processes.
+        """
         settings = self._plan.settings
         keeper = Keeper(
             name,
@@ -104,6 +107,7 @@ class Process:
             room=settings.cache_bytes,
             strict=settings.freshness == "on",
             replicated=self._plan.replicated,
+            vouched=vouched,
         )
         self._keepers[name] = keeper
         self._keeping.append(keeper)

@@ -69,6 +69,8 @@ class Seen:
 
     def versions(self, service: str) -> dict[UUID, int]:
         """By subject: what is older than this version is older than a write of the client's own."""
+        if not self._positions:
+            return {}
         return {subject: one.version for (name, subject), one in self._positions.items() if name == service}
 
     def stamp(self, service: str) -> int:

@@ -15,6 +15,7 @@ import msgspec
 
 from tidings.platform import tracing
 from tidings.platform.cache.keeper import Kept
+from tidings.platform.cache.resting import gathering, resting_on
 from tidings.platform.contract import Call, Contract, Event, Reply, Route, Served, Untrusted
 from tidings.platform.document_schema import DocumentSchema
 from tidings.platform.export import personal
@@ -101,6 +102,7 @@ class ServiceKind(Generic[Holder]):
     migrations: Path | None  # None: owns nothing durable
     reactions: Mapping[str, tuple[Event, Reaction]] = field(default_factory=dict)  # by the event's name
     kept: tuple[Kept[Any, Any], ...] = ()  # bulk calls whose answers it keeps
+    resting: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)  # routes that rest on these alone
     documents: DocumentSchema | None = None  # its collections, where its database may be a MongoDB too
     blobs: bool = False  # keeps blobs beside its database
 
@@ -120,8 +122,13 @@ class ServiceKind(Generic[Holder]):
         documents: DocumentSchema | None = None,
         *,
         blobs: bool = False,
+        resting: Mapping[str, Callable[[Any], bool]] | None = None,
     ) -> ServiceKind[Holder]:
-        """Match the contract's promises with the handlers in `routes`; each is served exactly once."""
+        """Match the contract's promises with the handlers in `routes`; each is served exactly once.
+
+        `resting` names routes whose answers rest on kept calls alone, with the asks for which nothing else counts,
+        not the time of day either: such an answer can be given again while what it rests on is kept and fresh.
+        """
         promised = Contract.of(contract)
         if migrations is not None and personal(contract) is None:
             raise TypeError(
@@ -140,7 +147,9 @@ class ServiceKind(Generic[Holder]):
                 f"{promised.service}: promised but not served {missing}, served but not promised {extra}"
             )
         found = {} if reactions is None else _reactions(reactions)
-        return cls(promised, handlers, open_, migrations, found, kept, documents, blobs)
+        if unknown := (resting or {}).keys() - {route.name for route in promised.routes}:
+            raise TypeError(f"{promised.service}: resting on what is kept, but no routes of it: {sorted(unknown)}")
+        return cls(promised, handlers, open_, migrations, found, kept, resting or {}, documents, blobs)
 
 
 def _reactions(module: ModuleType) -> dict[str, tuple[Event, Reaction]]:
@@ -173,12 +182,24 @@ class Serving(Generic[Holder]):
         promise = self.promises[name]
         if request.caller not in promise.callers:
             raise Untrusted(f"{name} does not list {request.caller!r} among its callers.", service=self.name)
+        if (asked_by := resting_on()) is None:
+            return await self._made(name, ask, request)
+        when = self.kind.resting.get(name)
+        if when is None or not when(ask):
+            asked_by.on_more()
+            return await self._made(name, ask, request)
+        with gathering() as resting:
+            made = await self._made(name, ask, request)
+        asked_by.on_all_of(resting)
+        return made
+
+    async def _made(self, name: str, ask: Any, request: Request) -> Any:
         try:
             with answering(request), tracing.span(name, caller=request.caller):
                 answer = await self.kind.handlers[name](self.holder, request.viewer, ask)
         except Replayed as replayed:
             return replayed.served
-        if promise.safe:
+        if self.promises[name].safe:
             self.read_at = time.monotonic()
         route = self.routes.get(name)
         return answer if route is None else served(route, answer)

@@ -38,6 +38,11 @@ def current() -> TraceContext | None:
     return _current.get()
 
 
+def exporting() -> bool:
+    """Whether spans are sent anywhere."""
+    return _tracer is not None
+
+
 def traceparent() -> str | None:
     """The header for an outgoing call, or None outside of any span."""
     context = _current.get()

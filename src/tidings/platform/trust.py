@@ -31,6 +31,7 @@ class Envelope(msgspec.Struct, frozen=True):
     if_match: Versions | None = None
     address: str = ""
     seen: bytes = b""  # what the client knows by now: platform/seen.py
+    rests: bool = False  # whether what the answer rests on is wanted: platform/cache/resting.py
 
 
 class KeyRing(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from tidings.platform import logs, metrics, tracing
 from tidings.platform.cache.keeper import Keeper
+from tidings.platform.cache.resting import resting_on
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Refusal, Unavailable, Untrusted
 from tidings.platform.http import wire
@@ -95,6 +96,8 @@ class World:
         if kept is not None and self._keeper is not None:
             return await self._keeper.answer(kept, asked.viewer, ask, partial(self._ask, call, asked))
         answer, ended_ns = await self._ask(call, asked, ask, conditions=own)
+        if self._keeper is not None and (resting := resting_on()) is not None:
+            resting.settle(self._keeper.shelves, self.name)
         if call.safe:
             seen().shown(call.service, ended_ns)
         return answer

@@ -39,6 +39,7 @@ class Neighbourhood:
     friends: list[UserId] = field(default_factory=list)
     muted: list[UserId] = field(default_factory=list)
     gone: set[UserId] = field(default_factory=set)
+    suspended: set[UserId] = field(default_factory=set)
     by_author: dict[UserId, list[Said]] = field(default_factory=lambda: defaultdict(list))
     asked: list[messages.LatestAsk] = field(default_factory=list)
     down: set[str] = field(default_factory=set)
@@ -74,7 +75,11 @@ class Neighbourhood:
 
     async def cards(self, viewer: Viewer, ask: users.ByIds) -> dict[UserId, users.CardAsOf]:
         self._up("users")
-        return {one: users.CardAsOf(card=card_of(one), as_of=1) for one in ask.ids if one not in self.gone}
+        return {
+            one: users.CardAsOf(card=None if one in self.suspended else card_of(one), as_of=1)
+            for one in ask.ids
+            if one not in self.gone
+        }
 
     async def latest(self, viewer: Viewer, ask: messages.LatestAsk) -> messages.Latest:
         self._up("messages")

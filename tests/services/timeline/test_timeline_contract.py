@@ -68,10 +68,11 @@ async def test_friends_or_users_down_is_refused_by_name(alone: Alone, service: s
         assert refused.value.service == service
 
 
-async def test_who_has_no_card_is_gone_and_who_is_muted_is_not_asked_for(alone: Alone) -> None:
+@pytest.mark.parametrize("why", ["gone", "suspended"])
+async def test_who_has_no_card_is_gone_and_who_is_muted_is_not_asked_for(alone: Alone, why: str) -> None:
     around = alone.among(a_neighbourhood())
     first, second, third = around.friends
-    around.gone.add(second)
+    getattr(around, why).add(second)
     around.muted.append(third)
 
     page = await alone.lone.route(timeline.get_timeline, timeline.TimelineAsk(explain=1), around.me)

@@ -12,11 +12,13 @@ from uuid import UUID, uuid4
 import msgspec
 
 from tidings.platform import metrics
-from tidings.platform.cache.shelf import Entry, Reading, Shelf
+from tidings.platform.cache.resting import Part, resting_on
+from tidings.platform.cache.shelf import Entry, Held, Reading, Shelf
 from tidings.platform.clock import SKEW_NS
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
 from tidings.platform.seen import Seen, seen
+from tidings.platform.together import together
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -47,7 +49,8 @@ class Kept(Generic[Ask, Answer]):
     """How one safe bulk call is kept. Functions are pure; no keys: this ask is not kept at all.
 
     `rest` is the ask for some keys alone, `pieces` what its answer says of each (who is absent has none), and
-    `whole` the answer to the whole ask from the values by key. `shown`: whether people see what it says.
+    `whole` the answer to the whole ask from the values by key. `shown`: whether people see what it says. `most`:
+    how many keys are asked for at a time.
     """
 
     call: Call[Ask, Answer]
@@ -56,6 +59,7 @@ class Kept(Generic[Ask, Answer]):
     pieces: Callable[[Viewer, Ask, Answer], Iterable[Piece]]
     whole: Callable[[Ask, Mapping[Any, Any]], Answer]
     shown: bool = True
+    most: int = 100_000
 
 
 class Keeper:
@@ -69,14 +73,20 @@ class Keeper:
         room: int,
         strict: bool = True,
         replicated: Collection[str] = (),  # the producers that several processes serve
+        vouched: Collection[str] = (),  # producers of which another process keeps answers for us
     ) -> None:
         self.id: UUID = uuid4()
         self.holder = holder
         self.strict = strict
         self._kept = {one.call.name: one for one in kept} if room else {}
-        producers = sorted({one.call.service for one in kept}) if room else []
+        producers = sorted({one.call.service for one in kept}.union(vouched)) if room else []
         self.shelves = {
-            name: Shelf(name, room // len(producers), strict=strict, skew_ns=SKEW_NS if name in replicated else 0)
+            name: Shelf(
+                name,
+                room // len(producers),
+                strict=strict,
+                skew_ns=SKEW_NS if name in replicated else 0,
+            )
             for name in producers
         }
 
@@ -96,22 +106,42 @@ class Keeper:
         `Unavailable` too, if the producer does not know of a write that the client has made: never older data.
         """
         known, producer = seen(), kept.call.service
+        resting = resting_on()
         keys = kept.keys(viewer, ask) if self.shelves[producer].keeps else ()
         if not keys:
+            if resting is not None:
+                resting.on_more()
             answer, ended_ns = await bring(ask)
             if kept.shown:
                 known.shown(producer, ended_ns)
             return answer
-        shelf = self.shelves[producer]
-        found = shelf.fresh([(kept.call.name, key) for key in keys], known)
+        name, shelf = kept.call.name, self.shelves[producer]
+        generation = shelf.generation  # before: what goes meanwhile is looked for again
+        as_of_ns = shelf.as_of_ns
+        found = shelf.fresh([(name, key) for key in keys], known)
         values = {key: entry.value for (_, key), entry in found.items()}
         stamp = max((entry.reading.ended_ns for entry in found.values()), default=0)
         missing = [key for key in keys if key not in values]
-        metrics.cache_read(holder=self.holder, call=kept.call.name, hits=len(values), misses=len(missing))
+        metrics.cache_read(holder=self.holder, call=name, hits=len(values), misses=len(missing))
         if missing:
-            pieces, ended_ns = await self._brought(kept, viewer, kept.rest(ask, missing), bring, known)
-            values.update((piece.key, piece.value) for piece in pieces)
-            stamp = max(stamp, ended_ns)
+            batches = [missing[at : at + kept.most] for at in range(0, len(missing), kept.most)]
+            asks = [self._brought(kept, viewer, kept.rest(ask, batch), bring, known) for batch in batches]
+            try:
+                brought = await together(*asks) if len(asks) > 1 else (await asks[0],)
+            except BaseException:
+                if resting is not None:
+                    resting.on_more()  # on its absence
+                raise
+            for pieces, reading, filled in brought:
+                found.update(filled)
+                as_of_ns = min(as_of_ns, reading.began_ns)
+                values.update((piece.key, piece.value) for piece in pieces)
+                stamp = max(stamp, reading.ended_ns)
+        if resting is not None:
+            if len(found) < len(keys):
+                resting.on_more()
+            else:
+                resting.on(Part(self.holder, name, shelf, Held(found, generation), as_of_ns))
         if kept.shown:
             known.shown(producer, stamp)
         return kept.whole(ask, values)
@@ -123,7 +153,7 @@ class Keeper:
         ask: Ask,
         bring: Bring[Ask, Answer],
         known: Seen,
-    ) -> tuple[list[Piece], int]:
+    ) -> tuple[list[Piece], Reading, dict[Any, Entry]]:
         producer = kept.call.service
         for attempt in range(2):
             began, began_ns = time.monotonic(), time.time_ns()
@@ -135,15 +165,18 @@ class Keeper:
                 if not attempt:
                     await asyncio.sleep(BEHIND)
                 continue
-            self._fill(kept, pieces, reading)
-            return pieces, reading.ended_ns
+            return pieces, reading, self._fill(kept, pieces, reading)
         raise Unavailable(f"{producer} is behind what you have seen. Try again.", service=producer, retry_after=1)
 
-    def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> None:
+    def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> dict[Any, Entry]:
+        """Keep what may be kept; by key, what is on the shelf now."""
         shelf = self.shelves[kept.call.service]
+        filled: dict[Any, Entry] = {}
         for piece in pieces:
             if piece.keep:
                 size = OVERHEAD + len(msgspec.json.encode(piece.value))
                 entry = Entry(piece.subject, piece.version, piece.value, reading, size, piece.until_ms)
-                shelf.fill((kept.call.name, piece.key), entry)
+                if shelf.fill((kept.call.name, piece.key), entry):
+                    filled[kept.call.name, piece.key] = entry
         metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)
+        return filled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -17,6 +17,8 @@ Key = TypeVar("Key", bound=Hashable)
 FRESH_NS: Final = 800_000_000  # after the time of the last beat, by this process's clock
 LEFT: Final = 10.0  # seconds for which a version is remembered after its entry went, or without one
 SLOWEST: Final = LEFT  # seconds: what was read longer ago may be older than a version that is forgotten
+VOUCHED: Final = "vouched"
+VOUCHED_SIZE: Final = 500  # bytes
 LAST_OF_LEASE: Final = 1.0  # seconds in which no entry is used any more
 
 
@@ -39,6 +41,20 @@ class Entry:
     reading: Reading
     size: int
     until_ms: int | None = None
+
+
+class Held:
+    """Entries that an answer rests on, as they were read. Not frozen: it learns that they are still there."""
+
+    __slots__ = ("entries", "generation", "until_ms", "versions")
+
+    def __init__(self, entries: Mapping[Any, Entry], generation: int) -> None:
+        self.entries = entries
+        self.generation = generation  # of the shelf, when all of them were on it
+        self.until_ms = min((one.until_ms for one in entries.values() if one.until_ms is not None), default=None)
+        self.versions: dict[UUID, int] = {}
+        for one in entries.values():
+            self.versions[one.subject] = min(one.version, self.versions.get(one.subject, one.version))
 
 
 class Shelf:
@@ -72,6 +88,7 @@ class Shelf:
         self._leased_until = 0.0
         self._beat_ns = 0
         self.size = 0
+        self.generation = 0  # rises whenever an entry goes
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -106,6 +123,57 @@ class Shelf:
             self._entries.move_to_end(key)
             found[key] = entry
         return found
+
+    def still(self, held: Held, known: Seen) -> bool:
+        """Whether `fresh` would give these very entries to a client who knows that much. In doubt, it says no."""
+        if not self._usable():
+            return False
+        if held.until_ms is not None and held.until_ms * 1_000_000 <= self._wall_ns():
+            return False
+        if self._strict:
+            if known.stamp(self.producer) > self._beat_ns - self._skew_ns:
+                return False
+            for subject, version in known.versions(self.producer).items():
+                if held.versions.get(subject, version) < version:
+                    return False
+        if held.generation != self.generation:
+            there = self._entries
+            for key, entry in held.entries.items():
+                if there.get(key) is not entry:
+                    return False
+            held.generation = self.generation
+        return True
+
+    @property
+    def as_of_ns(self) -> int:
+        """Of the producer's clock: all that was committed by then has been heard."""
+        return self._beat_ns - self._skew_ns
+
+    def vouch(self, versions: Mapping[UUID, int], as_of_ns: int) -> Held | None:
+        """Entries without a value, for what another process read: these versions were the newest as of that time.
+
+        None where they may be old by now: something newer has been heard, or nobody would have told this shelf.
+        """
+        generation = self.generation
+        now = self._wall_ns()
+        began_ns = as_of_ns - SKEW_NS  # clocks of two processes are compared
+        reading = Reading(self._clock() - (now - began_ns) / 1e9, began_ns, as_of_ns)
+        found: dict[Hashable, Entry] = {}
+        for subject, version in versions.items():
+            key = (VOUCHED, subject)
+            entry = self._entries.get(key)
+            if entry is None or entry.version != version:
+                entry = Entry(subject, version, None, reading, VOUCHED_SIZE)
+                if not self.fill(key, entry):
+                    return None
+            found[key] = entry
+        return Held(found, generation)
+
+    def touch(self, held: Held) -> None:
+        """They have been used."""
+        for key in held.entries:
+            if key in self._entries:
+                self._entries.move_to_end(key)
 
     def fill(self, key: Hashable, entry: Entry) -> bool:
         """Keep it, unless it may be older than what was heard or held here meanwhile. Whether it was kept."""
@@ -175,6 +243,7 @@ class Shelf:
 
     def _drop(self, key: Hashable) -> None:
         entry = self._entries.pop(key)
+        self.generation += 1
         self.size -= entry.size
         keys = self._by_subject[entry.subject]
         keys.discard(key)
@@ -196,6 +265,7 @@ class Shelf:
 
     def _clear(self) -> None:
         self._entries.clear()
+        self.generation += 1
         self._by_subject.clear()
         self.size = 0
         self._beat_ns = 0

@@ -24,6 +24,7 @@ from tidings.platform.trust import KeyRing
 log = logs.get_logger("internal")
 
 ENVELOPE, MAC, SEEN = "tidings-envelope", "tidings-mac", "tidings-seen"
+RESTS = "tidings-rests"  # how many bytes after the body tell what the answer rests on
 MOST_BODY = 64 * 1024 * 1024  # bytes; a full batch of an import is a few
 BODY_TIME = 30.0  # seconds
 READY_TIME = 1.0
@@ -55,7 +56,9 @@ def internal_app(servings: Mapping[str, Serving[Any]], rings: Mapping[str, KeyRi
             log.exception("fault", call=f"{service}/{call}")
             return Response(status_code=wire.FAULT)
         headers = {SEEN: b64encode(answered.seen).decode()}
-        return Response(answered.body, answered.status, headers, media_type="application/json")
+        if answered.rests:
+            headers[RESTS] = str(len(answered.rests))
+        return Response(answered.body + answered.rests, answered.status, headers, media_type="application/json")
 
     async def alive(request: HttpRequest) -> Response:
         return JSONResponse({"alive": True, "services": sorted(servings), "now_ns": time.time_ns()})
@@ -131,7 +134,9 @@ class Http:
                 f"{self._base}/internal/{call.name}", data=parcel.body, headers=headers
             ) as response:
                 known = b64decode(response.headers.get(SEEN, ""))
-                answered = wire.Answered(response.status, await response.read(), known)
+                body, rests = await response.read(), int(response.headers.get(RESTS, "0"))
+                end = len(body) - rests
+                answered = wire.Answered(response.status, body[:end] if rests else body, known, body[end:])
         except UNREACHABLE as error:
             raise Unavailable(
                 f"{call.service} cannot be reached. Try again.", service=call.service, retry_after=1

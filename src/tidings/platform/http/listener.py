@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -24,6 +24,19 @@ MOST_UNREAD = 4_194_304  # bytes of a body that come after its answer
 TOO_LONG = f"The address and the headers may have {MOST_HEADERS} bytes together."
 
 
+KEY: Final = "tidings.key"  # in the scope: by this the response may be given again
+
+
+class Repeats(Protocol):
+    """What knows responses that can be given at once, without asking the application."""
+
+    def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes: ...
+
+    def given(self, key: bytes) -> tuple[bytes, bytes] | None:
+        """Status line, head (each line with its end, but no date) and body."""
+        ...
+
+
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -31,12 +44,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsProtocol]:
+def patient_for(
+    header_timeout: float, most_connections: int, repeats: Repeats | None = None
+) -> type[HttpToolsProtocol]:
     """A protocol that closes a connection whose request line and headers are not complete in time (seconds).
 
     The rest of a body that was answered before its end is dropped, for the same time and up to `MOST_UNREAD`
     bytes: a connection that is closed while its client still sends loses the answer (RFC 9112, section 9.6).
     Connections beyond `most_connections` are closed at once, so that those inside are served.
+
+    What `repeats` knows is written at once, without a task, if the connection has nothing else under way.
     """
 
     class Patient(HttpToolsProtocol):
@@ -46,8 +63,11 @@ def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsP
         _in_headers = False
         _in_message = False
         _header_bytes = 0
+        _chunk_bytes = 0
+        _most_bytes = 0
         _unread_bytes = 0
         _too_long = False
+        _given = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -58,10 +78,13 @@ def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsP
 
         def data_received(self, data: bytes) -> None:
             began_in_headers = self._in_headers
+            self._chunk_bytes = len(data)
+            self._most_bytes += len(data)
             super().data_received(data)
             if self.transport.is_closing():
                 return
             if self._in_headers:
+                self._wait()
                 # The parser keeps whatever comes; a request line and headers without end would fill the memory.
                 self._header_bytes += len(data) if began_in_headers else 0
                 if self._header_bytes > MOST_HEADERS:
@@ -76,17 +99,56 @@ def patient_for(header_timeout: float, most_connections: int) -> type[HttpToolsP
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._in_headers = self._in_message = True
-            self._wait()
+            self._most_bytes = self._chunk_bytes
 
         def on_headers_complete(self) -> None:
             self._in_headers, self._header_bytes = False, 0
             self._stop_waiting()
-            if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MOST_HEADERS:
+            if self._most_bytes > MOST_HEADERS and self._length() > MOST_HEADERS:
                 self._too_long = True
                 raise ValueError(TOO_LONG)  # ends in send_400_response
+            if repeats is not None and self.parser.get_method() == b"GET":
+                key = repeats.key_of(self.url, self.headers)
+                if self._idle() and self._give(repeats, key):
+                    return
+                self.scope[KEY] = key  # type: ignore[typeddict-unknown-key]
             super().on_headers_complete()
 
+        def _length(self) -> int:
+            return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+        def _idle(self) -> bool:
+            """Whether a response may be written now, and another request may follow it."""
+            return (
+                self._answered()
+                and not self.flow.write_paused
+                and self.parser.get_http_version() == "1.1"
+                and self.parser.should_keep_alive()
+                and not self.parser.should_upgrade()
+                and not self.transport.is_closing()
+            )
+
+        def _give(self, repeats: Repeats, key: bytes) -> bool:
+            found = repeats.given(key)
+            if found is None:
+                return False
+            head, body = found
+            status, _, lines = head.partition(b"\r\n")
+            dated = b"".join(b"%b: %b\r\n" % one for one in self.server_state.default_headers)
+            self.transport.write(b"%b\r\n%b%b\r\n" % (status, dated, lines))
+            self.transport.write(body)
+            self._given = True
+            return True
+
         def on_message_complete(self) -> None:
+            if self._given:
+                self._given = self._in_message = False
+                self.server_state.total_requests += 1
+                self._unset_keepalive_if_required()
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+                return
             super().on_message_complete()
             self._in_message, self._unread_bytes = False, 0
             self._stop_waiting()
@@ -147,11 +209,12 @@ class Listener:
         idle_timeout: float,
         header_timeout: float,
         most_connections: int = 10_000,
+        repeats: Repeats | None = None,
     ) -> None:
         self.socket = bound
         config = uvicorn.Config(
             app,
-            http=patient_for(header_timeout, most_connections),
+            http=patient_for(header_timeout, most_connections, repeats),
             ws="none",
             lifespan="off",
             log_config=None,

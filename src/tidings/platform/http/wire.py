@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from tidings.platform import tracing
+from tidings.platform.cache.resting import gathering, resting_on
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, FieldError, Invalid, Refusal, Unavailable
 from tidings.platform.request import Request
@@ -42,6 +43,7 @@ class Answered(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     seen: bytes = b""
+    rests: bytes = b""  # on which entries, where who asks wants to know
 
 
 OK, REFUSED, FAULT = 200, 400, 500
@@ -74,6 +76,7 @@ def pack(call: Call[Any, Any], ask: Any, request: Request, ring: KeyRing) -> Par
         if_match=request.if_match,
         address=request.address,
         seen=seen().forward(),
+        rests=resting_on() is not None,
     )
     encoded, signature = seal(ring, call.service, envelope, body)
     return Parcel(encoded, signature, body)
@@ -93,11 +96,16 @@ async def receive(serving: Serving[Any], ring: KeyRing, name: str, parcel: Parce
             raise Invalid(f"{name}: {error}", service=serving.name) from error
         known = Seen(decoded(envelope.seen))
         parent = tracing.parse(envelope.traceparent)
-        with seeing(known), tracing.span("serve " + name, kind="server", parent=parent):
+        with (
+            seeing(known),
+            gathering() as resting,
+            tracing.span("serve " + name, kind="server", parent=parent),
+        ):
             answer = await _in_time(serving, name, ask, request)
     except Refusal as refusal:
         return Answered(REFUSED, refused(refusal), known.back())
-    return Answered(OK, _encode(answer), known.back(stamp_ns()))
+    rests = resting.carried() if envelope.rests else b""
+    return Answered(OK, _encode(answer), known.back(stamp_ns()), rests)
 
 
 def refused(refusal: Refusal) -> bytes:
@@ -120,6 +128,8 @@ def unpack(call: Call[Any, Any], answered: Answered) -> tuple[Any, int]:
     """Decode an answer, and when it had been made (ns since 1970); raise the refusal that it holds."""
     back = gathered(answered.seen)
     seen().learn(back.known)
+    if (resting := resting_on()) is not None:
+        resting.brought(answered.rests)
     if answered.status == OK:
         return _answer_decoder(call).decode(answered.body), back.ended_ns
     if answered.status == REFUSED:

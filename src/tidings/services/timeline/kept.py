@@ -11,12 +11,13 @@ import msgspec
 from tidings.contracts import friends, messages, users
 from tidings.contracts.friends import Circle
 from tidings.contracts.messages import AuthorLatest, Latest, LatestAsk, Rules
+from tidings.contracts.timeline import TimelineAsk, get_timeline
 from tidings.contracts.users import ByIds, CardAsOf, UserId
 from tidings.platform.cache.keeper import Kept, Piece
 from tidings.platform.contract import Nothing
 from tidings.platform.request import Viewer
 
-MOST_AUTHORS: Final = 512  # beyond, messages gives a page rather than everybody's latest
+MOST_AUTHORS: Final = 512  # at a time; beyond, messages gives a page rather than everybody's latest
 
 
 # One's own circle.
@@ -64,7 +65,7 @@ def _by_id(ask: ByIds, found: Mapping[UserId, CardAsOf]) -> dict[UserId, CardAsO
 def _authors(viewer: Viewer, ask: LatestAsk) -> Sequence[UserId]:
     """The plain first page; what goes by rules or leads on from a cursor is read anew."""
     plain = ask.per_author == 1 and ask.rules == Rules() and not ask.others
-    return ask.friends if plain and ask.as_of_ms is None and len(ask.friends) <= MOST_AUTHORS else ()
+    return ask.friends if plain and ask.as_of_ms is None else ()
 
 
 def _of_these(ask: LatestAsk, missing: Sequence[UserId]) -> LatestAsk:
@@ -95,5 +96,16 @@ def _page(ask: LatestAsk, found: Mapping[UserId, AuthorLatest | None]) -> Latest
 KEPT: Final = (
     Kept(friends.circle, keys=_viewer, rest=_nothing, pieces=_circle, whole=_only),
     Kept(users.cards_as_of, keys=_people, rest=_these, pieces=_cards, whole=_by_id),
-    Kept(messages.latest_by_authors, keys=_authors, rest=_of_these, pieces=_latest, whole=_page),
+    Kept(messages.latest_by_authors, keys=_authors, rest=_of_these, pieces=_latest, whole=_page, most=MOST_AUTHORS),
 )
+
+
+# Pages that rest on these alone.
+
+
+def _now_does_not_matter(ask: TimelineAsk) -> bool:
+    """The first page, without an age; what leads on from it is as of when it was made."""
+    return ask.cursor is None and ask.max_age is None
+
+
+RESTING: Final = {get_timeline.name: _now_does_not_matter}

@@ -44,7 +44,7 @@ def keep_feed(page: FeedSkeleton, parts: Parts) -> KeptFeed:
 
 
 def _cards(found: Mapping[UserId, CardAsOf]) -> dict[UserId, UserCard]:
-    return {user_id: one.card for user_id, one in found.items()}
+    return {user_id: one.card for user_id, one in found.items() if one.card is not None}
 
 
 def as_timeline(kept: KeptTimeline) -> Reply[timeline.Timeline]:

@@ -11,7 +11,7 @@ from tidings.platform.service import ServiceKind
 from tidings.services.timeline import reactions, routes
 from tidings.services.timeline.holder import Timeline
 from tidings.services.timeline.hub import Hub
-from tidings.services.timeline.kept import KEPT
+from tidings.services.timeline.kept import KEPT, RESTING
 
 
 @asynccontextmanager
@@ -27,4 +27,4 @@ async def open_timeline(resources: Resources) -> AsyncIterator[Timeline]:
     )
 
 
-timeline = ServiceKind.of(contract, routes, open_timeline, reactions=reactions, kept=KEPT)
+timeline = ServiceKind.of(contract, routes, open_timeline, reactions=reactions, kept=KEPT, resting=RESTING)

@@ -65,12 +65,11 @@ async def cards(store: UsersStore, ids: Sequence[UserId]) -> dict[UserId, UserCa
 
 
 async def cards_as_of(store: UsersStore, ids: Sequence[UserId]) -> dict[UserId, CardAsOf]:
-    """The same, with the version that the person had in the same snapshot."""
+    """The same, with the version that the person had in the same snapshot; who is suspended has no card."""
     found = await store.by_ids_as_of(ids)
     return {
-        user_id: CardAsOf(card=as_card(account), as_of=version)
+        user_id: CardAsOf(card=None if account.suspended else as_card(account), as_of=version)
         for user_id, (account, version) in found.items()
-        if not account.suspended
     }
 
 

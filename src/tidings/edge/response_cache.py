@@ -1,0 +1,181 @@
+"""Responses that are given again to the very same request, for as long as each entry that they rest on is fresh.
+
+The request is known by its address and all of its headers: whoever differs in one of them, in the session's token
+first of all, is somebody else. Nothing is older than it would be if it were made anew: see `Shelf.still`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tidings.edge.limits import HEADERS as OF_LIMITS
+from tidings.edge.limits import Limits
+from tidings.platform import metrics, tracing
+from tidings.platform.cache.resting import Part, Resting
+from tidings.platform.http.listener import KEY
+from tidings.platform.request import Viewer
+from tidings.platform.seen import Seen
+
+MAKING: Final = "tidings.making"  # in the scope, where a response may be given again
+UNLIKE: Final = frozenset({b"cookie", b"traceparent", b"content-length", b"transfer-encoding", b"expect"})
+TOUCHED: Final = 1.0  # seconds; so often what is rested on counts as used
+OVERHEAD: Final = 3000  # bytes beside the body, and for each entry that is rested on
+OF_AN_ENTRY: Final = 100
+
+
+@dataclass(slots=True)
+class Making:
+    """What the gateway says of the response that it makes, if that rests on nothing but entries."""
+
+    route: str = ""
+    viewer: Viewer | None = None
+    client: Seen | None = None  # as it came
+    resting: Resting | None = None
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    status: int = 0
+    body: bytes = b""
+    messages: int = 0
+
+    def sent(self, message: Message) -> None:
+        self.messages += 1
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = [one for one in message["headers"] if one[0] not in OF_LIMITS]
+        else:
+            self.body = message.get("body", b"")
+
+
+@dataclass(slots=True)
+class _Kept:
+    route: str
+    viewer: Viewer
+    client: Seen
+    parts: list[Part]
+    status: int
+    head: bytes
+    body: bytes
+    size: int
+    touched_at: float
+
+    def stands(self) -> bool:
+        client = self.client
+        for part in self.parts:  # noqa: SIM110 - the hot path: no generator
+            if not part.shelf.still(part.held, client):
+                return False
+        return True
+
+
+class ResponseCache:
+    """ASGI, around everything that makes a response; bounded in bytes, the least recently used goes first."""
+
+    def __init__(
+        self, app: ASGIApp, limits: Limits | None, room: int, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._app = app
+        self._limits = limits
+        self._room = room
+        self._clock = clock
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self.size = 0
+
+    # For the listener.
+
+    def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """A digest: tokens are not kept. No name or value holds a line end (RFC 9110, section 5.5)."""
+        lines = [url]
+        for line in headers:
+            lines += line
+        return blake2b(b"\n".join(lines), digest_size=32).digest()
+
+    def given(self, key: bytes) -> tuple[bytes, bytes] | None:
+        """The response, if it would be made the same again; None where the viewer's limit is spent, too."""
+        began = time.perf_counter()
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        if not kept.stands():
+            self._drop(key)
+            return None
+        head = kept.head
+        if self._limits is not None:
+            allowance = self._limits.spend(kept.viewer.user_id, "")
+            if allowance is not None and allowance.left < 0:
+                return None
+            head += b"" if allowance is None else b"".join(b"%b: %b\r\n" % one for one in allowance.fields())
+        self._used(key, kept)
+        seconds = time.perf_counter() - began
+        metrics.request_served(route=kept.route, method="GET", status=kept.status, seconds=seconds)
+        return head, kept.body
+
+    def _used(self, key: bytes, kept: _Kept) -> None:
+        self._kept.move_to_end(key)
+        now = self._clock()
+        touch = now - kept.touched_at > TOUCHED
+        if touch:
+            kept.touched_at = now
+        for holder, call, shelf, held, _ in kept.parts:
+            metrics.cache_read(holder=holder, call=call, hits=len(held.entries), misses=0)
+            if touch:
+                shelf.touch(held)
+        if tracing.exporting():
+            with tracing.span(f"GET {kept.route}", kind="server") as span:
+                span.note(**{"http.response.status_code": kept.status})
+
+    # What is made.
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = scope.get(KEY)
+        if key is None:
+            await self._app(scope, receive, send)
+            return
+        making = scope[MAKING] = Making()
+
+        async def send_and_note(message: Message) -> None:
+            making.sent(message)
+            await send(message)
+
+        await self._app(scope, receive, send_and_note)
+        if making.resting is None or making.messages != 2 or any(name in UNLIKE for name, _ in scope["headers"]):
+            return
+        self._fill(key, making, making.resting)
+
+    def _fill(self, key: bytes, making: Making, resting: Resting) -> None:
+        if not resting.whole or not resting.parts or making.viewer is None or making.client is None:
+            return
+        entries = sum(len(part.held.entries) for part in resting.parts)
+        kept = _Kept(
+            making.route,
+            making.viewer,
+            making.client,
+            resting.parts,
+            making.status,
+            _head(making),
+            making.body,
+            OVERHEAD + len(making.body) + OF_AN_ENTRY * entries,
+            self._clock(),
+        )
+        if key in self._kept:
+            self._drop(key)
+        if kept.size > self._room:
+            return
+        self._kept[key] = kept
+        self.size += kept.size
+        while self.size > self._room:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: bytes) -> None:
+        self.size -= self._kept.pop(key).size
+
+
+def _head(making: Making) -> bytes:
+    phrase = HTTPStatus(making.status).phrase
+    lines = [f"HTTP/1.1 {making.status} {phrase}".encode(), *(b"%b: %b" % one for one in making.headers)]
+    return b"\r\n".join(lines) + b"\r\n"

@@ -1,0 +1,128 @@
+"""What the listener gives again at once: where the connection can take it, in the order of the requests."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from tidings.platform.http.listener import KEY, Listener, bind_tcp
+
+
+@dataclass
+class Known:
+    """Knows the responses to some addresses."""
+
+    urls: set[bytes] = field(default_factory=lambda: {b"/known"})
+    asked: list[bytes] = field(default_factory=list)
+
+    def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        return url
+
+    def given(self, key: bytes) -> tuple[bytes, bytes] | None:
+        self.asked.append(key)
+        return (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", b"known") if key in self.urls else None
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    body = await Request(scope, receive).body()
+    made = scope["method"] + " " + scope["path"] + " " + body.decode() + " " + scope.get(KEY, b"-").decode()
+    await PlainTextResponse(made)(scope, receive, send)
+
+
+@asynccontextmanager
+async def talking(known: Known) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    listener = Listener(app, bind_tcp("127.0.0.1", 0), idle_timeout=5, header_timeout=5, repeats=known)
+    await listener.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        await listener.stop()
+
+
+async def answers(reader: asyncio.StreamReader, count: int) -> list[str]:
+    found = []
+    for _ in range(count):
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode()
+        assert "\r\ndate: " in head
+        length = re.search(r"content-length: (\d+)", head)
+        assert length is not None
+        found.append((await reader.readexactly(int(length[1]))).decode())
+    return found
+
+
+def get(url: str, *lines: str, version: str = "1.1") -> bytes:
+    return "\r\n".join([f"GET {url} HTTP/{version}", "host: there", *lines, "", ""]).encode()
+
+
+async def test_what_is_known_is_given_and_the_connection_goes_on() -> None:
+    async with talking(Known()) as (reader, writer):
+        for url, expected in (
+            ("/known", "known"),
+            ("/new", "GET /new  /new"),
+            ("/known", "known"),
+            ("/known", "known"),
+            ("/new?a=1", "GET /new  /new?a=1"),
+        ):
+            writer.write(get(url))
+            assert await answers(reader, 1) == [expected]
+
+
+async def test_requests_that_come_together_are_answered_in_their_order() -> None:
+    known = Known()
+    async with talking(known) as (reader, writer):
+        writer.write(get("/known") + get("/known") + get("/new") + get("/known") + get("/other"))
+        expected = ["known", "known", "GET /new  /new", "GET /known  /known", "GET /other  /other"]
+        assert await answers(reader, 5) == expected
+        assert known.asked == [b"/known", b"/known", b"/new"]  # then something was under way
+        writer.write(get("/known"))
+        assert await answers(reader, 1) == ["known"]
+
+
+async def test_a_request_in_pieces_is_given_once_it_is_whole() -> None:
+    async with talking(Known()) as (reader, writer):
+        for part in (b"GET /kno", b"wn HTTP/1.1\r\nho", b"st: there\r\n", b"\r\n"):
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        assert await answers(reader, 1) == ["known"]
+
+
+async def test_only_get_is_given() -> None:
+    async with talking(Known()) as (reader, writer):
+        writer.write(b"POST /known HTTP/1.1\r\nhost: there\r\ncontent-length: 2\r\n\r\nhi" + get("/new"))
+        assert await answers(reader, 2) == ["POST /known hi -", "GET /new  /new"]
+
+
+async def test_who_closes_the_connection_is_answered_as_ever() -> None:
+    for last in (
+        get("/known", "connection: close"),
+        get("/known", version="1.0"),
+        get("/known", "connection: keep-alive", version="1.0"),
+    ):
+        async with talking(Known()) as (reader, writer):
+            writer.write(last)
+            said = (await asyncio.wait_for(reader.read(), 5)).decode()
+            assert said.endswith("GET /known  /known")
+            assert "connection: close" in said
+
+
+async def test_an_idle_connection_is_closed_after_what_was_given() -> None:
+    listener = Listener(app, bind_tcp("127.0.0.1", 0), idle_timeout=1, header_timeout=5, repeats=Known())
+    await listener.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(get("/known"))
+        assert await answers(reader, 1) == ["known"]
+        assert await asyncio.wait_for(reader.read(), 3) == b""
+        writer.close()
+    finally:
+        await listener.stop()

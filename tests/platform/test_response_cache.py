@@ -1,0 +1,360 @@
+"""Responses that are given again: only where every entry that they rest on would be used again, too."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from tidings.edge.limits import Allowance
+from tidings.edge.response_cache import MAKING, ResponseCache
+from tidings.platform import metrics
+from tidings.platform.cache.resting import Part, Resting, gathering, resting_on
+from tidings.platform.cache.shelf import Entry, Held, Reading, Shelf
+from tidings.platform.http.listener import KEY
+from tidings.platform.request import Viewer
+from tidings.platform.seen import Known, Position, Seen
+
+PRODUCER = "users"
+NOBODY = Seen()
+ADA, BOB = UUID(int=1), UUID(int=2)
+AUTHORIZED = ((b"host", b"there"), (b"authorization", b"Bearer ada"))
+
+
+@dataclass
+class Limited:
+    """As much of the limits as matters: so many requests are left."""
+
+    left: int = 10
+
+    def spend(self, viewer: UUID | None, address: str) -> Allowance:
+        assert viewer == ADA
+        self.left -= 1
+        return Allowance("person", 10, self.left, 60)
+
+
+@dataclass
+class Bench:
+    """A shelf, and above it an application whose responses are kept, under one clock."""
+
+    room: int = 100_000
+    now: float = 1000.0
+    limits: Any = None
+    shelf: Shelf = field(init=False)
+    cache: ResponseCache = field(init=False)
+    resting: Resting = field(init=False)
+    client: Seen = NOBODY
+    response: Response = field(default_factory=lambda: Response(b"made", headers={"etag": '"1"'}))
+
+    def __post_init__(self) -> None:
+        self.shelf = Shelf(PRODUCER, 100_000, clock=lambda: self.now, wall_ns=lambda: self.wall_ns)
+        self.cache = ResponseCache(self._app, self.limits, self.room, clock=lambda: self.now)
+        self.shelf.listening()
+        self.shelf.registered(self.now + 1000)
+        self.shelf.beat(self.wall_ns)
+
+    @property
+    def wall_ns(self) -> int:
+        return int(self.now * 1e9)
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        making = scope.get(MAKING)
+        if making is not None:
+            making.route, making.client, making.resting = "/v1/page", self.client, self.resting
+            making.viewer = Viewer(ADA, "member")
+        await self.response(scope, receive, send)
+
+    def fill(self, subject: UUID, version: int, until_ms: int | None = None) -> bool:
+        reading = Reading(self.now, self.wall_ns, self.wall_ns + 1)
+        self.now += 0.001
+        return self.shelf.fill(subject, Entry(subject, version, f"v{version}", reading, 100, until_ms))
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.shelf.beat(self.wall_ns)
+
+    def part(self, *subjects: UUID) -> Part:
+        generation = self.shelf.generation
+        found = self.shelf.fresh(subjects, NOBODY)
+        assert found.keys() == set(subjects)
+        return Part("page", "users/names", self.shelf, Held(found, generation))
+
+    def makes(
+        self,
+        url: bytes,
+        *subjects: UUID,
+        body: bytes = b"made",
+        known: Seen = NOBODY,
+        headers: tuple[tuple[bytes, bytes], ...] = AUTHORIZED,
+    ) -> None:
+        """Make the response to a request; it rests on what is known of these."""
+        with gathering() as self.resting:
+            gathered = resting_on()
+            assert gathered is self.resting
+            gathered.on(self.part(*subjects))
+        self.client = known
+        self.response = Response(body, headers={"etag": '"1"', "ratelimit": "old"})
+        self.asks(url, headers)
+
+    def asks(self, url: bytes, headers: tuple[tuple[bytes, bytes], ...] = AUTHORIZED) -> list[Message]:
+        """What the application answers."""
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": url.decode(),
+            "headers": list(headers),
+            KEY: self.cache.key_of(url, headers),
+        }
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            raise AssertionError("nobody reads a body")
+
+        asyncio.run(self.cache(scope, receive, send))
+        return sent
+
+    def gives(self, url: bytes, headers: tuple[tuple[bytes, bytes], ...] = AUTHORIZED) -> bytes | None:
+        found = self.cache.given(self.cache.key_of(url, headers))
+        return None if found is None else found[1]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    made = Bench()
+    made.fill(ADA, 3)
+    made.fill(BOB, 1)
+    made.passes(0)
+    return made
+
+
+def test_a_response_is_given_again_with_its_head(bench: Bench) -> None:
+    bench.makes(b"/page", ADA, BOB)
+    found = bench.cache.given(bench.cache.key_of(b"/page", AUTHORIZED))
+    assert found == (b'HTTP/1.1 200 OK\r\netag: "1"\r\ncontent-length: 4\r\n', b"made")
+    assert bench.gives(b"/another") is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ((b"host", b"there"), (b"authorization", b"Bearer bob")),
+        ((b"host", b"there"),),
+        (*AUTHORIZED, (b"tidings-seen", b"x")),
+        (*AUTHORIZED, (b"if-none-match", b'"1"')),
+        ((b"host", b"there"), (b"authorization", b""), (b"Bearer ada", b"")),
+        (AUTHORIZED[1], AUTHORIZED[0]),
+    ],
+)
+def test_who_differs_in_a_header_is_somebody_else(bench: Bench, other: tuple[tuple[bytes, bytes], ...]) -> None:
+    bench.makes(b"/page", ADA)
+    assert (bench.gives(b"/page"), bench.gives(b"/page", other), bench.gives(b"/page?", AUTHORIZED)) == (
+        b"made", None, None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [b"cookie", b"traceparent", b"content-length", b"transfer-encoding", b"expect"])
+def test_what_a_browser_or_a_body_or_a_trace_asks_for_is_made_each_time(bench: Bench, name: bytes) -> None:
+    headers = (*AUTHORIZED, (name, b"1"))
+    bench.makes(b"/page", ADA, headers=headers)
+    assert bench.gives(b"/page", headers) is None
+
+
+@pytest.mark.parametrize("subject", [ADA, BOB])
+def test_it_goes_with_any_entry_that_it_rests_on(bench: Bench, subject: UUID) -> None:
+    bench.makes(b"/both", ADA, BOB)
+    bench.makes(b"/other", BOB if subject == ADA else ADA)
+    bench.shelf.heard(subject, 4)
+    assert (bench.gives(b"/both"), bench.gives(b"/other")) == (None, b"made")
+    assert bench.gives(b"/both") is None  # and does not come back
+    bench.fill(subject, 4)
+    bench.passes(0)
+    assert bench.gives(b"/both") is None
+
+
+def test_an_entry_of_the_same_version_that_was_read_again_is_another(bench: Bench) -> None:
+    bench.makes(b"/page", ADA)
+    bench.fill(ADA, 3)
+    assert bench.gives(b"/page") is None
+
+
+def test_without_beats_or_a_lease_it_is_not_given(bench: Bench) -> None:
+    bench.makes(b"/page", ADA)
+    bench.now += 0.79
+    assert bench.gives(b"/page") == b"made"
+    bench.now += 0.02
+    assert bench.gives(b"/page") is None
+    bench.passes(0)
+    bench.makes(b"/page", ADA)
+    bench.shelf.deaf()
+    assert bench.gives(b"/page") is None
+
+
+def test_it_is_void_with_the_first_of_its_entries_that_is(bench: Bench) -> None:
+    carol = uuid4()
+    bench.fill(carol, 1, until_ms=int(bench.now * 1000) + 300)
+    bench.makes(b"/page", ADA, carol)
+    bench.passes(0.2)
+    assert bench.gives(b"/page") == b"made"
+    bench.passes(0.2)
+    assert bench.gives(b"/page") is None
+
+
+def test_nobody_is_given_what_is_older_than_they_know(bench: Bench) -> None:
+    wrote = Seen(Known((Position(PRODUCER, ADA, 4, bench.wall_ns),), {}))
+    wrote_before = Seen(Known((Position(PRODUCER, ADA, 3, bench.wall_ns),), {}))
+    elsewhere = Seen(Known((Position("messages", ADA, 9, bench.wall_ns), Position(PRODUCER, uuid4(), 9, 1)), {}))
+    saw = Seen(Known((), {PRODUCER: bench.wall_ns + 1}))
+    for known, expected in ((wrote, None), (wrote_before, b"made"), (elsewhere, b"made"), (saw, None)):
+        bench.makes(b"/page", ADA, BOB, known=known)
+        assert bench.gives(b"/page") == expected
+    bench.passes(0.01)
+    bench.makes(b"/page", ADA, BOB, known=saw)
+    assert bench.gives(b"/page") == b"made"  # a beat has told since
+
+
+def test_what_rests_on_more_than_shelves_hold_or_on_nothing_is_not_kept(bench: Bench) -> None:
+    bench.resting = Resting()
+    bench.asks(b"/nothing")
+    bench.resting = Resting()
+    bench.resting.on(bench.part(ADA))
+    bench.resting.on_more()
+    bench.asks(b"/more")
+    assert (bench.gives(b"/nothing"), bench.gives(b"/more")) == (None, None)
+    assert resting_on() is None
+
+
+def test_parts_of_what_was_asked_on_the_way_count() -> None:
+    whole, part, more = Resting(), Resting(), Resting()
+    part.on(Bench().part())
+    more.on_more()
+    whole.on_all_of(part)
+    assert (whole.parts, whole.whole) == (part.parts, True)
+    whole.on_all_of(more)
+    assert not whole.whole
+
+
+def test_what_went_while_the_response_was_made_is_looked_for(bench: Bench) -> None:
+    bench.resting = Resting()
+    bench.resting.on(bench.part(ADA))
+    bench.shelf.heard(ADA, 4)  # the answer is being encoded
+    bench.asks(b"/page")
+    assert bench.gives(b"/page") is None
+
+
+def test_its_room_is_bounded_and_the_least_used_goes_first() -> None:
+    bench = Bench(room=13_000)
+    bench.fill(ADA, 1)
+    bench.passes(0)
+    for name in (b"/one", b"/two", b"/three"):
+        bench.makes(name, ADA, body=b"1" * 1000)
+    assert bench.gives(b"/one") is not None
+    bench.makes(b"/four", ADA, body=b"1" * 1000)
+    kept = [name for name in (b"/one", b"/two", b"/three", b"/four") if bench.gives(name)]
+    assert kept == [b"/one", b"/three", b"/four"]
+    assert 0 < bench.cache.size <= 13_000
+    bench.makes(b"/large", ADA, body=b"1" * 20_000)
+    assert bench.gives(b"/large") is None
+    assert bench.cache.size <= 13_000
+    bench.shelf.heard(ADA, 2)
+    assert [bench.gives(name) for name in kept] == [None] * 3
+    assert bench.cache.size == 0
+
+
+def test_what_is_rested_on_counts_as_used() -> None:
+    bench = Bench()
+    for number in range(10):
+        bench.fill(UUID(int=number), 1)
+    bench.passes(0)
+    bench.makes(b"/page", UUID(int=0))
+    bench.shelf.fresh([UUID(int=number) for number in range(1, 10)], NOBODY)
+    bench.passes(1.1)
+    assert bench.gives(b"/page") == b"made"
+    bench.shelf._room = 500
+    bench.fill(UUID(int=99), 1)
+    assert bench.gives(b"/page") == b"made"
+    assert len(bench.shelf) == 5
+
+
+def test_each_that_is_given_counts_against_the_limit_and_in_the_metrics() -> None:
+    bench = Bench(limits=Limited(left=2))
+    bench.fill(ADA, 1)
+    bench.passes(0)
+    bench.makes(b"/page", ADA)
+    before = counted()
+    heads = [bench.cache.given(bench.cache.key_of(b"/page", AUTHORIZED)) for _ in range(3)]
+    assert [found and found[0].rpartition(b"ratelimit: ")[2] for found in heads] == [
+        b'"person";r=1;t=60\r\n', b'"person";r=0;t=60\r\n', None,
+    ]  # fmt: skip
+    assert b"old" not in (heads[0] or (b"",))[0]
+    assert [after - first for after, first in zip(counted(), before, strict=True)] == [2, 2, 2]
+
+
+def counted() -> list[float]:
+    """Requests, their timings, and entries that the cache had."""
+    found = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+    }
+    return [
+        found.get(("tidings_requests_total", "/v1/page", "2xx", "GET"), 0),
+        found.get(("tidings_request_seconds_count", "/v1/page", "2xx", "GET"), 0),
+        found.get(("tidings_cache_reads_total", "hit", "page", "users/names"), 0),
+    ]
+
+
+SUBJECTS = [UUID(int=number) for number in range(4)]
+DEEDS = st.lists(
+    st.one_of(
+        st.tuples(st.just("fill"), st.sampled_from(SUBJECTS), st.integers(1, 5)),
+        st.tuples(st.just("heard"), st.sampled_from(SUBJECTS), st.integers(1, 5)),
+        st.tuples(st.just("passes"), st.sampled_from([0.0, 0.3, 0.9]), st.booleans()),
+        st.tuples(st.just("ends"), st.sampled_from(["deaf", "listening", "lease"]), st.none()),
+        st.tuples(st.just("takes"), st.sets(st.sampled_from(SUBJECTS), min_size=1), st.none()),
+        st.tuples(st.just("knows"), st.sampled_from(SUBJECTS), st.integers(1, 5)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(DEEDS)
+def test_whatever_happens_it_stands_only_while_the_shelf_gives_the_same(deeds: list[tuple[str, Any, Any]]) -> None:
+    bench, known = Bench(), Seen()
+    taken: list[tuple[set[UUID], Held]] = []
+    for deed, one, other in deeds:
+        if deed == "fill":
+            bench.fill(one, other)
+        elif deed == "heard":
+            bench.shelf.heard(one, other)
+        elif deed == "passes":
+            bench.now += one
+            if other:
+                bench.shelf.beat(bench.wall_ns)
+        elif deed == "ends" and one == "lease":
+            bench.shelf.registered(bench.now + 2)
+        elif deed == "ends":
+            getattr(bench.shelf, one)()
+        elif deed == "knows":
+            known = Seen(Known((Position(PRODUCER, one, other, bench.wall_ns),), {PRODUCER: bench.wall_ns}))
+        else:
+            generation = bench.shelf.generation
+            found = bench.shelf.fresh(one, NOBODY)
+            if found.keys() == one:
+                taken.append((one, Held(found, generation)))
+        for wanted, held in taken:
+            for client in (NOBODY, known):
+                if bench.shelf.still(held, client):
+                    now = bench.shelf.fresh(wanted, client)
+                    assert all(now.get(key) is entry for key, entry in held.entries.items())
