@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -197,3 +198,63 @@ async def test_an_answer_rests_on_more_where_somebody_cannot_be_reached() -> Non
     with gathering() as resting, pytest.raises(Unavailable):
         await people.keeper.answer(kept, VIEWER, [uuid4()], refuse)
     assert not resting.whole
+
+
+async def test_what_somebody_is_asking_for_is_waited_for_and_the_rest_is_asked_for() -> None:
+    ada, bob, carol, dora = (uuid4() for _ in range(4))
+    people = People({ada: ("Ada", 1), bob: ("Bob", 1), carol: ("secret", 1)})
+    going = asyncio.Event()
+
+    async def slow(ask: list[UUID]) -> tuple[Names, int]:
+        await going.wait()
+        return await people.bring(ask)
+
+    kept = people.keeper.keeps(names_of)
+    assert kept is not None
+    first = asyncio.create_task(people.keeper.answer(kept, VIEWER, [ada, carol], slow))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(people.read(*ids)) for ids in ([ada], [ada, bob, carol, dora])]
+    await asyncio.sleep(0.01)
+    assert people.asked == []
+    going.set()
+    assert await first == {ada: ("Ada", 1), carol: ("secret", 1)}
+    assert await others[0] == {ada: ("Ada", 1)}
+    assert await others[1] == people.names
+    assert people.asked == [[ada, carol], [bob, carol, dora]]  # what was for the first alone, once more
+    assert not people.keeper._asked
+
+
+async def test_who_waited_for_somebody_who_failed_asks_for_themselves() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+
+    async def fails(ask: list[UUID]) -> tuple[Names, int]:
+        await asyncio.sleep(0.01)
+        raise Unavailable("gone", service="people")
+
+    kept = people.keeper.keeps(names_of)
+    assert kept is not None
+    first = asyncio.create_task(people.keeper.answer(kept, VIEWER, [ada], fails))
+    await asyncio.sleep(0)
+    assert await people.read(ada) == {ada: ("Ada", 1)}
+    with pytest.raises(Unavailable):
+        await first
+
+
+async def test_what_went_while_it_was_waited_for_is_asked_for() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+
+    async def late(ask: list[UUID]) -> tuple[Names, int]:
+        found = await people.bring(ask)
+        await asyncio.sleep(0.01)
+        people.names[ada] = ("Augusta", 2)
+        people.keeper.heard("people", [(ada, 2)])
+        return found
+
+    kept = people.keeper.keeps(names_of)
+    assert kept is not None
+    first = asyncio.create_task(people.keeper.answer(kept, VIEWER, [ada], late))
+    await asyncio.sleep(0)
+    assert await people.read(ada) == {ada: ("Augusta", 2)}
+    assert await first == {ada: ("Ada", 1)}  # asked before

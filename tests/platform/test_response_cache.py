@@ -106,6 +106,9 @@ class Bench:
 
     def asks(self, url: bytes, headers: tuple[tuple[bytes, bytes], ...] = AUTHORIZED) -> list[Message]:
         """What the application answers."""
+        return asyncio.run(self.asked(url, headers))
+
+    async def asked(self, url: bytes, headers: tuple[tuple[bytes, bytes], ...] = AUTHORIZED) -> list[Message]:
         scope = {
             "type": "http",
             "method": "GET",
@@ -121,7 +124,7 @@ class Bench:
         async def receive() -> Message:
             raise AssertionError("nobody reads a body")
 
-        asyncio.run(self.cache(scope, receive, send))
+        await self.cache(scope, receive, send)
         return sent
 
     def gives(self, url: bytes, headers: tuple[tuple[bytes, bytes], ...] = AUTHORIZED) -> bytes | None:
@@ -182,9 +185,52 @@ def test_it_goes_with_any_entry_that_it_rests_on(bench: Bench, subject: UUID) ->
     assert bench.gives(b"/both") is None
 
 
-def test_an_entry_of_the_same_version_that_was_read_again_is_another(bench: Bench) -> None:
+def test_an_entry_that_was_read_again_at_the_same_version_is_the_same(bench: Bench) -> None:
     bench.makes(b"/page", ADA)
     bench.fill(ADA, 3)
+    assert bench.gives(b"/page") == b"made"
+    bench.fill(ADA, 3, until_ms=int(bench.now * 1000) + 60_000)  # but for this
+    assert bench.gives(b"/page") is None
+
+
+async def test_who_asks_while_the_same_is_being_made_is_given_it_then(bench: Bench) -> None:
+    made: list[int] = []
+    going = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        made.append(1)
+        await going.wait()
+        await bench._app(scope, receive, send)
+
+    bench.resting = Resting()
+    bench.resting.on(bench.part(ADA))
+    await bench.asked(b"/page")  # from now on it is known that such responses can be kept
+    bench.shelf.heard(ADA, 4)
+    bench.fill(ADA, 4)
+    bench.passes(0)
+    bench.resting = Resting()
+    bench.resting.on(bench.part(ADA))
+    bench.cache._app = app
+    asking = [
+        asyncio.create_task(bench.asked(url)) for url in (b"/page", b"/page", b"/page", b"/stream", b"/stream")
+    ]
+    await asyncio.sleep(0.01)
+    assert len(made) == 3  # what was never kept is waited for by nobody
+    going.set()
+    answers = await asyncio.gather(*asking)
+    assert len(made) == 3
+    assert [sorted(one[0]["headers"]) for one in answers[:3]] == [sorted(answers[0][0]["headers"])] * 3
+    assert [one[1]["body"] for one in answers] == [b"made"] * 5
+
+
+async def test_who_waited_for_what_was_not_kept_makes_it(bench: Bench) -> None:
+    bench.resting = Resting()
+    bench.resting.on(bench.part(ADA))
+    await bench.asked(b"/page")
+    bench.shelf.heard(ADA, 4)
+    bench.resting.on_more()
+    answers = await asyncio.gather(bench.asked(b"/page"), bench.asked(b"/page"))
+    assert [one[1]["body"] for one in answers] == [b"made"] * 2
     assert bench.gives(b"/page") is None
 
 

@@ -68,7 +68,7 @@ async def test_tasks_keep_their_own_context() -> None:
             assert current() == made.context
             return made.context
 
-    with span("all") as above:
+    with span("all", parent=parse(f"00-{TRACE}-{SPAN}-01")) as above:
         found = await asyncio.gather(task(), task())
         assert current() == above.context
     assert {one.trace_id for one in found} == {above.context.trace_id}

@@ -6,6 +6,7 @@ first of all, is somebody else. Nothing is older than it would be if it were mad
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from tidings.platform.seen import Seen
 
 MAKING: Final = "tidings.making"  # in the scope, where a response may be given again
 UNLIKE: Final = frozenset({b"cookie", b"traceparent", b"content-length", b"transfer-encoding", b"expect"})
+WAITS: Final = 4  # for somebody else to make the same; then nobody waits for anybody
 TOUCHED: Final = 1.0  # seconds; so often what is rested on counts as used
 OVERHEAD: Final = 3000  # bytes beside the body, and for each entry that is rested on
 OF_AN_ENTRY: Final = 100
@@ -84,6 +86,8 @@ class ResponseCache:
         self._room = room
         self._clock = clock
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._making: dict[bytes, asyncio.Future[None]] = {}
+        self._paths: set[str] = set()  # of which responses have been kept
         self.size = 0
 
     # For the listener.
@@ -136,20 +140,46 @@ class ResponseCache:
         if key is None:
             await self._app(scope, receive, send)
             return
+        if scope["path"] in self._paths:
+            for _ in range(WAITS):
+                other = self._making.get(key)
+                if other is None:
+                    break
+                await asyncio.wait({other})  # the same is being made: it may do here, too
+                if await self._sent_again(key, send):
+                    return
+        made = self._making[key] = asyncio.get_running_loop().create_future()
         making = scope[MAKING] = Making()
 
         async def send_and_note(message: Message) -> None:
             making.sent(message)
             await send(message)
 
-        await self._app(scope, receive, send_and_note)
-        if making.resting is None or making.messages != 2 or any(name in UNLIKE for name, _ in scope["headers"]):
-            return
-        self._fill(key, making, making.resting)
+        try:
+            await self._app(scope, receive, send_and_note)
+            unlike = any(name in UNLIKE for name, _ in scope["headers"])
+            if making.resting is not None and making.messages == 2 and not unlike:
+                self._fill(key, scope["path"], making, making.resting)
+        finally:
+            made.set_result(None)
+            if self._making.get(key) is made:
+                del self._making[key]
 
-    def _fill(self, key: bytes, making: Making, resting: Resting) -> None:
+    async def _sent_again(self, key: bytes, send: Send) -> bool:
+        found = self.given(key)
+        if found is None:
+            return False
+        head, body = found
+        status, *lines = head[:-2].split(b"\r\n")
+        headers = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+        await send({"type": "http.response.start", "status": int(status.split()[1]), "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return True
+
+    def _fill(self, key: bytes, path: str, making: Making, resting: Resting) -> None:
         if not resting.whole or not resting.parts or making.viewer is None or making.client is None:
             return
+        self._paths.add(path)
         entries = sum(len(part.held.entries) for part in resting.parts)
         kept = _Kept(
             making.route,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
 from uuid import UUID
@@ -12,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from tidings.platform.contract import Stale
+from tidings.platform.scoped import scoped
 
 Versions = list[int] | Literal["*"]
 
@@ -74,24 +73,14 @@ def current() -> Request:
     return request
 
 
-@contextmanager
-def answering(request: Request) -> Iterator[None]:
+def answering(request: Request) -> scoped[Request]:
     """Make `request` the current one within the block."""
-    token = _current.set(request)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return scoped(_current, request)
 
 
-@contextmanager
-def reacting(event_id: UUID) -> Iterator[None]:
+def reacting(event_id: UUID) -> scoped[UUID]:
     """Mark that a reaction to this event runs: its write is made once, however often the event comes."""
-    token = _reacting.set(event_id)
-    try:
-        yield
-    finally:
-        _reacting.reset(token)
+    return scoped(_reacting, event_id)
 
 
 def reacting_to() -> UUID | None:
@@ -99,14 +88,9 @@ def reacting_to() -> UUID | None:
     return _reacting.get()
 
 
-@contextmanager
-def writing(database: str) -> Iterator[None]:
+def writing(database: str) -> scoped[str]:
     """Mark that a transaction is open: nothing remote may happen until it ends."""
-    token = _writing.set(database)
-    try:
-        yield
-    finally:
-        _writing.reset(token)
+    return scoped(_writing, database)
 
 
 def refuse_remote(what: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Final
 from uuid import UUID
@@ -12,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from tidings.platform import clock
+from tidings.platform.scoped import scoped
 
 HEADER: Final = "Tidings-Seen"
 KEPT_NS: Final = 10_000_000_000  # a position; by then every cache has long let go of what is older
@@ -164,11 +164,6 @@ def seen() -> Seen:
     return _seen.get() or Seen()
 
 
-@contextmanager
-def seeing(here: Seen) -> Iterator[Seen]:
+def seeing(here: Seen) -> scoped[Seen]:
     """Gather into `here` within the block."""
-    token = _seen.set(here)
-    try:
-        yield here
-    finally:
-        _seen.reset(token)
+    return scoped(_seen, here)

@@ -95,8 +95,10 @@ class span:
             )
         elif parent is None:
             self.context = TraceContext(_id(128), _id(64), False)
-        else:
+        elif remote or parent.sampled:
             self.context = TraceContext(parent.trace_id, _id(64), parent.sampled)
+        else:
+            self.context = parent  # nobody records the steps within
         self._token = _current.set(self.context)
         return self
 

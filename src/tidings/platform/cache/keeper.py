@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID, uuid4
@@ -78,6 +79,7 @@ class Keeper:
         self.id: UUID = uuid4()
         self.holder = holder
         self.strict = strict
+        self._asked: dict[tuple[str, Hashable], asyncio.Future[None]] = {}  # of keys that are being asked for
         self._kept = {one.call.name: one for one in kept} if room else {}
         producers = sorted({one.call.service for one in kept}.union(vouched)) if room else []
         self.shelves = {
@@ -119,15 +121,19 @@ class Keeper:
         generation = shelf.generation  # before: what goes meanwhile is looked for again
         as_of_ns = shelf.as_of_ns
         found = shelf.fresh([(name, key) for key in keys], known)
+        missing = [key for key in keys if (name, key) not in found]
+        if missing and (others := [self._asked[name, key] for key in missing if (name, key) in self._asked]):
+            await asyncio.wait(set(others))  # whoever asks for them now may bring what will do here
+            as_of_ns = shelf.as_of_ns
+            found = shelf.fresh([(name, key) for key in keys], known)
+            missing = [key for key in keys if (name, key) not in found]
         values = {key: entry.value for (_, key), entry in found.items()}
         stamp = max((entry.reading.ended_ns for entry in found.values()), default=0)
-        missing = [key for key in keys if key not in values]
         metrics.cache_read(holder=self.holder, call=name, hits=len(values), misses=len(missing))
         if missing:
-            batches = [missing[at : at + kept.most] for at in range(0, len(missing), kept.most)]
-            asks = [self._brought(kept, viewer, kept.rest(ask, batch), bring, known) for batch in batches]
             try:
-                brought = await together(*asks) if len(asks) > 1 else (await asks[0],)
+                with self._asking(name, missing):
+                    brought = await self._all_brought(kept, viewer, ask, missing, bring, known)
             except BaseException:
                 if resting is not None:
                     resting.on_more()  # on its absence
@@ -145,6 +151,33 @@ class Keeper:
         if kept.shown:
             known.shown(producer, stamp)
         return kept.whole(ask, values)
+
+    @contextmanager
+    def _asking(self, call: str, keys: Sequence[Hashable]) -> Iterator[None]:
+        """Let others know, within the block, that the producer is being asked for these."""
+        done = asyncio.get_running_loop().create_future()
+        for key in keys:
+            self._asked[call, key] = done
+        try:
+            yield
+        finally:
+            done.set_result(None)
+            for key in keys:
+                if self._asked.get((call, key)) is done:
+                    del self._asked[call, key]
+
+    async def _all_brought(
+        self,
+        kept: Kept[Any, Any],
+        viewer: Viewer,
+        ask: Any,
+        keys: Sequence[Hashable],
+        bring: Bring[Any, Any],
+        known: Seen,
+    ) -> Sequence[tuple[list[Piece], Reading, dict[Any, Entry]]]:
+        batches = [keys[at : at + kept.most] for at in range(0, len(keys), kept.most)]
+        asks = [self._brought(kept, viewer, kept.rest(ask, batch), bring, known) for batch in batches]
+        return await together(*asks) if len(asks) > 1 else [await asks[0]]
 
     async def _brought(
         self,
@@ -176,7 +209,8 @@ class Keeper:
             if piece.keep:
                 size = OVERHEAD + len(msgspec.json.encode(piece.value))
                 entry = Entry(piece.subject, piece.version, piece.value, reading, size, piece.until_ms)
-                if shelf.fill((kept.call.name, piece.key), entry):
-                    filled[kept.call.name, piece.key] = entry
+                held = shelf.fill((kept.call.name, piece.key), entry)
+                if held is not None:
+                    filled[kept.call.name, piece.key] = held
         metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)
         return filled

@@ -5,8 +5,7 @@ Whoever holds them knows that the same answer would be made again, for as long a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -14,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from tidings.platform.cache.shelf import Held, Shelf
+from tidings.platform.scoped import scoped
 
 MOST_CARRIED: Final = 2500  # entries
 
@@ -118,12 +118,6 @@ def resting_on() -> Resting | None:
     return _resting.get()
 
 
-@contextmanager
-def gathering() -> Iterator[Resting]:
+def gathering() -> scoped[Resting]:
     """Gather, within the block, what is rested on."""
-    resting = Resting()
-    token = _resting.set(resting)
-    try:
-        yield resting
-    finally:
-        _resting.reset(token)
+    return scoped(_resting, Resting())

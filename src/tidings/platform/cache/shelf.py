@@ -31,9 +31,12 @@ class Reading:
     ended_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
-    """One piece of an answer, as of a version of whom it is about. `until_ms`: by then it is void anyway."""
+    """One piece of an answer, as of a version of whom it is about. `until_ms`: by then it is void anyway.
+
+    Not frozen: what is read again at the same version is the same, and as new as it was then.
+    """
 
     subject: UUID
     version: int
@@ -46,15 +49,25 @@ class Entry:
 class Held:
     """Entries that an answer rests on, as they were read. Not frozen: it learns that they are still there."""
 
-    __slots__ = ("entries", "generation", "until_ms", "versions")
+    __slots__ = ("_versions", "entries", "generation", "until_ms")
 
     def __init__(self, entries: Mapping[Any, Entry], generation: int) -> None:
         self.entries = entries
         self.generation = generation  # of the shelf, when all of them were on it
-        self.until_ms = min((one.until_ms for one in entries.values() if one.until_ms is not None), default=None)
-        self.versions: dict[UUID, int] = {}
+        self.until_ms: int | None = None
+        self._versions: dict[UUID, int] | None = None
         for one in entries.values():
-            self.versions[one.subject] = min(one.version, self.versions.get(one.subject, one.version))
+            if one.until_ms is not None and (self.until_ms is None or one.until_ms < self.until_ms):
+                self.until_ms = one.until_ms
+
+    @property
+    def versions(self) -> dict[UUID, int]:
+        """By subject, the oldest of its entries; most clients have written nothing, so nobody asks."""
+        if self._versions is None:
+            self._versions = {}
+            for one in self.entries.values():
+                self._versions[one.subject] = min(one.version, self._versions.get(one.subject, one.version))
+        return self._versions
 
 
 class Shelf:
@@ -161,11 +174,9 @@ class Shelf:
         found: dict[Hashable, Entry] = {}
         for subject, version in versions.items():
             key = (VOUCHED, subject)
-            entry = self._entries.get(key)
-            if entry is None or entry.version != version:
-                entry = Entry(subject, version, None, reading, VOUCHED_SIZE)
-                if not self.fill(key, entry):
-                    return None
+            entry = self.fill(key, Entry(subject, version, None, reading, VOUCHED_SIZE))
+            if entry is None:
+                return None
             found[key] = entry
         return Held(found, generation)
 
@@ -175,21 +186,25 @@ class Shelf:
             if key in self._entries:
                 self._entries.move_to_end(key)
 
-    def fill(self, key: Hashable, entry: Entry) -> bool:
-        """Keep it, unless it may be older than what was heard or held here meanwhile. Whether it was kept."""
+    def fill(self, key: Hashable, entry: Entry) -> Entry | None:
+        """Keep it, unless it may be older than what was heard or held here meanwhile. What is held by then."""
         began = entry.reading.began
         if self._listening_since is None or self._registered_since is None or entry.size > self._room:
-            return False
+            return None
         # Before a gap, nobody would have told us; before we were registered, nobody would have waited for us.
         if began < self._listening_since or began < self._registered_since or self._clock() - began > SLOWEST:
-            return False
+            return None
         self._forget_versions()
         left = self._left.get(entry.subject)
         if left is not None and entry.version < left[0]:
-            return False
+            return None
         held = self._entries.get(key)
+        if held is not None and held.version == entry.version and held.until_ms == entry.until_ms:
+            if held.reading.began < began:
+                held.reading = entry.reading
+            return held
         if held is not None and (entry.version, began) < (held.version, held.reading.began):
-            return False
+            return None
         if held is not None:
             self._drop(key)
         self._entries[key] = entry
@@ -199,7 +214,7 @@ class Shelf:
             oldest, evicted = next(iter(self._entries.items()))
             self._drop(oldest)
             self._leave(evicted.subject, evicted.version)
-        return True
+        return entry
 
     # What is heard.
 
