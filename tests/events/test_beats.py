@@ -94,7 +94,7 @@ def _pieces(viewer: Viewer, ask: ByIds, found: Any) -> list[Piece]:
     return []
 
 
-def _whole(ask: ByIds, found: Any) -> dict[Any, CardAsOf]:
+def _whole(ask: ByIds, found: Any, as_of_ns: int) -> dict[Any, CardAsOf]:
     return dict(found)
 
 

@@ -35,7 +35,7 @@ def pieces(viewer: Viewer, ask: list[UUID], found: Names) -> list[Piece]:
     return [Piece(one, named, one, named[1], keep=named[0] != "secret") for one, named in found.items()]
 
 
-def whole(ask: list[UUID], found: Mapping[UUID, tuple[str, int]]) -> Names:
+def whole(ask: list[UUID], found: Mapping[UUID, tuple[str, int]], as_of_ns: int) -> Names:
     return dict(found)
 
 
@@ -145,17 +145,24 @@ def test_no_room_keeps_nothing() -> None:
     assert keeper.shelves == {}
 
 
-async def test_so_many_keys_are_asked_for_at_a_time() -> None:
-    ids = [uuid4() for _ in range(7)]
-    people = People({one: (f"name {number}", 1) for number, one in enumerate(ids)})
-    people.keeper = Keeper(
-        "page", [Kept(names_of, keys=keys, rest=rest, pieces=pieces, whole=whole, most=3)], room=100_000
+async def test_where_what_is_kept_does_not_tell_it_is_asked_for_as_it_is() -> None:
+    ada, bob = uuid4(), uuid4()
+    people = People({ada: ("Ada", 1), bob: ("Bob", 1)})
+    told = Kept(
+        names_of,
+        keys=keys,
+        rest=rest,
+        pieces=pieces,
+        whole=lambda ask, found, at: dict(found) if bob in found else None,
     )
+    people.keeper = Keeper("page", [told], room=100_000)
     people.__post_init__()
-    assert await people.read(*ids) == people.names
-    assert people.asked == [ids[:3], ids[3:6], ids[6:]]
-    assert await people.read(*ids) == people.names
-    assert len(people.asked) == 3
+    for _ in range(2):
+        with gathering() as resting:
+            assert await people.read(ada) == {ada: ("Ada", 1)}
+        assert not resting.whole
+    assert await people.read(ada, bob) == people.names
+    assert people.asked == [[ada], [ada], [ada], [bob]]
 
 
 async def test_an_answer_rests_on_what_was_kept_and_on_what_is_kept_now() -> None:

@@ -176,7 +176,8 @@ class PageByAuthorsAsk(Value, frozen=True):
     """Messages of many authors in one order, newest first.
 
     At most one of `before` and `after`. With `after`, the page is the `limit` oldest of those that are younger,
-    without those in `seen`. The viewer's own messages are all given if the viewer is among `friends`.
+    without those in `seen`. The viewer's own messages are all given if the viewer is among `friends`. Whoever keeps
+    the answer (`to_keep`) is given the newest few of each author instead, however many that are.
     """
 
     friends: Authors
@@ -185,6 +186,7 @@ class PageByAuthorsAsk(Value, frozen=True):
     after: MessageId | None = None
     seen: list[MessageId] = []
     limit: Limit = 20
+    to_keep: bool = False
 
 
 class PageItem(Value, frozen=True):
@@ -193,12 +195,28 @@ class PageItem(Value, frozen=True):
     message: msgspec.Raw
 
 
+class AuthorRecents(Value, frozen=True):
+    """As of which version of the author their newest few were read, and whether all friends are shown the same.
+
+    `down_to`: what they said before it was left out; None: nothing was.
+    """
+
+    author_id: UserId
+    version: int
+    same_for_friends: bool
+    down_to: MessageId | None
+
+
 class PageByAuthors(Value, frozen=True):
-    """`read_at_ms`: the service's clock before the read began; later ids may still be on their way."""
+    """`read_at_ms`: the service's clock before the read began; later ids may still be on their way.
+
+    `recents`: of each author, for those who keep the answer (`to_keep`); its items are in no order then.
+    """
 
     items: list[PageItem]
     more: bool
     read_at_ms: int
+    recents: list[AuthorRecents] = []
 
 
 class ByMessageIds(Value, frozen=True):

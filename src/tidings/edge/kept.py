@@ -23,7 +23,7 @@ def _same(ask: TokenDigest, missing: Sequence[bytes]) -> TokenDigest:
     return ask
 
 
-def _found(ask: TokenDigest, found: Mapping[bytes, SignedIn]) -> SignedIn:
+def _found(ask: TokenDigest, found: Mapping[bytes, SignedIn], as_of_ns: int) -> SignedIn:
     return found[ask.digest]
 
 

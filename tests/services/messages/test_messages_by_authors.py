@@ -63,6 +63,36 @@ async def test_the_latest_of_each_newest_first(town: Neighbourhood) -> None:
     assert ids(await alice.latest([carol, bob, silent], per_author=2)) == [[his.id, old.id], [hers.id]]
 
 
+async def test_who_keeps_a_feed_is_given_the_newest_few_of_each(town: Neighbourhood) -> None:
+    alice, few, many, named, silent = town.people(5)
+    hers = [await few.posts(f"{number}", place=at(1.5, 2.5)) for number in range(2)]
+    his = [await many.posts(f"{number}") for number in range(7)]
+    shown = await named.posts(audience="only", only=[alice])
+    await named.posts(audience="only", only=[few])
+    mine = await alice.posts("mine")
+    page = await alice.page([few, many, named, silent, alice], limit=1, to_keep=True)
+    by_author = {
+        one.id: [item for item in page.items if item.author_id == one.id] for one in (few, many, named, alice)
+    }
+    assert [item.id for item in by_author[few.id]] == [one.id for one in reversed(hers)]
+    assert [item.id for item in by_author[many.id]] == [one.id for one in his[:1:-1]]
+    assert [item.id for item in by_author[named.id]] == [shown.id]
+    assert [bytes(item.message) for item in by_author[alice.id]] == [msgspec.json.encode(mine)]
+    assert msgspec.json.decode(by_author[few.id][0].message, type=Message).place is not None
+    recents = {one.author_id: one for one in page.recents}
+    assert {author: (one.same_for_friends, one.down_to) for author, one in recents.items()} == {
+        few.id: (True, None),
+        many.id: (True, his[2].id),
+        named.id: (False, None),
+        silent.id: (True, None),
+        alice.id: (True, None),
+    }
+    latest = await alice.latest([few, many, named, silent, alice], to_keep=True)
+    assert {one.author_id: one.version for one in latest.as_of} == {
+        author: one.version for author, one in recents.items()
+    }
+
+
 async def test_the_json_is_that_of_the_message(town: Neighbourhood) -> None:
     alice = town.somebody()
     said = await alice.posts("hi", place=at(1.5, 2.5), media=[alice.uploads("a cat")], tags=["t"])

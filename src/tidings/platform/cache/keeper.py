@@ -19,7 +19,6 @@ from tidings.platform.clock import SKEW_NS
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
 from tidings.platform.seen import Seen, seen
-from tidings.platform.together import together
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -50,17 +49,16 @@ class Kept(Generic[Ask, Answer]):
     """How one safe bulk call is kept. Functions are pure; no keys: this ask is not kept at all.
 
     `rest` is the ask for some keys alone, `pieces` what its answer says of each (who is absent has none), and
-    `whole` the answer to the whole ask from the values by key. `shown`: whether people see what it says. `most`:
-    how many keys are asked for at a time.
+    `whole` the answer to the whole ask from the values by key, as of a time (ns since 1970), or None if they do not
+    tell: then it is asked for as it is. `shown`: whether people see what it says.
     """
 
     call: Call[Ask, Answer]
     keys: Callable[[Viewer, Ask], Sequence[Hashable]]
     rest: Callable[[Ask, Sequence[Any]], Ask]
     pieces: Callable[[Viewer, Ask, Answer], Iterable[Piece]]
-    whole: Callable[[Ask, Mapping[Any, Any]], Answer]
+    whole: Callable[[Ask, Mapping[Any, Any], int], Answer | None]
     shown: bool = True
-    most: int = 100_000
 
 
 class Keeper:
@@ -111,38 +109,35 @@ class Keeper:
         resting = resting_on()
         keys = kept.keys(viewer, ask) if self.shelves[producer].keeps else ()
         if not keys:
-            if resting is not None:
-                resting.on_more()
-            answer, ended_ns = await bring(ask)
-            if kept.shown:
-                known.shown(producer, ended_ns)
-            return answer
+            return await self._as_it_is(kept, ask, bring, known)
         name, shelf = kept.call.name, self.shelves[producer]
         generation = shelf.generation  # before: what goes meanwhile is looked for again
-        as_of_ns = shelf.as_of_ns
         found = shelf.fresh([(name, key) for key in keys], known)
         missing = [key for key in keys if (name, key) not in found]
         if missing and (others := [self._asked[name, key] for key in missing if (name, key) in self._asked]):
             await asyncio.wait(set(others))  # whoever asks for them now may bring what will do here
-            as_of_ns = shelf.as_of_ns
             found = shelf.fresh([(name, key) for key in keys], known)
             missing = [key for key in keys if (name, key) not in found]
         values = {key: entry.value for (_, key), entry in found.items()}
         stamp = max((entry.reading.ended_ns for entry in found.values()), default=0)
+        as_of_ns = shelf.as_of_ns if found else time.time_ns()
         metrics.cache_read(holder=self.holder, call=name, hits=len(values), misses=len(missing))
         if missing:
             try:
                 with self._asking(name, missing):
-                    brought = await self._all_brought(kept, viewer, ask, missing, bring, known)
+                    asked = kept.rest(ask, missing)
+                    pieces, reading, filled = await self._brought(kept, viewer, asked, bring, known)
             except BaseException:
                 if resting is not None:
                     resting.on_more()  # on its absence
                 raise
-            for pieces, reading, filled in brought:
-                found.update(filled)
-                as_of_ns = min(as_of_ns, reading.began_ns)
-                values.update((piece.key, piece.value) for piece in pieces)
-                stamp = max(stamp, reading.ended_ns)
+            found.update(filled)
+            as_of_ns = min(as_of_ns, reading.began_ns)
+            values.update((piece.key, piece.value) for piece in pieces)
+            stamp = max(stamp, reading.ended_ns)
+        answer = kept.whole(ask, values, as_of_ns - SKEW_NS)
+        if answer is None:
+            return await self._as_it_is(kept, ask, bring, known)
         if resting is not None:
             if len(found) < len(keys):
                 resting.on_more()
@@ -150,7 +145,16 @@ class Keeper:
                 resting.on(Part(self.holder, name, shelf, Held(found, generation), as_of_ns))
         if kept.shown:
             known.shown(producer, stamp)
-        return kept.whole(ask, values)
+        return answer
+
+    async def _as_it_is(self, kept: Kept[Ask, Answer], ask: Ask, bring: Bring[Ask, Answer], known: Seen) -> Answer:
+        """Ask, and keep nothing of the answer."""
+        if (resting := resting_on()) is not None:
+            resting.on_more()
+        answer, ended_ns = await bring(ask)
+        if kept.shown:
+            known.shown(kept.call.service, ended_ns)
+        return answer
 
     @contextmanager
     def _asking(self, call: str, keys: Sequence[Hashable]) -> Iterator[None]:
@@ -165,19 +169,6 @@ class Keeper:
             for key in keys:
                 if self._asked.get((call, key)) is done:
                     del self._asked[call, key]
-
-    async def _all_brought(
-        self,
-        kept: Kept[Any, Any],
-        viewer: Viewer,
-        ask: Any,
-        keys: Sequence[Hashable],
-        bring: Bring[Any, Any],
-        known: Seen,
-    ) -> Sequence[tuple[list[Piece], Reading, dict[Any, Entry]]]:
-        batches = [keys[at : at + kept.most] for at in range(0, len(keys), kept.most)]
-        asks = [self._brought(kept, viewer, kept.rest(ask, batch), bring, known) for batch in batches]
-        return await together(*asks) if len(asks) > 1 else [await asks[0]]
 
     async def _brought(
         self,

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from tidings.contracts import friends, messages, users
 from tidings.contracts.friends import Circle
-from tidings.contracts.messages import AuthorLatest, Latest, LatestAsk, Rules
-from tidings.contracts.timeline import TimelineAsk, get_timeline
+from tidings.contracts.messages import (
+    AuthorLatest,
+    Latest,
+    LatestAsk,
+    MessageId,
+    PageByAuthors,
+    PageByAuthorsAsk,
+    PageItem,
+    Rules,
+)
+from tidings.contracts.timeline import FeedAsk, TimelineAsk, get_feed, get_timeline
 from tidings.contracts.users import ByIds, CardAsOf, UserId
 from tidings.platform.cache.keeper import Kept, Piece
 from tidings.platform.contract import Nothing
 from tidings.platform.request import Viewer
 
-MOST_AUTHORS: Final = 512  # at a time; beyond, messages gives a page rather than everybody's latest
+MOST_AUTHORS: Final = 512  # of a feed; beyond, messages gives a page rather than everybody's newest few
 
 
 # One's own circle.
@@ -35,7 +47,7 @@ def _circle(viewer: Viewer, ask: Nothing, found: Circle) -> list[Piece]:
     return [Piece(viewer.known, found, viewer.known, found.as_of)]
 
 
-def _only(ask: Nothing, found: Mapping[UUID, Circle]) -> Circle:
+def _only(ask: Nothing, found: Mapping[UUID, Circle], as_of_ns: int) -> Circle:
     [circle] = found.values()
     return circle
 
@@ -55,7 +67,7 @@ def _cards(viewer: Viewer, ask: ByIds, found: dict[UserId, CardAsOf]) -> list[Pi
     return [Piece(user_id, one, user_id, one.as_of) for user_id, one in found.items()]
 
 
-def _by_id(ask: ByIds, found: Mapping[UserId, CardAsOf]) -> dict[UserId, CardAsOf]:
+def _by_id(ask: ByIds, found: Mapping[UserId, CardAsOf], as_of_ns: int) -> dict[UserId, CardAsOf]:
     return dict(found)
 
 
@@ -85,7 +97,7 @@ def _own_copy(one: AuthorLatest) -> AuthorLatest:
     return msgspec.structs.replace(one, messages=[body.copy() for body in one.messages])
 
 
-def _page(ask: LatestAsk, found: Mapping[UserId, AuthorLatest | None]) -> Latest:
+def _page(ask: LatestAsk, found: Mapping[UserId, AuthorLatest | None], as_of_ns: int) -> Latest:
     spoke = [one for one in found.values() if one is not None]
     listed = sorted(spoke, key=lambda one: one.newest_id, reverse=True)
     if ask.before is not None:
@@ -93,10 +105,63 @@ def _page(ask: LatestAsk, found: Mapping[UserId, AuthorLatest | None]) -> Latest
     return Latest(authors=listed[: ask.limit], more=len(listed) > ask.limit)
 
 
+# What friends and oneself said of late, for the feed.
+
+
+_number = attrgetter("id.int")  # ids compare in Python, numbers do not
+
+
+class Recents(NamedTuple):
+    """One author's newest few. `down_to`: what they said before it is not among them."""
+
+    items: list[PageItem]
+    down_to: MessageId | None
+
+
+def _all_authors(viewer: Viewer, ask: PageByAuthorsAsk) -> Sequence[UserId]:
+    """The first page; what leads on from a cursor is read anew."""
+    first = ask.before is None and ask.after is None and not ask.others
+    return ask.friends if first and len(ask.friends) <= MOST_AUTHORS else ()
+
+
+def _recents_of(ask: PageByAuthorsAsk, missing: Sequence[UserId]) -> PageByAuthorsAsk:
+    return PageByAuthorsAsk(friends=list(missing), others=[], to_keep=True)
+
+
+def _recents(viewer: Viewer, ask: PageByAuthorsAsk, found: PageByAuthors) -> list[Piece]:
+    said: defaultdict[UserId, list[PageItem]] = defaultdict(list)
+    for item in found.items:
+        said[item.author_id].append(msgspec.structs.replace(item, message=item.message.copy()))
+    return [
+        Piece(
+            one.author_id,
+            Recents(said[one.author_id], one.down_to),
+            one.author_id,
+            one.version,
+            keep=one.same_for_friends,
+        )
+        for one in found.recents
+    ]
+
+
+def _feed(ask: PageByAuthorsAsk, found: Mapping[UserId, Recents], as_of_ns: int) -> PageByAuthors | None:
+    """The newest of all; None where somebody may have said more of it than is kept of them."""
+    newest = heapq.nlargest(
+        ask.limit + 1, (item for recents in found.values() for item in recents.items), key=_number
+    )
+    cut = max((recents.down_to.int for recents in found.values() if recents.down_to is not None), default=0)
+    if cut and (len(newest) < ask.limit or cut > _number(newest[ask.limit - 1])):
+        return None
+    return PageByAuthors(
+        items=newest[: ask.limit], more=len(newest) > ask.limit or cut > 0, read_at_ms=as_of_ns // 1_000_000
+    )
+
+
 KEPT: Final = (
     Kept(friends.circle, keys=_viewer, rest=_nothing, pieces=_circle, whole=_only),
     Kept(users.cards_as_of, keys=_people, rest=_these, pieces=_cards, whole=_by_id),
-    Kept(messages.latest_by_authors, keys=_authors, rest=_of_these, pieces=_latest, whole=_page, most=MOST_AUTHORS),
+    Kept(messages.latest_by_authors, keys=_authors, rest=_of_these, pieces=_latest, whole=_page),
+    Kept(messages.page_by_authors, keys=_all_authors, rest=_recents_of, pieces=_recents, whole=_feed),
 )
 
 
@@ -108,4 +173,11 @@ def _now_does_not_matter(ask: TimelineAsk) -> bool:
     return ask.cursor is None and ask.max_age is None
 
 
-RESTING: Final = {get_timeline.name: _now_does_not_matter}
+def _first(ask: FeedAsk) -> bool:
+    return ask.cursor is None and ask.at is None
+
+
+RESTING: Final[Mapping[str, Callable[[Any], bool]]] = {
+    get_timeline.name: _now_does_not_matter,
+    get_feed.name: _first,
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -43,7 +44,7 @@ class _LatestRead:
 
     async def answer(self) -> contract.Latest:
         ask = self._ask
-        few = len(self._asked) <= FEW_AUTHORS
+        few = len(self._asked) <= FEW_AUTHORS or ask.to_keep  # then all are chosen
         read = self._store.latest_as_of if ask.to_keep else self._store.latest
         self._rows = await read(list(self._asked), bodies=min(ask.per_author, KEPT) if few else 0)
         floor, ceiling = rules.floor_of(ask.rules), rules.ceiling_of(ask.as_of_ms)
@@ -206,6 +207,8 @@ async def page_by_authors(svc: Messages, viewer: Viewer, ask: contract.PageByAut
     read_at_ms = now_ms()
     asker = _asker(viewer)
     asked: dict[UserId, Standing] = rules.standings_asked(asker, ask.friends, ask.others)
+    if ask.to_keep:
+        return await _recents(svc, asker, asked, read_at_ms)
     if ask.after is None:
         found = await svc.store.page_before(asker, asked, before=ask.before or HIGHEST, limit=ask.limit + 1)
         page = found[: ask.limit]
@@ -221,3 +224,26 @@ async def page_by_authors(svc: Messages, viewer: Viewer, ask: contract.PageByAut
         for document in page
     ]
     return contract.PageByAuthors(items=items, more=len(found) > ask.limit, read_at_ms=read_at_ms)
+
+
+async def _recents(
+    svc: Messages, asker: UserId | None, asked: Mapping[UserId, Standing], read_at_ms: int
+) -> contract.PageByAuthors:
+    """The newest few of each author, from the `latest` rows."""
+    items: list[contract.PageItem] = []
+    recents: list[contract.AuthorRecents] = []
+    for author, row in (await svc.store.latest_as_of(list(asked), bodies=KEPT)).items():
+        stands = asked[author]
+        for head, body in zip(row.heads, row.bodies, strict=True):
+            if rules.admits(head.audience, head.only, asker, stands):
+                shown = body if head.place is None or rules.shows_place(stands) else present.without_place(body)
+                items.append(contract.PageItem(id=head.id, author_id=author, message=msgspec.Raw(shown)))
+        recents.append(
+            contract.AuthorRecents(
+                author_id=author,
+                version=row.version,
+                same_for_friends=stands != "other" and all(head.audience != "only" for head in row.heads),
+                down_to=None if row.complete or not row.heads else row.heads[-1].id,
+            )
+        )
+    return contract.PageByAuthors(items=items, more=False, read_at_ms=read_at_ms, recents=recents)

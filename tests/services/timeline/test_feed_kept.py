@@ -1,0 +1,77 @@
+"""The feed's first page from what is kept of each author: the page that messages would give, or none."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidings.contracts.messages import AuthorRecents, MessageId, PageByAuthors, PageByAuthorsAsk, PageItem
+from tidings.contracts.users import UserId
+from tidings.platform.request import Viewer
+from tidings.services.timeline.kept import KEPT
+
+FEW: Final = 3  # of each author that are kept
+VIEWER: Final = Viewer(UUID(int=99), "member")
+[FEED] = [kept for kept in KEPT if kept.call.name == "messages/page_by_authors"]
+SAID = st.lists(st.lists(st.integers(1, 200), max_size=6, unique=True), max_size=5)
+
+
+def items(author: UserId, numbers: list[int]) -> list[PageItem]:
+    """Newest first. No two authors have said the same."""
+    ids = [MessageId(UUID(int=number * 10 + author.int)) for number in sorted(numbers, reverse=True)]
+    return [PageItem(id=one, author_id=author, message=msgspec.Raw(b'"%d"' % one.int)) for one in ids]
+
+
+@given(SAID, st.integers(1, 8))
+def test_a_page_of_what_is_kept_is_the_page(said: list[list[int]], limit: int) -> None:
+    authors = [UserId(UUID(int=number)) for number in range(len(said))]
+    all_of = {author: items(author, numbers) for author, numbers in zip(authors, said, strict=True)}
+    everything = sorted((one for found in all_of.values() for one in found), key=lambda one: one.id, reverse=True)
+    ask = PageByAuthorsAsk(friends=authors, others=[], limit=limit)
+    answer = PageByAuthors(
+        items=[one for found in all_of.values() for one in found[:FEW]],
+        more=False,
+        read_at_ms=5,
+        recents=[
+            AuthorRecents(
+                author_id=author,
+                version=author.int,
+                same_for_friends=author.int != 1,
+                down_to=found[FEW - 1].id if len(found) > FEW else None,
+            )
+            for author, found in all_of.items()
+        ],
+    )
+    assert FEED.keys(VIEWER, ask) == authors
+    pieces = list(FEED.pieces(VIEWER, ask, answer))
+    assert [(one.key, one.subject, one.version, one.keep) for one in pieces] == [
+        (author, author, author.int, author.int != 1) for author in authors
+    ]
+    page = FEED.whole(ask, {one.key: one.value for one in pieces}, 7_000_000)
+    if page is None:
+        assert any(len(found) > FEW for found in all_of.values())
+        # Somebody said more of this page, or of what tells whether there is another, than is kept of them.
+        assert any(
+            len(found) > FEW and found[FEW - 1].id > everything[:limit][-1].id for found in all_of.values()
+        ) or (len(everything) < limit or sum(min(len(found), FEW) for found in all_of.values()) < limit)
+        return
+    assert page.items == everything[:limit]
+    assert page.more == (len(everything) > limit)
+    assert page.read_at_ms == 7
+
+
+def test_pages_that_lead_on_and_those_of_very_many_are_read_anew() -> None:
+    one = MessageId(UUID(int=1))
+    many = [UserId(UUID(int=number)) for number in range(513)]
+    for ask in (
+        PageByAuthorsAsk(friends=many[:1], others=[], before=one),
+        PageByAuthorsAsk(friends=many[:1], others=[], after=one),
+        PageByAuthorsAsk(friends=many[:1], others=many[1:2]),
+        PageByAuthorsAsk(friends=many, others=[]),
+    ):
+        assert list(FEED.keys(VIEWER, ask)) == []
+    assert list(FEED.keys(VIEWER, PageByAuthorsAsk(friends=many[:512], others=[]))) == many[:512]
