@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BufferedReader
@@ -59,6 +59,11 @@ def read_graph(path: Path) -> Graph:
     if not pairs:
         raise GraphProblem(f"{path} has no friendships: expected lines such as `15 0`, two people's numbers each.")
     return _graph(pairs, repeated)
+
+
+def graph_of(friendships: Iterable[tuple[int, int]]) -> Graph:
+    """The graph of friendships that are known already, in any order."""
+    return _graph({_pair(a, b) for a, b in friendships}, repeated=0)
 
 
 def generate_graph(people: int, seed: int) -> Graph:
