@@ -4,6 +4,7 @@ import asyncio
 import statistics
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -73,8 +74,8 @@ def test_arrivals_are_exponential_at_the_rate_and_the_same_for_the_same_seed() -
     due = due_times(1000, 20, seed=5)
     assert due == due_times(1000, 20, seed=5) != due_times(1000, 20, seed=6)
     assert due == sorted(due)
-    assert 0 <= due[0] and due[-1] < 20
-    gaps = [after - before for before, after in zip(due, due[1:], strict=False)]
+    assert all(0 <= at < 20 for at in due)
+    gaps = [after - before for before, after in pairwise(due)]
     assert len(due) == pytest.approx(20_000, rel=0.03)
     # Of exponential gaps the deviation is the mean, and a share of 1 / e is longer than it.
     assert statistics.stdev(gaps) == pytest.approx(statistics.mean(gaps), rel=0.03)

@@ -38,6 +38,7 @@ FRIENDSHIPS: Final = 5000
 START: Final = 60.0  # seconds
 REST: Final = 120.0  # seconds
 LOOK: Final = 1.0  # seconds
+ENGINES: Final = {"postgres", "nats-server", "valkey-server", "mongod"}
 IDLE: Final = 0.15  # of a core; beats and looks go on for ever
 
 
@@ -124,11 +125,12 @@ async def fill_tidings(town: Town, side: Side, data: Path, reach: Reach) -> None
             await operator.call(messages.import_messages, messages.ImportMessages(messages=posted))
         async with aiohttp.ClientSession(side.url) as session:
             for degree, readers in town.readers.items():
-                found = [await _signed_in(session, operator, town.handle(reader)) for reader in readers]
+                found = [await signed_in(session, operator, town.handle(reader)) for reader in readers]
                 side.tokens[degree].write_text("\n".join(found) + "\n")
 
 
-async def _signed_in(session: aiohttp.ClientSession, operator: Caller, handle: str) -> str:
+async def signed_in(session: aiohttp.ClientSession, operator: Caller, handle: str) -> str:
+    """The token of a new session."""
     link = await operator.call(users.sign_in_link, users.ByHandle(handle=handle))
     async with session.post("/v1/sessions", json={"link": link.secret}) as answer:
         answer.raise_for_status()
@@ -139,23 +141,27 @@ async def _signed_in(session: aiohttp.ClientSession, operator: Caller, handle: s
 async def at_rest(side: Side) -> None:
     """Return once what was filled in has been heard by all. `DidNotStart` after two minutes."""
     give_up_at = time.monotonic() + REST
-    before = _worked(side.pid)
+    before = sum(worked(side.pid))
     while time.monotonic() < give_up_at:
         await asyncio.sleep(LOOK)
-        now = _worked(side.pid)
+        now = sum(worked(side.pid))
         if now - before < IDLE * LOOK:
             return
         before = now
     raise DidNotStart(f"{side.name} does not come to rest.")
 
 
-def _worked(pid: int) -> float:
-    """Seconds of processor time of a process and its children so far."""
-    seconds = 0.0
+def worked(pid: int) -> tuple[float, float]:
+    """Seconds of processor time so far: of a process and its children without the engines, and of those."""
+    own = engines = 0.0
     for process in (root := psutil.Process(pid), *root.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):
-            seconds += sum(process.cpu_times()[:2])
-    return seconds
+            seconds = sum(process.cpu_times()[:2])
+            if process.name() in ENGINES:
+                engines += seconds
+            else:
+                own += seconds
+    return own, engines
 
 
 @asynccontextmanager
