@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
@@ -15,7 +15,7 @@ import msgspec
 from tidings.bench.openloop import Asked
 from tidings.bench.town import APART_MS, BEGAN_MS, Town
 from tidings.contracts.media import Picture
-from tidings.contracts.messages import ImportedMessage, Media, MessageId, NewMedia, NewMessage
+from tidings.contracts.messages import ImportedMessage, Media, MediaId, MessageId, NewMedia, NewMessage
 from tidings.contracts.users import UserId
 from tidings.demo.graph import Graph
 from tidings.platform.ids import bucket_of, uuid7
@@ -30,6 +30,7 @@ SHARES: Final = (0.6, 0.9)  # below the first: one's home; below the second: an 
 MENTIONS: Final = 6  # most in a message, as are the next two
 URLS: Final = 6
 PICTURES: Final = 5
+BLURHASH: Final = "L2BDZy_3fQ_3_3offQoffQfQfQfQ"  # of one colour
 
 
 @dataclass(frozen=True)
@@ -59,43 +60,42 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Author:
-    """Writes messages of the original's form, one like another whether imported or posted.
+    """Writes messages of the original's form.
 
     256 characters; 1 to 6 mentions (of the author's friends; the original names anybody, but here only a friend
-    hears of it), 1 to 6 URLs of 64 characters, and 1 to 5 pictures. The original's were never uploaded; here they
-    are the author's own, and each message shows some of the few that each person has.
+    hears of it), 1 to 6 URLs of 64 characters, and 1 to 5 pictures. The original's pictures were never uploaded.
+    Here one posts one's own, and uploading takes a tenth of a second of a core: so a few dozen people have
+    uploaded some, `pictures` by their number, and those few are who posts. What is imported before the clock starts
+    names nobody, whom it would take minutes to notify; pictures there are not there, as all of the original's.
     """
 
     crowd: Crowd
-    pictures: Sequence[Sequence[Picture]]  # of each person
+    pictures: Mapping[int, Sequence[Picture]]
     chance: random.Random
 
     def writes(self, number: int) -> NewMessage:
         own = self.pictures[number]
+        shown = self.chance.sample(own, self._some(PICTURES, len(own)))
         return NewMessage(
             text=self._text(),
-            media=[NewMedia(media_id=one.id) for one in self.chance.sample(own, self._some(PICTURES, len(own)))],
+            media=[NewMedia(media_id=one.id) for one in shown],
             mentions=self._mentions(number),
         )
 
-    def wrote(self, number: int, at_ms: int) -> ImportedMessage:
-        author, own = self.crowd.people[number], self.pictures[number]
-        shown = self.chance.sample(own, self._some(PICTURES, len(own)))
-        return ImportedMessage(
-            id=MessageId(uuid7(at_ms, rand_a=bucket_of(author), rand_b=self.chance.getrandbits(62))),
-            author_id=author,
-            text=self._text(),
-            media=[
-                Media(media_id=one.id, kind="image", width=one.width, height=one.height, blurhash=one.blurhash)
-                for one in shown
-            ],
-            mentions=self._mentions(number),
-        )
-
-    def history(self, count: int, *, since_ms: int = BEGAN_MS + 86_400_000) -> Iterator[ImportedMessage]:
-        """So many messages, everybody in turn, each a little after the one before."""
-        people = len(self.crowd.people)
-        return (self.wrote(turn % people, since_ms + turn * APART_MS) for turn in range(count))
+    def history(self, count: int, *, bare: bool = False) -> Iterator[ImportedMessage]:
+        """So many messages, everybody in turn, each a second after the one before; `bare`: without pictures."""
+        for turn in range(count):
+            author, at_ms = (
+                self.crowd.people[turn % len(self.crowd.people)],
+                BEGAN_MS + 86_400_000 + turn * APART_MS,
+            )
+            shown = [] if bare else [MediaId(self._id(at_ms)) for _ in range(self._some(PICTURES, PICTURES))]
+            yield ImportedMessage(
+                id=MessageId(self._id(at_ms, bucket_of(author))),
+                author_id=author,
+                text=self._text(),
+                media=[Media(media_id=one, kind="image", width=16, height=16, blurhash=BLURHASH) for one in shown],
+            )
 
     def _text(self) -> str:
         urls = (f" https://{self._characters(56)}" for _ in range(self.chance.randint(1, URLS)))
@@ -108,6 +108,10 @@ class Author:
 
     def _characters(self, count: int) -> str:
         return urlsafe_b64encode(self.chance.randbytes(count * 3 // 4)).decode()
+
+    def _id(self, at_ms: int, bucket: int | None = None) -> UUID:
+        high = self.chance.getrandbits(12) if bucket is None else bucket
+        return uuid7(at_ms, rand_a=high, rand_b=self.chance.getrandbits(62))
 
     def _some(self, most: int, there: int) -> int:
         return min(self.chance.randint(1, most), there)
@@ -129,7 +133,7 @@ class Places:
 
 
 class Asking:
-    """The requests of the mix, people uniform over the graph. An author is any of the reader's friends.
+    """The requests of the mix, readers uniform over the graph. An author is any of the reader's friends.
 
     The original asks for any author's messages; here a stranger's page would be empty, and cheap.
     """
@@ -147,24 +151,28 @@ class Asking:
         return [self._one(self._author.chance.random()) for _ in range(count)]
 
     def composing(self, count: int) -> list[Asked]:
-        return [self._one(1.0) for _ in range(count)]
+        """In turn, so that nobody writes two at once."""
+        posting = list(self._author.pictures)
+        return [self._composed(posting[turn % len(posting)]) for turn in range(count)]
 
     def _one(self, drawn: float) -> Asked:
         chance, crowd = self._author.chance, self._author.crowd
+        if drawn >= SHARES[1]:
+            return self._composed(chance.choice(list(self._author.pictures)))
         number = chance.randrange(len(crowd.people))
-        token = self._tokens[number]
         if drawn < SHARES[0]:
             path = HOME[self._variant] + _from(self._places.home[number])
-            return Asked(self._variant, wire("GET", path, self._host, token))
-        if drawn < SHARES[1]:
-            walked = self._places.authors[number]
-            friend, cursor = chance.choice(walked) if walked else (chance.choice(crowd.friends[number]), None)
-            path = of_author(crowd.people[friend]) + _from(cursor)
-            return Asked("author", wire("GET", path, self._host, token))
+            return Asked(self._variant, wire("GET", path, self._host, self._tokens[number]))
+        walked = self._places.authors[number]
+        friend, cursor = chance.choice(walked) if walked else (chance.choice(crowd.friends[number]), None)
+        path = of_author(crowd.people[friend]) + _from(cursor)
+        return Asked("author", wire("GET", path, self._host, self._tokens[number]))
+
+    def _composed(self, number: int) -> Asked:
         body = msgspec.json.encode(self._author.writes(number)).decode()
-        key = UUID(int=chance.getrandbits(128))
+        key = UUID(int=self._author.chance.getrandbits(128))
         more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nIdempotency-Key: {key}\r\n"
-        return Asked("compose", wire("POST", "/v1/messages", self._host, token, more) + body)
+        return Asked("compose", wire("POST", "/v1/messages", self._host, self._tokens[number], more) + body)
 
 
 def of_author(person: UserId) -> str:

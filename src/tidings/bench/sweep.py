@@ -34,7 +34,7 @@ class Steps:
     factor: float = 1.4
     narrowings: int = 3
     repetitions: int = 5
-    back: float = 0.93  # of a rate that was not borne when it was repeated
+    back: float = 0.85  # of a rate that was not borne when it was repeated
     p99_ms: float = 20.0
 
 

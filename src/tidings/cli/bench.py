@@ -6,19 +6,21 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tidings.cli.options import EXIT_USAGE, Json, Problem, plainly, settings_from
-from tidings.cli.printing import print_json, print_table
+from tidings.cli.options import EXIT_BAD_INPUT, EXIT_USAGE, Json, Problem, plainly, settings_from
+from tidings.cli.printing import print_json, print_table, size_of
 
 if TYPE_CHECKING:
+    from tidings.bench import mix as mixing
     from tidings.bench.sides import Caller
     from tidings.bench.timeline import Outcome
 
 app = typer.Typer(no_args_is_help=True, help="Measurements beside what one would build instead.")
 
+LARGE = 100_000_000  # bytes that are not taken without a question
 NAMES = {
     "join": "monolith, one JOIN",
     "latest": "monolith with latest rows",
@@ -70,6 +72,93 @@ def timeline(
         _print(outcome)
 
 
+@app.command()
+@plainly
+def mix(
+    quick: Annotated[bool, typer.Option("--quick", help="Short runs, in about two minutes.")] = False,
+    graph: Annotated[
+        Path | None,
+        typer.Option("--graph", help="Edge list: two numbers a line. Without it, one is made.", metavar="FILE"),
+    ] = None,
+    variant: Annotated[
+        Literal["feed", "timeline"], typer.Option("--variant", help="What people read of all their friends.")
+    ] = "feed",
+    pages: Annotated[
+        Literal["dense", "sparse"], typer.Option("--pages", help="First pages, or pages anywhere in the first ten.")
+    ] = "dense",
+    seconds: Annotated[float, typer.Option("--seconds", help="How long each rate is tried.", min=1, max=600)] = 5.0,
+    rate: Annotated[float, typer.Option("--rate", help="Requests a second to begin with.", min=1)] = 200.0,
+    after: Annotated[
+        int, typer.Option("--after", help="Only write, before and after that many messages.", metavar="N", min=0)
+    ] = 0,
+    within: Annotated[
+        Path | None, typer.Option("--within", help="Where the data is made.", show_default="the temporary folder")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Use as much of the disk as --after needs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find the highest rate of mixed requests that is borne with a 99th percentile of 20 ms.
+
+    The mix is that of DeathStarBench's social network: 60 % read their feed, 30 % read a friend's messages, 10 %
+    write. Requests come at random times at a fixed rate, and a latency counts from when its request was due.
+    Servers and load share all cores: let nothing else run. The data is made in a temporary folder and removed.
+
+    Example: `tidings bench mix --quick --graph socfb-Reed98.edges`
+    """
+    import asyncio
+    import tempfile
+
+    from tidings.bench import mix as bench
+    from tidings.bench.graph import find_graph
+    from tidings.bench.sides import DidNotStart
+    from tidings.bench.sweep import NoRate, Steps
+    from tidings.demo.graph import GraphProblem
+
+    plan = bench.Plan(variant=variant, pages=pages, seconds=seconds, steps=Steps(start=rate), after=after)
+    if quick:
+        steps = Steps(start=rate, narrowings=1, repetitions=3)
+        plan = bench.Plan(
+            variant=variant, pages=pages, seconds=2, warm_up=3, posting=16, steps=steps, after=after, rounds=1
+        )
+    _announce_room(bench.room_needed(plan), within, agreed=yes)
+    try:
+        found = find_graph(graph, seed=bench.SEED)
+        with tempfile.TemporaryDirectory(prefix="tidings-bench-", dir=within) as name:
+            Path(name).chmod(0o711)  # engines that are not root's go through it
+            outcome: bench.Outcome | bench.After
+            if after:
+                outcome = asyncio.run(bench.measure_after(plan, found, Path(name), _operator, _tell))
+            else:
+                outcome = asyncio.run(bench.measure(plan, found, Path(name), _operator, _tell))
+    except GraphProblem as problem:
+        raise Problem(str(problem), "Nothing was measured.", EXIT_BAD_INPUT) from problem
+    except (bench.Failed, NoRate, DidNotStart) as trouble:
+        raise Problem(str(trouble), "Nothing was measured.") from trouble
+    if as_json:
+        print_json(outcome)
+    elif isinstance(outcome, bench.After):
+        _print_after(outcome)
+    else:
+        _print_mix(outcome)
+
+
+def _announce_room(needed: int, within: Path | None, *, agreed: bool) -> None:
+    """What is large is told before it is made. `Problem` unless that is agreed to, and there is room."""
+    import shutil
+    import tempfile
+
+    if needed < LARGE:
+        return
+    folder = within or Path(tempfile.gettempdir())
+    free = shutil.disk_usage(folder).free
+    told = f"This takes about {size_of(needed)} in {folder}, where {size_of(free)} are free."
+    if free < needed:
+        raise Problem(told, "Name another folder with --within.", EXIT_USAGE)
+    if not agreed:
+        raise Problem(told, "If that is right, say so with --yes.", EXIT_USAGE)
+    _tell(told)
+
+
 def _tell(line: str) -> None:
     sys.stderr.write(line + "\n")
 
@@ -98,3 +187,52 @@ def _print(outcome: Outcome) -> None:
             )
         )
     print_table(("side", "friends", "requests per second", "median", "99th percentile", "ratio"), rows)
+
+
+def _print_mix(outcome: mixing.Outcome) -> None:
+    print_table(
+        ("operation", "median", "99th percentile", "bytes", "non-empty"),
+        [
+            (
+                name,
+                f"{one.p50_ms:.1f} ms",
+                f"{one.p99_ms:.1f} ms",
+                f"{one.bytes_each:,.0f}",
+                "" if one.non_empty is None else f"{one.non_empty:.1%}",
+            )
+            for name, one in outcome.operations.items()
+        ],
+        title=f"{outcome.pages} pages; {outcome.people:,} people, {outcome.friendships:,} friendships",
+    )
+    late = "" if outcome.kept_up else " The load itself was late: this measures it, too."
+    lines = (
+        f"{outcome.rate:,.0f} requests a second with a 99th percentile of {outcome.p99_ms:.1f} ms"
+        f" ({outcome.p99_least_ms:.1f} to {outcome.p99_most_ms:.1f} in {outcome.runs} runs),"
+        f" median {outcome.p50_ms:.1f} ms.{late}",
+        f"{outcome.per_core:,.0f} a core of {outcome.cores}, which the load shares;"
+        f" {outcome.per_busy_core:,.0f} a second of a core that Tidings and its engines use.",
+        f"Processor time a request: Tidings {outcome.server_us:,.0f} us, engines {outcome.engines_us:,.0f} us,"
+        f" load {outcome.generator_us:,.0f} us.",
+        f"{outcome.bytes_each:,.0f} bytes an answer; {outcome.non_empty:.1%} of the pages had something on them.",
+    )
+    for line in lines:
+        typer.echo(line)
+
+
+def _print_after(outcome: mixing.After) -> None:
+    print_table(
+        ("messages there", "written a second", "median", "99th percentile", "Tidings", "engines"),
+        [
+            (
+                f"{one.messages:,}",
+                f"{one.per_second:,.0f} ({one.least:,.0f} to {one.most:,.0f})",
+                f"{one.p50_ms:.1f} ms",
+                f"{one.p99_ms:.1f} ms",
+                f"{one.server_us:,.0f} us",
+                f"{one.engines_us:,.0f} us",
+            )
+            for one in (outcome.empty, outcome.full)
+        ],
+        title=f"Writing, {outcome.at_once} at once",
+    )
+    typer.echo(f"Full, it writes {outcome.ratio:.2f} times as fast as empty.")
