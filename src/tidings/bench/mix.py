@@ -25,10 +25,11 @@ from typing import Any, Final, TypeVar
 
 import aiohttp
 import msgspec
+import psutil
 
 from tidings.bench import openloop, sides
 from tidings.bench.crowd import HOME, LISTS, PICTURES, Asking, Author, Crowd, Pages, Places, Variant, of_author
-from tidings.bench.openloop import Asked, Loaded, due_times
+from tidings.bench.openloop import Asked, Loaded, Operation, due_times
 from tidings.bench.sides import Caller, Reach, Side
 from tidings.bench.sweep import Steps, highest
 from tidings.contracts import messages
@@ -43,6 +44,9 @@ AT_ONCE: Final = 8  # of what is done before the clock starts
 DEEPEST: Final = 9  # pages below the first: the original begins anywhere in the first hundred
 WALKED: Final = 3  # authors of each reader
 COMPOSERS: Final = 16
+START_SECONDS: Final = 0.3  # of processor time, that the load takes to start
+QUIET: Final = 0.05  # of the machine that others may use without a word
+ENOUGH: Final = 400  # requests of a run: of fewer, one in a hundred is chance
 MESSAGE_BYTES: Final = 6000  # of one that is imported, in databases, their logs and the bus
 
 Item = TypeVar("Item")
@@ -66,12 +70,16 @@ class Plan:
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """One run. Processor time is in microseconds a request: of Tidings, of its engines, and of the load."""
+    """One run. Processor time is in microseconds a request: of Tidings, of its engines, and of the load.
+
+    `others` is the share of the machine that something else used meanwhile.
+    """
 
     loaded: Loaded
     server_us: float
     engines_us: float
     generator_us: float
+    others: float
 
     @property
     def p99_ms(self) -> float:
@@ -92,6 +100,7 @@ class Step(msgspec.Struct, frozen=True):
     failed: dict[str, int]
     late_p99_ms: float
     kept_up: bool
+    others: float
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -132,6 +141,7 @@ class Outcome(msgspec.Struct, frozen=True):
     generator_us: float
     late_p99_ms: float
     kept_up: bool
+    others: float
     operations: dict[str, Share]
     sweep: list[Step]
 
@@ -182,7 +192,7 @@ async def measure(plan: Plan, graph: Graph, folder: Path, reach: Reach, tell: Te
         seeds = iter(range(1, 1_000_000))
 
         async def attempt(rate: float, seconds: float = plan.seconds) -> Tried:
-            seed = next(seeds)
+            seed, seconds = next(seeds), max(seconds, ENOUGH / rate)
             asked = asking.mixed(len(due_times(rate, seconds, seed)))
             tried = await _run(side, folder, asked, rate=rate, seconds=seconds, seed=seed)
             tell(_told(rate, tried))
@@ -339,7 +349,7 @@ async def _run(
     plan = openloop.Plan(
         host, int(port), str(file), rate=rate, seconds=seconds, at_once=at_once, seed=seed, lists=lists
     )
-    own, engines = sides.worked(side.pid)
+    (own, engines), (busy, whole) = sides.worked(side.pid), _machine()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -350,15 +360,25 @@ async def _run(
     said, _ = await process.communicate(msgspec.json.encode(plan) + b"\n")
     if process.returncode:
         raise Failed("The load ended without a result; what it wrote above says why.")
-    own_now, engines_now = sides.worked(side.pid)
+    (own_now, engines_now), (busy_now, whole_now) = sides.worked(side.pid), _machine()
     loaded = msgspec.json.decode(said, type=Loaded)
+    ours = own_now - own + engines_now - engines + loaded.cpu_seconds + START_SECONDS
     each = 1e6 / max(1, loaded.offered)
     return Tried(
         loaded,
         server_us=round((own_now - own) * each, 1),
         engines_us=round((engines_now - engines) * each, 1),
         generator_us=round(loaded.cpu_seconds * each, 1),
+        others=round(max(0.0, busy_now - busy - ours) / max(0.01, whole_now - whole), 3),
     )
+
+
+def _machine() -> tuple[float, float]:
+    """Seconds of processor time so far, of all cores: those that were used, and all."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    whole = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)  # those are in `user`
+    return whole - idle, whole
 
 
 def _outcome(
@@ -368,9 +388,11 @@ def _outcome(
         return round(median(map(of, runs)), digits)
 
     cores = len(os.sched_getaffinity(0))
-    operations = {name: _share(name, runs) for name in runs[0].loaded.operations}
+    operations = {
+        name: _share(name, runs) for name in sorted({name for run in runs for name in run.loaded.operations})
+    }
     judged = {name: one.non_empty for name, one in operations.items() if one.non_empty is not None}
-    asked = {name: sum(run.loaded.operations[name].offered for run in runs) for name in judged}
+    asked = {name: sum(one.offered for one in _of(name, runs)) for name in judged}
     return Outcome(
         variant=plan.variant,
         pages=plan.pages,
@@ -393,6 +415,7 @@ def _outcome(
         engines_us=middle(lambda one: one.engines_us),
         generator_us=middle(lambda one: one.generator_us),
         late_p99_ms=middle(lambda one: one.loaded.late.p99_ms, 2),
+        others=middle(lambda one: one.others, 3),
         kept_up=median(one.loaded.late.p99_ms for one in runs) <= openloop.LATE,
         operations=operations,
         sweep=[_step(at, one) for at, one in tried],
@@ -400,7 +423,7 @@ def _outcome(
 
 
 def _share(name: str, runs: Sequence[Tried]) -> Share:
-    found = [run.loaded.operations[name] for run in runs]
+    found = _of(name, runs)
     shares = [one.non_empty for one in found if one.non_empty is not None]
     return Share(
         p50_ms=round(median(one.latency.p50_ms for one in found), 2),
@@ -408,6 +431,10 @@ def _share(name: str, runs: Sequence[Tried]) -> Share:
         bytes_each=round(median(one.bytes_each for one in found), 1),
         non_empty=round(median(shares), 3) if shares else None,
     )
+
+
+def _of(name: str, runs: Sequence[Tried]) -> list[Operation]:
+    return [run.loaded.operations[name] for run in runs if name in run.loaded.operations]
 
 
 def _step(rate: float, tried: Tried) -> Step:
@@ -420,6 +447,7 @@ def _step(rate: float, tried: Tried) -> Step:
         failed=loaded.failed,
         late_p99_ms=loaded.late.p99_ms,
         kept_up=loaded.kept_up,
+        others=tried.others,
     )
 
 
@@ -440,10 +468,11 @@ def _composed(there: int, runs: Sequence[Tried]) -> Composed:
 def _told(rate: float, tried: Tried) -> str:
     loaded = tried.loaded
     failed = "".join(f", {count} {name}" for name, count in loaded.failed.items())
+    others = f" (others used {tried.others:.0%} of the machine)" if tried.others > QUIET else ""
     behind = "" if loaded.kept_up else f" (the load itself was {loaded.late.p99_ms:.1f} ms late)"
     return (
         f"{rate:,.0f} a second: median {loaded.latency.p50_ms:.1f} ms, 99th percentile {tried.p99_ms:.1f} ms"
-        f"{failed}{behind}"
+        f"{failed}{behind}{others}"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, Generic, Protocol, TypeVar
 
-LEAST: Final = 1.0  # a second: below that there is no rate to find
+LEAST: Final = 25.0  # a second: below that there is no rate to find
 
 
 class Run(Protocol):
@@ -63,7 +63,7 @@ async def highest(attempt: Callable[[float], Awaitable[R]], steps: Steps) -> Fou
     while not await borne(rate):
         rate /= 2
         if rate < LEAST:
-            raise NoRate(f"Not even {LEAST:g} request a second is answered within {steps.p99_ms:g} ms.")
+            raise NoRate(f"Not even {rate * 2:g} requests a second were answered within {steps.p99_ms:g} ms.")
     low, high = rate, rate * (2 if rate < steps.start else steps.factor)
     while rate >= steps.start and await borne(high):
         low, high = high, high * steps.factor
@@ -78,7 +78,7 @@ async def highest(attempt: Callable[[float], Awaitable[R]], steps: Steps) -> Fou
         if _within(runs, steps):
             return Found(low, runs, tried)
         low *= steps.back
-    raise NoRate(f"No rate was answered within {steps.p99_ms:g} ms each time.")
+    raise NoRate(f"No rate was answered within {steps.p99_ms:g} ms again and again.")
 
 
 def _within(runs: list[R], steps: Steps) -> bool:

@@ -190,6 +190,8 @@ def _print(outcome: Outcome) -> None:
 
 
 def _print_mix(outcome: mixing.Outcome) -> None:
+    from tidings.bench import mix as mixing
+
     print_table(
         ("operation", "median", "99th percentile", "bytes", "non-empty"),
         [
@@ -217,6 +219,8 @@ def _print_mix(outcome: mixing.Outcome) -> None:
     )
     for line in lines:
         typer.echo(line)
+    if outcome.others > mixing.QUIET:
+        typer.echo(f"Others used {outcome.others:.0%} of the machine meanwhile: the figures are less for that.")
 
 
 def _print_after(outcome: mixing.After) -> None:
