@@ -41,7 +41,7 @@ async def server(answer: Answer, *, stall: tuple[int, float] = (-1, 0.0), takes:
                 if said is None:
                     break
                 writer.write(said)
-        except (asyncio.IncompleteReadError, ConnectionResetError):
+        except (asyncio.IncompleteReadError, ConnectionResetError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

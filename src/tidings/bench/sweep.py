@@ -8,6 +8,7 @@ from statistics import median
 from typing import Final, Generic, Protocol, TypeVar
 
 LEAST: Final = 25.0  # a second: below that there is no rate to find
+MOST: Final = 1e6  # a second: who bears that is not asked
 
 
 class Run(Protocol):
@@ -65,7 +66,7 @@ async def highest(attempt: Callable[[float], Awaitable[R]], steps: Steps) -> Fou
         if rate < LEAST:
             raise NoRate(f"Not even {rate * 2:g} requests a second were answered within {steps.p99_ms:g} ms.")
     low, high = rate, rate * (2 if rate < steps.start else steps.factor)
-    while rate >= steps.start and await borne(high):
+    while rate >= steps.start and high < MOST and await borne(high):
         low, high = high, high * steps.factor
     for _ in range(steps.narrowings):
         middle = (low * high) ** 0.5
