@@ -152,6 +152,17 @@ async def test_empty_lists_are_told_from_full_ones(tmp_path: Path) -> None:
     assert one.operations["read"].non_empty == 0.25
 
 
+async def test_an_answer_with_something_missing_has_failed(tmp_path: Path) -> None:
+    whole, partial = (
+        answered(b'{"items":[1],"unreachable":[]}'),
+        answered(b'{"items":[],"unreachable":["messages"]}'),
+    )
+    async with server(lambda number: partial if number % 4 else whole) as port:
+        one = await loaded(tmp_path, port, requests=400, at_once=1, whole={"read": '"unreachable":[]'})
+    assert one.failed == {"partial": 300}
+    assert one.completed == 100
+
+
 async def test_a_closed_loop_has_so_many_under_way(tmp_path: Path) -> None:
     async with server(always, takes=0.02) as port:
         one = await loaded(tmp_path, port, requests=100, at_once=10)

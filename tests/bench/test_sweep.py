@@ -58,3 +58,9 @@ async def test_a_rate_that_was_borne_by_luck_is_not_what_is_found() -> None:
 async def test_where_nothing_is_borne_that_is_said() -> None:
     with pytest.raises(NoRate, match="Not even 25 requests a second"):
         await found(lambda _rate, _nth: Run(21))
+
+
+async def test_a_search_that_does_not_end_is_given_up() -> None:
+    """As where others use the machine now and then."""
+    with pytest.raises(NoRate, match="In 60 runs"):
+        await found(lambda _rate, nth: Run(5 if nth == 1 else 1000) if nth < 3 else Run(1000 - nth))

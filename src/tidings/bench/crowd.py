@@ -26,6 +26,7 @@ Pages: TypeAlias = Literal["dense", "sparse"]
 LIMIT: Final = 10
 HOME: Final[dict[Variant, str]] = {"feed": f"/v1/feed?limit={LIMIT}", "timeline": f"/v1/timeline?limit={LIMIT}"}
 LISTS: Final = {"feed": "items", "timeline": "entries", "author": "messages"}  # of an answer, by operation
+NOTHING_MISSING: Final = '"unreachable":[]'  # in an answer that is composed of what several services said
 SHARES: Final = (0.6, 0.9)  # below the first: one's home; below the second: an author's messages; above: compose
 MENTIONS: Final = 6  # most in a message, as are the next two
 URLS: Final = 6

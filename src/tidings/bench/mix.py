@@ -28,7 +28,19 @@ import msgspec
 import psutil
 
 from tidings.bench import openloop, sides
-from tidings.bench.crowd import HOME, LISTS, PICTURES, Asking, Author, Crowd, Pages, Places, Variant, of_author
+from tidings.bench.crowd import (
+    HOME,
+    LISTS,
+    NOTHING_MISSING,
+    PICTURES,
+    Asking,
+    Author,
+    Crowd,
+    Pages,
+    Places,
+    Variant,
+    of_author,
+)
 from tidings.bench.openloop import Asked, Loaded, Operation, due_times
 from tidings.bench.sides import Caller, Reach, Side
 from tidings.bench.sweep import Steps, highest
@@ -345,9 +357,17 @@ async def _run(
     file = folder / "requests"
     file.write_bytes(msgspec.json.Encoder().encode_lines(asked))
     host, _, port = _host(side).partition(":")
-    lists = {name: LISTS[name] for name in {one.operation for one in asked} & LISTS.keys()}
+    there = {one.operation for one in asked}
     plan = openloop.Plan(
-        host, int(port), str(file), rate=rate, seconds=seconds, at_once=at_once, seed=seed, lists=lists
+        host,
+        int(port),
+        str(file),
+        rate=rate,
+        seconds=seconds,
+        at_once=at_once,
+        seed=seed,
+        lists={name: LISTS[name] for name in there & LISTS.keys()},
+        whole=dict.fromkeys(there & HOME.keys(), NOTHING_MISSING),
     )
     (own, engines), (busy, whole) = sides.worked(side.pid), _machine()
     process = await asyncio.create_subprocess_exec(

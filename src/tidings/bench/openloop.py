@@ -33,7 +33,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     With a `rate` (requests per second) they come for `seconds`, with exponential gaps. With `at_once` instead, so
     many are under way until all of the file are answered. `lists` names, by operation, the member of an answer
-    that may be an empty list. What has no answer `patience` seconds after the last one was due has failed.
+    that may be an empty list, and `whole` what an answer has in it unless something is missing. What has no answer `patience` seconds after the last one was due has failed.
     """
 
     host: str
@@ -46,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True):
     connections: int = 512
     patience: float = 5.0
     lists: dict[str, str] = {}
+    whole: dict[str, str] = {}
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -85,7 +86,8 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """What came of it. `failed` is by class: `4xx`, `5xx`, `broken` (the connection) and `unanswered`.
+    """What came of it. `failed` is by class: `4xx`, `5xx`, `broken` (the connection), `unanswered`, and
+    `partial`: something was missing from it.
 
     Latencies are of all that were offered; one without an answer counts with the time that it was waited for.
     `bytes_each` are those of bodies. `late` is how long after a request was due the generator saw to it, and
@@ -145,6 +147,8 @@ class Generator:
         self.open: set[Connection] = set()
         self.opening = 0
         self.opened = 0
+        self.partial: set[int] = set()
+        self._whole = {name: text.encode() for name, text in plan.whole.items()}
         self.sampled: dict[str, list[bytes]] = {name: [] for name in plan.lists}
         every = Counter(self.operations)
         self._stride = {name: max(1, every[name] // SAMPLES) for name in plan.lists}
@@ -262,6 +266,8 @@ class Generator:
         self.statuses[number] = status
         self.bodies[number] = size
         operation = self.operations[number]
+        if operation in self._whole and self._whole[operation] not in body:
+            self.partial.add(number)
         if operation in self._stride and 200 <= status < 300:
             self._seen[operation] += 1
             if self._seen[operation] % self._stride[operation] == 0:
@@ -318,7 +324,9 @@ class Generator:
             return "unanswered"
         if not status:
             return "broken"
-        return "" if 200 <= status < 300 else f"{status // 100}xx"
+        if not 200 <= status < 300:
+            return f"{status // 100}xx"
+        return "partial" if number in self.partial else ""
 
     def _bytes_each(self, numbers: Sequence[int]) -> float:
         return round(sum(self.bodies[number] for number in numbers) / max(1, len(numbers)), 1)

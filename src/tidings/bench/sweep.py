@@ -37,6 +37,7 @@ class Steps:
     repetitions: int = 5
     back: float = 0.85  # of a rate that was not borne when it was repeated
     p99_ms: float = 20.0
+    most_runs: int = 60
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ async def highest(attempt: Callable[[float], Awaitable[R]], steps: Steps) -> Fou
     tried: list[tuple[float, R]] = []
 
     async def run(rate: float) -> R:
+        if len(tried) == steps.most_runs:
+            raise NoRate(f"In {steps.most_runs} runs no rate was borne again and again. Let nothing else run.")
         tried.append((rate, await attempt(rate)))
         return tried[-1][1]
 

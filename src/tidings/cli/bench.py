@@ -116,7 +116,7 @@ def mix(
 
     plan = bench.Plan(variant=variant, pages=pages, seconds=seconds, steps=Steps(start=rate), after=after)
     if quick:
-        steps = Steps(start=rate, narrowings=1, repetitions=3)
+        steps = Steps(start=rate, narrowings=1, repetitions=3, most_runs=18)
         plan = bench.Plan(
             variant=variant, pages=pages, seconds=2, warm_up=3, posting=16, steps=steps, after=after, rounds=1
         )
