@@ -32,8 +32,9 @@ class Plan(msgspec.Struct, frozen=True):
     """What is asked. `requests`: a file with an `Asked` a line, as JSON.
 
     With a `rate` (requests per second) they come for `seconds`, with exponential gaps. With `at_once` instead, so
-    many are under way until all of the file are answered. `lists` names, by operation, the member of an answer
-    that may be an empty list, and `whole` what an answer has in it unless something is missing. What has no answer `patience` seconds after the last one was due has failed.
+    many are under way until all of the file are answered. What has no answer `patience` seconds after the last one
+    was due has failed. By operation, `lists` names the member of an answer that may be an empty list, and `whole`
+    what an answer has in it unless something is missing.
     """
 
     host: str

@@ -114,12 +114,8 @@ def mix(
     from tidings.bench.sweep import NoRate, Steps
     from tidings.demo.graph import GraphProblem
 
-    plan = bench.Plan(variant=variant, pages=pages, seconds=seconds, steps=Steps(start=rate), after=after)
-    if quick:
-        steps = Steps(start=rate, narrowings=1, repetitions=3, most_runs=18)
-        plan = bench.Plan(
-            variant=variant, pages=pages, seconds=2, warm_up=3, posting=16, steps=steps, after=after, rounds=1
-        )
+    chosen = bench.Plan(variant=variant, pages=pages, seconds=seconds, steps=Steps(start=rate), after=after)
+    plan = bench.quicker(chosen) if quick else chosen
     _announce_room(bench.room_needed(plan), within, agreed=yes)
     try:
         found = find_graph(graph, seed=bench.SEED)
