@@ -59,7 +59,9 @@ COMPOSERS: Final = 16
 START_SECONDS: Final = 0.3  # of processor time, that the load takes to start
 QUIET: Final = 0.05  # of the machine that others may use without a word
 ENOUGH: Final = 400  # requests of a run: of fewer, one in a hundred is chance
-MESSAGE_BYTES: Final = 6000  # of one that is imported, in databases, their logs and the bus
+MESSAGE_BYTES: Final = 6000  # of one that is imported, in databases and on the bus
+LOG_BYTES: Final = 7000  # of the same in the logs of databases, which keep no more than
+MOST_LOG_BYTES: Final = 2_000_000_000
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -189,13 +191,13 @@ class Failed(Exception):
 
 def quicker(plan: Plan) -> Plan:
     """In about two minutes, of which half are spent before the clock starts."""
-    steps = replace(plan.steps, narrowings=1, repetitions=3, most_runs=18)
-    return replace(plan, seconds=2.0, warm_up=3.0, posting=16, steps=steps, composes=400, rounds=1)
+    steps = replace(plan.steps, factor=1.5, narrowings=1, repetitions=3, most_runs=16)
+    return replace(plan, seconds=2.0, warm_up=4.0, posting=12, steps=steps, composes=400, rounds=1)
 
 
 def room_needed(plan: Plan) -> int:
-    """Bytes on the disk that what is imported takes, at most."""
-    return plan.after * MESSAGE_BYTES
+    """Bytes on the disk that what is imported takes, about."""
+    return plan.after * MESSAGE_BYTES + min(plan.after * LOG_BYTES, MOST_LOG_BYTES)
 
 
 async def measure(plan: Plan, graph: Graph, folder: Path, reach: Reach, tell: Tell) -> Outcome:
