@@ -8,6 +8,7 @@ from when its request was due, so what waits for a server that stands still is c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import math
 import random
@@ -417,7 +418,8 @@ async def load(plan: Plan) -> Loaded:
 
 def main() -> None:
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(load(plan))) + b"\n")
+    with contextlib.suppress(KeyboardInterrupt):  # who started this says what is to be said
+        sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(load(plan))) + b"\n")
 
 
 if __name__ == "__main__":
