@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw
 
 from tidings.platform import ending
-from tidings.platform.events.bus import Bus, Deliveries, Delivery
+from tidings.platform.events.bus import Bus, Deliveries
 from tidings.platform.occurrence import Occurred
 
 
@@ -34,9 +34,6 @@ class Arriving:
     async def publish(self, subject: str, content: bytes, headers: dict[str, str]) -> None:
         await self._wait(10)
 
-    async def ack_sync(self, timeout: float) -> None:
-        await self._wait(timeout)
-
     async def _wait(self, timeout: float) -> list[Any]:
         self.waiting.set()
         return await asyncio.wait_for(self._come, timeout)
@@ -46,7 +43,6 @@ ONE = Occurred(id=UUID(int=1), event="users.changed", subject=UUID(int=2), versi
 AWAITED: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "next": lambda client: Deliveries(client).next(32, 10),
     "publish": lambda client: Bus(client).publish(ONE),
-    "done": lambda client: Delivery(client).done(),
 }
 
 

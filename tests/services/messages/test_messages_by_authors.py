@@ -32,7 +32,7 @@ from tidings.platform.clock import now_ms
 from tidings.platform.contract import Invalid
 from tidings.platform.ids import bucket_of, ms_of, uuid7
 from tidings.platform.request import Viewer
-from tidings.services.messages import rules
+from tidings.services.messages import present, rules
 from tidings.services.messages.holder import Messages
 from tidings.services.messages.store.port import LatestRow
 from tidings.services.messages.views import by_authors
@@ -61,6 +61,21 @@ async def test_the_latest_of_each_newest_first(town: Neighbourhood) -> None:
     his = await bob.posts("new")
     assert ids(await alice.latest([carol, bob, silent])) == [[his.id], [hers.id]]
     assert ids(await alice.latest([carol, bob, silent], per_author=2)) == [[his.id, old.id], [hers.id]]
+
+
+async def test_a_post_leaves_the_row_that_would_be_made_anew(town: Neighbourhood) -> None:
+    alice = town.somebody()
+    for number in range(present.KEPT + 3):
+        place = at(1.5, 2.25) if number % 2 else None
+        said = await alice.posts(f"{number} – „so“", audience="public" if number % 3 else "friends", place=place)
+        if number == 2:
+            await alice.withdraws(said)
+        row = (await town.store.latest([alice.id], bodies=present.KEPT))[alice.id]
+        with request_of(alice.id):
+            async with town.store.write() as write:
+                await write.fence([alice.id])
+                newest = await write.newest_of([alice.id], per_author=present.KEPT + 1)
+        assert msgspec.structs.replace(row, version=0) == present.latest_row(alice.id, newest[alice.id])
 
 
 async def test_who_keeps_a_feed_is_given_the_newest_few_of_each(town: Neighbourhood) -> None:

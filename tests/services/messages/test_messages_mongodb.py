@@ -28,7 +28,7 @@ from tidings.platform.settings import Settings
 from tidings.platform.storage import mongo_schema
 from tidings.platform.storage.mongo import MongoDatabase
 from tidings.platform.twophase.failpoints import NoFailpoints
-from tidings.services.messages import actions
+from tidings.services.messages import actions, present
 from tidings.services.messages.store.mongo import MongoStore
 from tidings.services.messages.store.mongo_schema import SCHEMA
 from tidings.services.messages.store.port import (
@@ -127,6 +127,14 @@ async def use_all(store: MongoStore) -> None:
             await actions._rebuild_latest(write, [alice])
             await write.raise_versions({alice: 2}, {alice: said.created_ms})
             write.answers(actions.contract.withdraw, None)
+    young = a_document(mint(alice, 4), alice)
+    with request_of(alice):
+        async with store.write() as write:
+            await write.fence([alice])
+            assert await write.post(young, present.latest_row(alice, [young]), kept=2) == 3
+            await write.remove(young)
+            await actions._rebuild_latest(write, [alice])
+            await write.raise_versions({alice: 1})
     with request_of(bob):
         async with store.write() as write:
             await write.fence([bob], [alice])
@@ -168,7 +176,7 @@ async def use_all(store: MongoStore) -> None:
     assert await store.replies_of(bob, after=LOWEST, until=HIGHEST, limit=5)
     assert await store.earlier_of(bob, after=(LOWEST, 0), until=HIGHEST, limit=5)
     assert await store.reactions_left(bob, after=(LOWEST, ""), between_ms=(0, 1 << 50), limit=5)
-    assert await store.withdrawn_by(alice, after=LOWEST, until=HIGHEST, limit=5) == [gone.id]
+    assert await store.withdrawn_by(alice, after=LOWEST, until=HIGHEST, limit=5) == [gone.id, young.id]
     await _delete(store, bob, answers=["post"])
 
 

@@ -171,9 +171,8 @@ class Delivery:
         return self._message.metadata.num_delivered or 1
 
     async def done(self) -> None:
-        """Acknowledge, and wait until the bus knows."""
-        with heeding_cancellation():
-            await self._message.ack_sync(timeout=ACK_WAIT)
+        """Acknowledge. If that is lost on its way, it comes again, and its effect is found made."""
+        await self._message.ack()
 
     async def again(self, after: float) -> None:
         """Have it delivered again in that many seconds."""

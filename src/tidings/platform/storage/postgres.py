@@ -40,6 +40,22 @@ READ_TIMEOUT_MS: Final = 8000  # less than a route's deadline, so that the refus
 EXCLUSIVELY: Final = "SELECT state, version, last_ms FROM subject_fence WHERE user_id = $1 FOR NO KEY UPDATE"
 SHARED: Final = "SELECT state, version, last_ms FROM subject_fence WHERE user_id = $1 FOR SHARE"
 
+ALL_EXCLUSIVELY: Final = (
+    "SELECT user_id, state, version, last_ms FROM subject_fence"
+    " WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE"
+)
+MAKE_FENCES: Final = "INSERT INTO subject_fence (user_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING"
+
+ADD_EVENTS: Final = (
+    "INSERT INTO outbox (id, event, subject, version, body, trace) SELECT * FROM"
+    " unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::jsonb[], $6::text[])"
+)
+ANSWER: Final = "UPDATE idempotency SET status = $3, reply = $4 WHERE scope = $1 AND key = $2"
+ADD_EVENTS_AND_ANSWER: Final = (
+    f"WITH announced AS ({ADD_EVENTS})"  # noqa: S608 - of constants
+    " UPDATE idempotency SET status = $9, reply = $10 WHERE scope = $7 AND key = $8"
+)
+
 TAKE_EVENT: Final = "INSERT INTO inbox (event_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true"
 
 LOST = (
@@ -87,27 +103,27 @@ class Write(Saying):
     async def fence(self, own: Iterable[UUID], others: Iterable[UUID] = ()) -> dict[UUID, Fence]:
         """Lock the fences of those whose version will rise (`own`), and hold `others` still.
 
-        Rows that do not exist are made first: a lock on a row that is not there locks nothing. In key order,
-        so that two writers never wait for each other.
+        Rows that do not exist are made: a lock on a row that is not there locks nothing. In key order, so that two
+        writers never wait for each other.
         """
         exclusive = set(own)
         shared = set(others) - exclusive
         subjects = sorted(exclusive | shared)
         if not subjects:
             return {}
-        await self.connection.execute(
-            "INSERT INTO subject_fence (user_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING", subjects
-        )
         if not shared:  # one statement locks them in key order
-            rows = await self.connection.fetch(
-                "SELECT user_id, state, version, last_ms FROM subject_fence"
-                " WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE",
-                subjects,
-            )
+            rows = await self.connection.fetch(ALL_EXCLUSIVELY, subjects)
+            if len(rows) < len(subjects):
+                await self.connection.execute(MAKE_FENCES, subjects)
+                rows = await self.connection.fetch(ALL_EXCLUSIVELY, subjects)
             return {row[0]: Fence(row[1], row[2], row[3]) for row in rows}
         fences: dict[UUID, Fence] = {}
         for subject in subjects:
-            row = await self.connection.fetchrow(EXCLUSIVELY if subject in exclusive else SHARED, subject)
+            query = EXCLUSIVELY if subject in exclusive else SHARED
+            row = await self.connection.fetchrow(query, subject)
+            if row is None:
+                await self.connection.execute(MAKE_FENCES, [subject])
+                row = await self.connection.fetchrow(query, subject)
             if row is not None:
                 fences[subject] = Fence(row[0], row[1], row[2])
         return fences
@@ -155,21 +171,19 @@ class Write(Saying):
 
     async def _finish(self) -> None:
         """The last statements before the commit: outbox rows, and the answer under its key."""
+        events: tuple[Any, ...] = ()
+        answer: tuple[Any, ...] = ()
         if self._announced:
-            await self.connection.execute(
-                "INSERT INTO outbox (id, event, subject, version, body, trace) SELECT * FROM"
-                " unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::jsonb[], $6::text[])",
-                *rows_of([msgspec.structs.astuple(one) for one in self._announced]),
-            )
+            events = tuple(rows_of([msgspec.structs.astuple(one) for one in self._announced]))
         if self._idempotency is not None:
-            answer = self.answered()
-            await self.connection.execute(
-                "UPDATE idempotency SET status = $3, reply = $4 WHERE scope = $1 AND key = $2",
-                self._idempotency.scope,
-                self._idempotency.key,
-                answer.status,
-                msgspec.json.encode(answer),
-            )
+            told = self.answered()
+            answer = (self._idempotency.scope, self._idempotency.key, told.status, msgspec.json.encode(told))
+        if events and answer:
+            await self.connection.execute(ADD_EVENTS_AND_ANSWER, *events, *answer)
+        elif events:
+            await self.connection.execute(ADD_EVENTS, *events)
+        elif answer:
+            await self.connection.execute(ANSWER, *answer)
 
     def _die(self) -> None:
         self._connection = None

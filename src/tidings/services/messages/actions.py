@@ -86,10 +86,11 @@ async def _write(
             only=said.only,
             ancestors=ancestors,
         )
-        await messages.add(document)
-        if not ancestors:
-            await _rebuild_latest(messages, [author])
-        version = (await messages.raise_versions({author: 1}, {author: minted_ms}))[author]
+        if ancestors:
+            await messages.add(document)
+            version = (await messages.raise_versions({author: 1}, {author: minted_ms}))[author]
+        else:
+            version = await messages.post(document, present.latest_row(author, [document]), kept=KEPT)
         _announce(messages, contract.posted, document, version, parent=parent)
         answer = Reply(
             present.message(document, with_place=True),

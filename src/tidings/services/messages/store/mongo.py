@@ -62,6 +62,21 @@ class MongoMessageWrite(MongoWrite):
         row = await self.collection("document").find_one(_keyed(message_id), hint=BY_ID, session=self.session)
         return None if row is None else _document(row)
 
+    async def post(self, document: Document, row: LatestRow, *, kept: int) -> int:
+        author = document.author_id
+        await self.add(document)
+        held = await self.collection("latest").find_one(keyed(author), session=self.session)
+        if held is not None:
+            before = _latest_row(held)
+            row = LatestRow(
+                author,
+                before.complete and len(before.heads) < kept,
+                [*row.heads, *before.heads][:kept],
+                [*row.bodies, *before.bodies][:kept],
+            )
+        await self.put_latest([row])
+        return (await self.raise_versions({author: 1}, {author: document.created_ms}))[author]
+
     async def add(self, document: Document) -> None:
         await self.collection("document").insert_one(_row(document), session=self.session)
         if document.parent is not None:

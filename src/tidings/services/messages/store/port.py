@@ -238,6 +238,14 @@ class MessageWrite(Protocol):
         """The message or reply as it is now; nobody changes it until the commit."""
         ...
 
+    async def post(self, document: Document, row: LatestRow, *, kept: int) -> int:
+        """Add a message younger than all of its author's, and raise the author's version by one; the new version.
+
+        `row` is the `latest` row of an author who has said only this: its message goes in front of what is there,
+        and no more than `kept` stay. The author's fence is held.
+        """
+        ...
+
     async def add(self, document: Document) -> None: ...
 
     async def add_missing(self, documents: Sequence[Document]) -> set[MessageId]:

@@ -203,6 +203,23 @@ SHARE_MESSAGE = "SELECT document FROM message WHERE bucket = $1 AND id = $2 FOR 
 SHARE_REPLY = "SELECT document FROM reply WHERE bucket = $1 AND id = $2 FOR SHARE"
 
 ADD_MESSAGE = "INSERT INTO message (bucket, author_id, id, document) VALUES ($1, $2, $3, $4)"
+# One round trip. The author's fence is held, so nobody else writes their latest row.
+POST = """
+WITH added AS (
+    INSERT INTO message (bucket, author_id, id, document) VALUES ($1, $2, $3, $4)
+), in_front AS (
+    INSERT INTO latest AS l (bucket, author_id, complete, heads, bodies)
+    VALUES ($1, $2, $5, $6::json, $7::bytea[])
+    ON CONFLICT (bucket, author_id) DO UPDATE SET
+        complete = l.complete AND cardinality(l.bodies) < $8::int,
+        heads = jsonb_path_query_array(
+            excluded.heads::jsonb || l.heads::jsonb, '$[0 to $last]', jsonb_build_object('last', $8::int - 1)
+        )::json,
+        bodies = (excluded.bodies || l.bodies)[1:$8::int]
+)
+UPDATE subject_fence SET version = version + 1, last_ms = greatest(last_ms, $9) WHERE user_id = $2
+RETURNING version
+"""
 ADD_REPLY = "INSERT INTO reply (bucket, parent_id, id, author_id, document) VALUES ($1, $2, $3, $4, $5)"
 
 ADD_MISSING = """
@@ -374,6 +391,21 @@ class PostgresWrite(Write):
             if found is not None:
                 return _document(found)
         return None
+
+    async def post(self, document: Document, row: LatestRow, *, kept: int) -> int:
+        version: int = await self.connection.fetchval(
+            POST,
+            bucket_in(document.id),
+            document.author_id,
+            document.id,
+            _json(document),
+            row.complete,
+            _json(row.heads),
+            row.bodies,
+            kept,
+            document.created_ms,
+        )
+        return version
 
     async def add(self, document: Document) -> None:
         bucket = bucket_in(document.id)
