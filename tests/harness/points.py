@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class Watcher:
         self.path = self.folder / "s"
         self.seen: list[Reached] = []
         self._held: list[Held] = []
+        self._slow: dict[str, float] = {}
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -91,11 +92,23 @@ class Watcher:
         finally:
             self._held.remove(held)
 
+    @contextmanager
+    def slows(self, service: str, *, seconds: float) -> Iterator[None]:
+        """Within the block, each call of `service` takes so much longer."""
+        self._slow[service] = seconds
+        try:
+            yield
+        finally:
+            del self._slow[service]
+
     async def _reached(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             reached = msgspec.json.decode(await reader.readline(), type=Reached)
             self.seen.append(reached)
             verdict = "go"
+            when, _, call = reached.point.partition(" ")
+            if when == "before" and (slow := self._slow.get(call.partition("/")[0])) is not None:
+                await asyncio.sleep(slow)
             for held in list(self._held):
                 if held.point == reached.point and held.viewer == reached.viewer:
                     if held.verdict is None:

@@ -92,9 +92,14 @@ relations: Call[ByIds, dict[UserId, Relation]] = Call(
     safe=True,
     callers={"messages", "notifications", "users", "media", "web"},
 )  # strangers are absent
-register_cache = Call("friends/register_cache", Registration, Nothing, callers={"timeline", "edge"})
+register_cache = Call("friends/register_cache", Registration, Nothing, callers={"timeline", "edge"}, guarded=False)
 occurrences = Call(
-    "friends/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"friends", "notifications"}
+    "friends/occurrences",
+    OccurredAsk,
+    OccurredPage,
+    safe=True,
+    callers={"friends", "notifications"},
+    guarded=False,
 )
 dead_letters = Call("friends/dead_letters", Nothing, DeadLetters, safe=True, callers={"cli"})
 replay_event = Call("friends/replay_event", EventId, Replay, callers={"cli"})
@@ -110,9 +115,10 @@ export = Export(
 )
 import_friendships = Call("friends/import_friendships", ImportFriendships, Imported, callers={"cli"}, deadline=30.0)
 
-prepare_removal = Call("friends/prepare_removal", Removal, Vote, callers={"users"})
-commit_removal = Call("friends/commit_removal", Removal, Branch, callers={"users"})
-abort_removal = Call("friends/abort_removal", Removal, Branch, callers={"users"})
+# Not guarded: the coordinator has deadlines of its own, and who is not told of the outcome keeps its locks.
+prepare_removal = Call("friends/prepare_removal", Removal, Vote, callers={"users"}, guarded=False)
+commit_removal = Call("friends/commit_removal", Removal, Branch, callers={"users"}, guarded=False)
+abort_removal = Call("friends/abort_removal", Removal, Branch, callers={"users"}, guarded=False)
 branches = Call("friends/branches", TransactionsAsk, Branches, safe=True, callers={"cli"})
 everybody = Call("friends/everybody", EverybodyAsk, Everybody, safe=True, callers={"cli"})
 

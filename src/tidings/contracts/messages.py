@@ -249,8 +249,10 @@ page_by_authors = Call("messages/page_by_authors", PageByAuthorsAsk, PageByAutho
 by_ids: Call[ByMessageIds, dict[MessageId, Message]] = Call(
     "messages/by_ids", ByMessageIds, dict[MessageId, Message], safe=True, callers={"notifications", "media"}
 )  # what the viewer may not see is absent
-register_cache = Call("messages/register_cache", Registration, Nothing, callers={"timeline", "edge"})
-occurrences = Call("messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications", "media"})
+register_cache = Call("messages/register_cache", Registration, Nothing, callers={"timeline", "edge"}, guarded=False)
+occurrences = Call(
+    "messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications", "media"}, guarded=False
+)
 export = Export(
     "messages",
     callers={"users"},
@@ -264,9 +266,10 @@ export = Export(
 )
 import_messages = Call("messages/import_messages", ImportMessages, Imported, callers={"cli"}, deadline=30.0)
 
-prepare_removal = Call("messages/prepare_removal", Removal, Vote, callers={"users"})
-commit_removal = Call("messages/commit_removal", Removal, Branch, callers={"users"})
-abort_removal = Call("messages/abort_removal", Removal, Branch, callers={"users"})
+# Not guarded: the coordinator has deadlines of its own, and who is not told of the outcome keeps its locks.
+prepare_removal = Call("messages/prepare_removal", Removal, Vote, callers={"users"}, guarded=False)
+commit_removal = Call("messages/commit_removal", Removal, Branch, callers={"users"}, guarded=False)
+abort_removal = Call("messages/abort_removal", Removal, Branch, callers={"users"}, guarded=False)
 branches = Call("messages/branches", TransactionsAsk, Branches, safe=True, callers={"cli"})
 
 
@@ -432,6 +435,7 @@ find_messages = Route(
     Messages,
     "Messages by ids or by author",
     refusals=(Invalid,),
+    can_wait=True,
     callers={"web"},
 )
 post = Route(
@@ -487,6 +491,7 @@ history = Route(
     History,
     "What it said before",
     refusals=(NotFound,),
+    can_wait=True,
     callers={"web"},
 )
 list_replies = Route(
@@ -497,6 +502,7 @@ list_replies = Route(
     Messages,
     "Replies, oldest first",
     refusals=(NotFound,),
+    can_wait=True,
     callers={"web"},
 )
 reply = Route(
@@ -519,6 +525,7 @@ list_reactions = Route(
     Reactions,
     "Who reacted how",
     refusals=(NotFound,),
+    can_wait=True,
     callers={"web"},
 )
 react = Route(

@@ -99,6 +99,7 @@ get_timeline = Route(
     Timeline,
     "The latest message of each friend, with name and avatar",
     refusals=(Invalid, BadCursor, Unavailable),
+    can_wait=True,
     callers={"web"},
 )
 get_feed = Route(
@@ -109,6 +110,7 @@ get_feed = Route(
     Feed,
     "Every message of friends and oneself, newest first",
     refusals=(Invalid, BadCursor, Unavailable),
+    can_wait=True,
     callers={"web"},
 )
 
@@ -136,6 +138,7 @@ get_presence = Route(
     Presence,
     "Which friends are online",
     refusals=(Unavailable,),
+    can_wait=True,
     callers={"web"},
 )
 

@@ -318,10 +318,13 @@ suspend = Call("users/suspend", Suspend, Account, callers={"cli"})
 reset_link = Call("users/reset_link", ByHandle, OneTimeLink, callers={"cli"})
 sign_in_link = Call("users/sign_in_link", ByHandle, OneTimeLink, callers={"cli"})
 make_administrator = Call("users/make_administrator", ByHandle, Account, callers={"cli"})
-outcome = Call("users/outcome", OneTransaction, Outcome, safe=True, callers={"friends", "messages"})
+# Not guarded: participants hold locks until they know it.
+outcome = Call("users/outcome", OneTransaction, Outcome, safe=True, callers={"friends", "messages"}, guarded=False)
 transactions = Call("users/transactions", TransactionsAsk, Transactions, safe=True, callers={"cli"})
-register_cache = Call("users/register_cache", Registration, Nothing, callers={"timeline", "edge"})
-occurrences = Call("users/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications", "media"})
+register_cache = Call("users/register_cache", Registration, Nothing, callers={"timeline", "edge"}, guarded=False)
+occurrences = Call(
+    "users/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications", "media"}, guarded=False
+)
 export = Export(
     "users",
     callers={"users"},  # the archive is made of what each service gives, this one too
@@ -562,7 +565,14 @@ sign_up = Route(
     callers={"web"},
 )
 find_users = Route(
-    "users/find_users", "GET", "/v1/users", FindUsers, Users, "People by ids, handle or name", callers={"web"}
+    "users/find_users",
+    "GET",
+    "/v1/users",
+    FindUsers,
+    Users,
+    "People by ids, handle or name",
+    can_wait=True,
+    callers={"web"},
 )
 get_user = Route(
     "users/get_user",

@@ -361,7 +361,9 @@ class GonePage(Value, frozen=True):
 
 FILE = Upload(begin=media.begin_upload, part=media.add_part, give_back=media.give_back, required=False)
 
-home = page("web/home", "GET", "/", TimelinePage, "The timeline; to strangers, a welcome", who="anyone")
+home = page(
+    "web/home", "GET", "/", TimelinePage, "The timeline; to strangers, a welcome", who="anyone", can_wait=True
+)
 sign_in_page = page("web/sign_in_page", "GET", "/signin", SignInPage, "Sign in", who="anyone")
 sign_in = page("web/sign_in", "POST", "/signin", SignIn, "Sign in", who="anyone")
 sign_out = page("web/sign_out", "POST", "/signout", Page, "Sign out")
@@ -373,10 +375,14 @@ reset_page = page("web/reset_page", "GET", "/reset", LinkPage, "A new password",
 reset = page("web/reset", "POST", "/reset", Reset, "A new password", who="anyone")
 help_page = page("web/help_page", "GET", "/help", Page, "Help, with the keys", who="anyone")
 
-feed = page("web/feed", "GET", "/feed", FeedPage, "Every message of friends and oneself")
+feed = page("web/feed", "GET", "/feed", FeedPage, "Every message of friends and oneself", can_wait=True)
 mark_feed = page("web/mark_feed", "POST", "/feed/marker", Marker, "One has read up to here")
-message = page("web/message", "GET", "/messages/{message_id}", MessagePage, "A message and its replies")
-history = page("web/history", "GET", "/messages/{message_id}/history", MessagePage, "What it said before")
+message = page(
+    "web/message", "GET", "/messages/{message_id}", MessagePage, "A message and its replies", can_wait=True
+)
+history = page(
+    "web/history", "GET", "/messages/{message_id}/history", MessagePage, "What it said before", can_wait=True
+)
 
 write_page = page("web/write_page", "GET", "/write", WritePage, "Write a message")
 write = page(
@@ -393,10 +399,10 @@ edit = page("web/edit", "POST", "/messages/{message_id}/edit", Edit, "Edit a mes
 withdraw = page("web/withdraw", "POST", "/messages/{message_id}/delete", Withdraw, "Delete a message")
 react = page("web/react", "POST", "/messages/{message_id}/react", React, "React, or take it back")
 
-person = page("web/person", "GET", "/people/{user_id}", PersonPage, "A person and what they said")
-by_handle = page("web/by_handle", "GET", "/@{handle}", HandlePage, "The same, by handle")
+person = page("web/person", "GET", "/people/{user_id}", PersonPage, "A person and what they said", can_wait=True)
+by_handle = page("web/by_handle", "GET", "/@{handle}", HandlePage, "The same, by handle", can_wait=True)
 stand = page("web/stand", "POST", "/people/{user_id}/stand", Stand, "Ask, accept, part, block, mute")
-friends = page("web/friends", "GET", "/friends", FriendsPage, "Friends, requests, and search")
+friends = page("web/friends", "GET", "/friends", FriendsPage, "Friends, requests, and search", can_wait=True)
 hidden = page("web/hidden", "GET", "/settings/hidden", Page, "Whom one blocks and mutes")
 notifications = page("web/notifications", "GET", "/notifications", ListPage, "What concerns oneself")
 mark_read = page("web/mark_read", "POST", "/notifications", MarkRead, "It has been read")

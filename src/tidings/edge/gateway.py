@@ -33,6 +33,7 @@ from tidings.edge.paths import Endpoint, Paths
 from tidings.edge.refusing import refused
 from tidings.edge.response_cache import MAKING, Making, ResponseCache
 from tidings.edge.seen_tokens import SeenTokens
+from tidings.edge.shedding import Shedding
 from tidings.edge.streams import EVENT_STREAM, EventStream
 from tidings.edge.uploads import Form, receive_form
 from tidings.edge.visits import Visits
@@ -89,7 +90,9 @@ class Gateway:
         routes = [*more, *(PathRoute(path, endpoints[path], methods=sorted(by_path[path])) for path in paths)]
         rest = Starlette(routes=routes, exception_handlers={HTTPException: _not_routed, 500: _fault})
         plain = {path: (by_path[path].keys(), endpoints[path]) for path in paths if "{" not in path}
-        app: ASGIApp = Paths(plain, rest, fault=_fault)
+        promised = [route for methods in by_path.values() for route, _ in methods.values()]
+        paths_app = Paths(plain, rest, fault=_fault)
+        app: ASGIApp = Shedding(paths_app, promised, most=self._settings.max_requests_at_once)
         if self._settings.cors_origins:
             app = CORSMiddleware(
                 app,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -56,3 +57,14 @@ def refusal_response(asked: Headers, refusal: Refusal, headers: Mapping[str, str
     if refusal.retry_after is not None:
         sent["retry-after"] = str(refusal.retry_after)
     return page_response(asked, html, refusal.status, sent)
+
+
+def standing_response(asked: Headers, refusal: Refusal) -> Response:
+    """The same of one that is the same for all, under no trace: it costs less than what is refused."""
+    again = {} if refusal.retry_after is None else {"retry-after": str(refusal.retry_after)}
+    return page_response(asked, _standing_page(refusal, languages_of(asked)), refusal.status, again)
+
+
+@lru_cache(64)
+def _standing_page(refusal: Refusal, languages: str) -> bytes:
+    return refusal_page(refusal, languages=languages, trace_id="")

@@ -109,6 +109,8 @@ class TooManyRequests(Refusal, code="too_many_requests", status=429, title="Too 
 class Unavailable(Refusal, code="unavailable", status=503, title="A service cannot be reached"):
     """`service` is down, over its deadline, or cannot reach its own store. Nothing was concluded."""
 
+    unanswered = False  # True: the way to it broke before an answer came back
+
 
 class InFlight(Refusal, code="idempotency_in_flight", status=409, title="Still at work on that key"):
     """A request with the same Idempotency-Key has not ended yet."""
@@ -120,7 +122,11 @@ class KeyReused(Refusal, code="idempotency_key_reused", status=422, title="Key u
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Ask, Answer]):
-    """An internal call. `callers` lists who may make it; both ends check. `safe` calls change nothing."""
+    """An internal call. `callers` lists who may make it; both ends check. `safe` calls change nothing.
+
+    Before one that is not `guarded` there is no limit and no breaker (platform/dependency.py), and how it ends
+    tells nothing about its service: it is few, and others' work waits for it, or it is meant to take long.
+    """
 
     name: str
     ask: type[Ask]
@@ -128,6 +134,7 @@ class Call(Generic[Ask, Answer]):
     callers: frozenset[str]
     safe: bool = False
     deadline: float | None = None  # seconds; the setting `call_deadline` if None
+    guarded: bool = True
 
     def __init__(
         self,
@@ -138,6 +145,7 @@ class Call(Generic[Ask, Answer]):
         callers: set[str],
         safe: bool = False,
         deadline: float | None = None,
+        guarded: bool = True,
     ) -> None:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "ask", ask)
@@ -145,6 +153,7 @@ class Call(Generic[Ask, Answer]):
         object.__setattr__(self, "callers", frozenset(callers))
         object.__setattr__(self, "safe", safe)
         object.__setattr__(self, "deadline", deadline)
+        object.__setattr__(self, "guarded", guarded)
 
     @property
     def service(self) -> str:
@@ -257,6 +266,7 @@ class Route(Generic[Ask, Answer]):
     upload: Upload | None = None  # the body is a form with a file in it
     callers: AbstractSet[str] = frozenset()
     page: bool = False
+    can_wait: bool = False  # others' contents, at a price: the first to be refused when there is too much to do
     call: Call[Ask, Served] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -268,6 +278,7 @@ class Route(Generic[Ask, Answer]):
             callers={"edge", *self.callers},
             safe=self.method == "GET",
             deadline=self.deadline,
+            guarded=self.content_type != "text/event-stream",  # ten thousand listeners wait at the same time
         )
         object.__setattr__(self, "call", made)
 
@@ -301,11 +312,13 @@ def page(
     who: Who = "member",
     upload: Upload | None = None,
     deadline: float = PAGE_DEADLINE,
+    can_wait: bool = False,
 ) -> Route[Ask, bytes]:
     """The route of a page; its answer is HTML in UTF-8."""
     return Route(
         name, method, path, ask, bytes, summary,
-        who=who, upload=upload, deadline=deadline, page=True, content_type="text/html; charset=utf-8",
+        who=who, upload=upload, deadline=deadline, page=True, can_wait=can_wait,
+        content_type="text/html; charset=utf-8",
     )  # fmt: skip
 
 

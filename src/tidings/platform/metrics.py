@@ -5,7 +5,7 @@ first few hundred label sets of a metric is counted under `other`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 from prometheus_client import (
@@ -31,6 +31,15 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_LABEL_SETS = 400
 
 
+class DependencyState(Protocol):
+    """A service that is called from here: 0 for one that is called, 1 for one cut off, 2 while it is probed."""
+
+    @property
+    def state(self) -> int: ...
+    @property
+    def under_way(self) -> int: ...
+
+
 class PoolState(msgspec.Struct, frozen=True):
     """A database pool as it is now, in connections."""
 
@@ -49,6 +58,21 @@ def request_served(*, route: str | None, method: str, status: int, seconds: floa
 def call_made(*, caller: str, call: str, outcome: Outcome, seconds: float) -> None:
     """Count an internal call, as its caller saw it."""
     _calls.by[caller, call, outcome if outcome in _OUTCOMES else OTHER].took(seconds)
+
+
+def call_held_back(*, callee: str, reason: Literal["full", "open"]) -> None:
+    """Count an internal call that was refused here, before it was sent."""
+    _held_back.labels(callee, reason).inc()
+
+
+def request_shed(*, kind: Literal["can_wait", "other"]) -> None:
+    """Count a public request that was refused before anything was done for it."""
+    _shed.labels(kind).inc()
+
+
+def watch_dependency(callee: str, dependency: DependencyState) -> None:
+    """Read it at each scrape; in one process the last of that name counts."""
+    _dependencies.watched[callee] = dependency
 
 
 def events_relayed(*, service: str, count: int) -> None:
@@ -158,6 +182,25 @@ class _Pools(Collector):
         return [gauge]
 
 
+class _Dependencies(Collector):
+    def __init__(self) -> None:
+        self.watched: dict[str, DependencyState] = {}
+
+    def collect(self) -> Iterable[Metric]:
+        state = GaugeMetricFamily(
+            "tidings_dependency_state",
+            "Whether a service is called: 0 yes, 1 cut off, 2 probed.",
+            labels=["callee"],
+        )
+        under_way = GaugeMetricFamily(
+            "tidings_dependency_under_way", "Calls to a service that have not ended.", labels=["callee"]
+        )
+        for callee, dependency in list(self.watched.items()):
+            state.add_metric([callee], dependency.state)
+            under_way.add_metric([callee], dependency.under_way)
+        return [state, under_way]
+
+
 class _Fixed(CollectorRegistry):
     """Families that were collected elsewhere, for `generate_latest`."""
 
@@ -206,6 +249,22 @@ _cache_reads = Counts(
 )
 for _tally in (_requests, _calls, _cache_reads):
     _registry.register(_tally)
+_held_back = _Bounded(
+    Counter(
+        "tidings_calls_held_back",
+        "Internal calls that were refused before they were sent.",
+        ["callee", "reason"],
+        registry=_registry,
+    )
+)
+_shed = _Bounded(
+    Counter(
+        "tidings_requests_shed",
+        "Public requests that were refused before anything was done for them.",
+        ["kind"],
+        registry=_registry,
+    )
+)
 _unfinished = _Bounded(
     Gauge(
         "tidings_twophase_unfinished",
@@ -251,6 +310,8 @@ _cache_bytes = _Bounded(
 )
 _pools = _Pools()
 _registry.register(_pools)
+_dependencies = _Dependencies()
+_registry.register(_dependencies)
 ProcessCollector(registry=_registry)
 PlatformCollector(registry=_registry)
 GCCollector(registry=_registry)

@@ -13,6 +13,7 @@ import aiohttp
 from tidings.platform import logs
 from tidings.platform.cache.keeper import Keeper, Kept
 from tidings.platform.cursors import Cursors
+from tidings.platform.dependency import Dependencies
 from tidings.platform.events.bus import BusAddress
 from tidings.platform.events.hearing import hearing
 from tidings.platform.events.mailroom import Mailroom, open_mailroom
@@ -94,6 +95,8 @@ class Process:
         self._keeping: list[Keeper] = []  # the same, as the mailrooms have them
         self._sessions: dict[str, tuple[aiohttp.ClientSession, str]] = {}
         self._points = points_at(plan.settings.points)
+        settings = plan.settings
+        self._dependencies = Dependencies(most=settings.max_calls_at_once, slow=settings.call_deadline)
 
     def keep(self, name: str, kept: Collection[Kept[Any, Any]], vouched: Collection[str] = ()) -> Keeper:
         """What `name` keeps of others' answers here; its world answers from it from now on.
@@ -122,6 +125,7 @@ class Process:
             points=self._points,
             repeat_safe=self._plan.settings.repeat_safe_calls,
             keeper=self._keepers.get(name),
+            dependencies=self._dependencies,
         )
 
     def link(self, caller: str, callee: str) -> Link | None:

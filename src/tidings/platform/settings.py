@@ -146,6 +146,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 24.0
     max_export: Annotated[Count, _about("Largest archive of one person's data, in bytes.", "16777216")] = 16_777_216
     max_connections: Annotated[Count, _about("Most public connections at once.", "12000")] = 12_000
+    max_requests_at_once: Annotated[
+        Count, _about("Most public requests under way at once; more are refused with 503 and Retry-After.", "128")
+    ] = 128
+    max_calls_at_once: Annotated[
+        Count, _about("Most internal calls under way to one service, from one process.", "200")
+    ] = 200
     call_deadline: Annotated[Seconds, _about("Seconds an internal call may take.", "2.0")] = 2.0
     pool_read: Annotated[Count, _about("Database connections for reads, a service.", "4")] = 4
     pool_write: Annotated[Count, _about("Database connections for writes, a service.", "3")] = 3

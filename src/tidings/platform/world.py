@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from tidings.platform import logs, metrics, tracing
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.resting import resting_on
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Refusal, Unavailable, Untrusted
+from tidings.platform.dependency import Dependencies, Dependency
 from tidings.platform.http import wire
 from tidings.platform.points import NoPoints, Points, Reached
 from tidings.platform.request import Request, current, refuse_remote
@@ -23,6 +24,8 @@ from tidings.platform.trust import KeyRing
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
+
+SHORT: Final = 0.05  # seconds; a callee that gave up itself says so that much before its caller would
 
 log = logs.get_logger("world")
 
@@ -73,6 +76,7 @@ class World:
         points: Points | None = None,
         repeat_safe: bool = False,
         keeper: Keeper | None = None,
+        dependencies: Dependencies | None = None,
     ) -> None:
         self.name = name
         self._keeper = keeper
@@ -81,6 +85,8 @@ class World:
         self._points = points or NoPoints()
         self._watched = not isinstance(self._points, NoPoints)
         self._repeat_safe = repeat_safe
+        self._dependencies = dependencies
+        self._before: dict[str, Dependency | None] = {}  # what stands before a call, by its name
 
     async def call(self, call: Call[Ask, Answer], ask: Ask, *, request: Request | None = None) -> Answer:
         """Ask another service, on behalf of the request being answered, or answer from what was kept of it.
@@ -107,12 +113,49 @@ class World:
     ) -> tuple[Answer, int]:
         with tracing.span("call " + call.name, kind="client") as span:
             onward = self._onward(call, asked, conditions=conditions)
-            await self._reach("before", call, onward, span.context.trace_id)
-            answered = await self._send(call, ask, onward)
-            if call.safe and self._repeat_safe:
-                answered = await self._send(call, ask, self._onward(call, asked, conditions=conditions))
-            await self._reach("after", call, onward, span.context.trace_id)
+            try:
+                dependency = self._before[call.name]
+            except KeyError:
+                dependency = self._dependency(call)
+            probe = dependency is not None and dependency.enter(call.safe)
+            began = time.monotonic()
+            failed: bool | None = False
+            try:
+                if self._watched:
+                    await self._reach("before", call, onward, span.context.trace_id)
+                answered = await self._send(call, ask, onward, dependency)
+                if call.safe and self._repeat_safe:
+                    onward = self._onward(call, asked, conditions=conditions)
+                    answered = await self._send(call, ask, onward, dependency)
+                if self._watched:
+                    await self._reach("after", call, onward, span.context.trace_id)
+            except Unavailable as error:
+                failed = self._failed(call, onward, began, error)
+                raise
+            except asyncio.CancelledError:
+                failed = None
+                raise
+            finally:
+                if dependency is not None:
+                    dependency.leave(failed, probe, began)
         return answered
+
+    def _dependency(self, call: Call[Any, Any]) -> Dependency | None:
+        dependencies = self._dependencies
+        found = dependencies(call.service) if dependencies is not None and call.guarded else None
+        self._before[call.name] = found
+        return found
+
+    def _failed(self, call: Call[Any, Any], onward: Request, began: float, error: Unavailable) -> bool:
+        """Whether it is the callee that did not answer.
+
+        It may have told that somebody else did not, or that it has no store: that is an answer. Nor is it to blame
+        for a call that came to it with less than half of the usual time.
+        """
+        if error.unanswered or error.service != call.service:
+            return error.unanswered
+        usual = call.deadline or self._deadline
+        return onward.remaining() < SHORT and onward.deadline - began > usual / 2
 
     def _onward(self, call: Call[Any, Any], asked: Request, *, conditions: bool) -> Request:
         """The request as the callee sees it: from us, for the same viewer, with what time is left.
@@ -128,7 +171,9 @@ class World:
             address=asked.address,
         )
 
-    async def _send(self, call: Call[Any, Any], ask: Any, onward: Request) -> tuple[Any, int]:
+    async def _send(
+        self, call: Call[Any, Any], ask: Any, onward: Request, dependency: Dependency | None
+    ) -> tuple[Any, int]:
         link = self._links.get(call.service)
         if link is None:
             raise Unavailable(f"No topology says where {call.service} is.", service=call.service)
@@ -136,7 +181,13 @@ class World:
         outcome: metrics.Outcome = "fault"
         try:
             async with asyncio.timeout(onward.remaining()):
-                answered = await link.send(call, ask, onward)
+                try:
+                    answered = await link.send(call, ask, onward)
+                except Unavailable as error:
+                    again = error.unanswered and call.safe and dependency is not None and dependency.may_retry()
+                    if not again:
+                        raise
+                    answered = await link.send(call, ask, onward)
             outcome = "ok"
         except TimeoutError as error:
             outcome = "deadline"
@@ -160,12 +211,12 @@ class World:
         return answered
 
     async def _reach(self, when: str, call: Call[Any, Any], onward: Request, trace: str) -> None:
-        if not self._watched:
-            return
         verdict = await self._points.reach(
             Reached(f"{when} {call.name}", self.name, trace, str(onward.viewer.user_id or ""))
         )
         if verdict != "go":
-            raise Unavailable(
+            lost = Unavailable(
                 f"{call.service} did not answer in time. Try again.", service=call.service, retry_after=1
             )
+            lost.unanswered = True
+            raise lost

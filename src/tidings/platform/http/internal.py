@@ -138,9 +138,11 @@ class Http:
                 end = len(body) - rests
                 answered = wire.Answered(response.status, body[:end] if rests else body, known, body[end:])
         except UNREACHABLE as error:
-            raise Unavailable(
+            unreachable = Unavailable(
                 f"{call.service} cannot be reached. Try again.", service=call.service, retry_after=1
-            ) from error
+            )
+            unreachable.unanswered = True
+            raise unreachable from error
         return wire.unpack(call, answered)
 
 

@@ -229,6 +229,7 @@ def _refusals(route: Route[Any, Any]) -> list[type[Refusal]]:
         problems.BadRequest,
         TooManyRequests,
         Unavailable,
+        problems.Overloaded,
         problems.TooSlow,
         problems.TooLarge,
     ]

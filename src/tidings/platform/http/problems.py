@@ -54,6 +54,10 @@ class HeadersTooLarge(Refusal, code="headers_too_large", status=431, title="Addr
     """The address with its headers is longer than this server takes."""
 
 
+class Overloaded(Refusal, code="overloaded", status=503, title="Too much to do right now"):
+    """More is under way than can be answered in time. Nothing was done; `Retry-After` says when to try again."""
+
+
 class WrongHost(Refusal, code="wrong_host", status=421, title="Not this server's name"):
     """The Host header names a host that is not configured (`allowed_hosts`)."""
 
