@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import median
+from typing import Any
 
-from tidings.bench.wrk import Rate
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """Of one side under one load: the median of its rounds, and the least and the most."""
+class Turn(msgspec.Struct, frozen=True):
+    """What one side did in its turn. Latencies are in milliseconds, processor times in microseconds a request."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    bytes_each: float
+    server_us: float
+    engines_us: float
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """Of one side under one load: medians over its rounds, and the least and the most requests per second."""
 
     per_second: float
     least: float
@@ -19,22 +29,29 @@ class Figure:
     p50_ms: float
     p99_ms: float
     bytes_each: float
+    server_us: float
+    engines_us: float
 
     @classmethod
-    def of(cls, rates: Sequence[Rate]) -> Figure:
-        per_second = [one.per_second for one in rates]
+    def of(cls, turns: Sequence[Turn]) -> Figure:
+        rates = [one.per_second for one in turns]
+
+        def middle(name: str, digits: int) -> Any:
+            return round(median(getattr(one, name) for one in turns), digits)
+
         return cls(
-            round(median(per_second), 1),
-            round(min(per_second), 1),
-            round(max(per_second), 1),
-            round(median(one.p50_ms for one in rates), 2),
-            round(median(one.p99_ms for one in rates), 2),
-            round(median(one.bytes_each for one in rates)),
+            per_second=middle("per_second", 1),
+            least=round(min(rates), 1),
+            most=round(max(rates), 1),
+            p50_ms=middle("p50_ms", 2),
+            p99_ms=middle("p99_ms", 2),
+            bytes_each=middle("bytes_each", 0),
+            server_us=middle("server_us", 1),
+            engines_us=middle("engines_us", 1),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Ratio:
+class Ratio(msgspec.Struct, frozen=True):
     """How many times the other's requests per second: the median over rounds, each with its own pair."""
 
     median: float
@@ -42,10 +59,6 @@ class Ratio:
     most: float
 
     @classmethod
-    def of(cls, ours: Sequence[Rate], theirs: Sequence[Rate]) -> Ratio:
+    def of(cls, ours: Sequence[Turn], theirs: Sequence[Turn]) -> Ratio:
         each = [one.per_second / other.per_second for one, other in zip(ours, theirs, strict=True)]
         return cls(round(median(each), 2), round(min(each), 2), round(max(each), 2))
-
-
-def figures(measured: Mapping[str, Sequence[Rate]]) -> dict[str, Figure]:
-    return {name: Figure.of(rates) for name, rates in measured.items()}

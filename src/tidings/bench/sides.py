@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import aiohttp
 import asyncpg
@@ -53,12 +53,16 @@ Reach = Callable[[Path], AbstractAsyncContextManager[Caller]]  # the operator of
 
 @dataclass(frozen=True)
 class Side:
-    """One that answers. `tokens`: those of the readers with so many friends, each in a file a line."""
+    """One that answers. `tokens`: those of the readers with so many friends, each in a file a line.
+
+    `engine` is the process of an engine that it did not start itself.
+    """
 
     name: str
     url: str
     tokens: dict[int, Path]
     pid: int
+    engine: int | None = None
 
 
 class DidNotStart(Exception):
@@ -164,9 +168,16 @@ def worked(pid: int) -> tuple[float, float]:
     return own, engines
 
 
+def worked_by(side: Side) -> tuple[float, float]:
+    """The same of a side, with an engine that it did not start itself."""
+    own, engines = worked(side.pid)
+    return own, engines + (sum(worked(side.engine)) if side.engine is not None else 0.0)
+
+
 @asynccontextmanager
-async def postgres(folder: Path, cores: Sequence[int]) -> AsyncIterator[str]:
-    """A server of the monolith's own, with the settings of the embedded one; its DSN."""
+async def postgres(folder: Path, cores: Sequence[int]) -> AsyncIterator[tuple[str, int]]:
+    """A server of the monolith's own, empty, with the settings of the embedded one; its DSN and its process."""
+    emptied(folder)
     password = secrets.token_hex(16)
     here = os.sched_getaffinity(0)
     engine = EmbeddedPostgres(folder / "postgres", socket=folder / "socket", password=password)
@@ -176,9 +187,15 @@ async def postgres(folder: Path, cores: Sequence[int]) -> AsyncIterator[str]:
     finally:
         os.sched_setaffinity(0, here)
     try:
-        yield engine.dsn(user="postgres", password=password, database="postgres")
+        yield engine.dsn(user="postgres", password=password, database="postgres"), _process_of(folder)
     finally:
         await engine.stop()
+
+
+def _process_of(folder: Path) -> int:
+    """Of the server whose data is there."""
+    [pid_file] = folder.rglob("postmaster.pid")
+    return int(pid_file.read_text().split()[0])
 
 
 async def fill_monolith(town: Town, dsn: str, tokens: dict[int, Path]) -> None:
@@ -212,22 +229,41 @@ async def fill_monolith(town: Town, dsn: str, tokens: dict[int, Path]) -> None:
 
 @asynccontextmanager
 async def monolith(
-    kind: Kind, dsn: str, cores: Sequence[int], *, tokens: dict[int, Path], body: bytes = b""
+    kind: Kind,
+    dsn: str,
+    cores: Sequence[int],
+    *,
+    tokens: dict[int, Path],
+    body: bytes = b"",
+    engine: int | None = None,
 ) -> AsyncIterator[Side]:
     """The process of one of the peers."""
     launch = msgspec.json.encode(Launch(kind=kind, dsn=dsn, body=body)) + b"\n"
     async with started((sys.executable, "-m", "tidings.bench.monolith"), cores, first=launch) as (url, pid):
-        yield Side(kind, url, tokens, pid)
+        yield Side(kind, url, tokens, pid, engine)
 
 
-async def answer_of(side: Side, path: str, degree: int, reader: int = 0) -> dict[str, Any]:
-    """What one reader is told, decoded. Raises `aiohttp.ClientResponseError`."""
+async def body_of(side: Side, path: str, degree: int, reader: int = 0) -> bytes:
+    """What one reader is told. Raises `aiohttp.ClientResponseError`."""
     token = side.tokens[degree].read_text().splitlines()[reader]
     headers = {"authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(side.url, headers=headers) as session, session.get(path) as answer:
         answer.raise_for_status()
-        body: dict[str, Any] = await answer.json()
-        return body
+        return await answer.read()
+
+
+def remove(*folders: Path) -> None:
+    """What an earlier run has left."""
+    for folder in folders:
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def emptied(folder: Path) -> Path:
+    """A folder with nothing in it."""
+    remove(folder)
+    folder.mkdir()
+    return folder
 
 
 def copied(data: Path, to: Path) -> Path:

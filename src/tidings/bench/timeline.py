@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,78 +13,148 @@ import msgspec
 
 from tidings.bench import sides
 from tidings.bench.monolith import PATH
-from tidings.bench.rounds import Figure, Ratio, figures
+from tidings.bench.rounds import Figure, Ratio, Turn
 from tidings.bench.sides import Reach, Side
 from tidings.bench.town import Town, make_town
-from tidings.bench.wrk import Rate, find_wrk, load
+from tidings.bench.wrk import find_wrk, load
 
-READERS: Final = 64  # of each degree
 SEED: Final = 7
 CONNECTIONS: Final = 32
+READINGS: Final = 12_800  # friendships of all readers of one degree together, at most
+MOST_READERS: Final = 64  # of one degree
+FEWEST_READERS: Final = 4
+STATE: Final = "rounds.json"
+FILLED: Final = "filled.json"
+BESIDE_JOIN: Final = ("warm", "cold", "apart", "latest", "cached", "raw")
+PEERS: Final = ("latest", "cached", "raw")
+
+Measured = dict[str, list[Turn]]
+Tell = Callable[[str], None]
 
 
 class NotTheSame(Exception):
     """Two sides answered different things: their rates cannot be compared."""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What is measured. `degrees` are numbers of friends; `cold`, `apart` and `peers`: more sides than two."""
 
     degrees: tuple[int, ...] = (50, 200)
-    people: int = 2000
-    messages_each: int = 10
+    people: int = 1000
+    messages_each: int = 5
     rounds: int = 5
-    seconds: float = 2.0
+    seconds: float = 1.0
     cold: bool = True
     apart: bool = True
     peers: bool = False
 
+    @property
+    def readers(self) -> dict[int, int]:
+        """How many there are with so many friends."""
+        return {degree: max(FEWEST_READERS, min(MOST_READERS, READINGS // degree)) for degree in self.degrees}
+
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Ratios of requests per second over those of the JOIN, by side and number of friends: `warm_50`."""
+    """By side and number of friends (`warm_50`): `ratios` of requests per second over the JOIN's, and `of_raw`.
+
+    `of_raw` is the part of the rate of a bare ASGI server that gives bytes of the same number.
+    """
 
     ratios: dict[str, Ratio]
+    of_raw: dict[str, Ratio]
     figures: dict[str, Figure]
     rounds: int
+    plan: Plan
 
 
-Tell = Callable[[str], None]
+@dataclass(frozen=True)
+class Seat:
+    """A side's turn under one load."""
+
+    side: Side
+    degree: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.side.name}_{self.degree}"
+
+
+class State(msgspec.Struct):
+    """What was measured so far, kept in the folder: who is interrupted goes on with the next round."""
+
+    plan: Plan
+    measured: Measured
+
+    @classmethod
+    def of(cls, plan: Plan, folder: Path) -> State:
+        kept = folder / STATE
+        if kept.exists():
+            found = msgspec.json.decode(kept.read_bytes(), type=State)
+            if msgspec.structs.replace(found.plan, rounds=plan.rounds) == plan:
+                return cls(plan, found.measured)
+        return cls(plan, {})
+
+    @property
+    def rounds(self) -> int:
+        """How many are complete."""
+        return min((len(turns) for turns in self.measured.values()), default=0)
+
+    def keep(self, folder: Path) -> None:
+        new = folder / f"{STATE}.new"
+        new.write_bytes(msgspec.json.encode(self))
+        new.replace(folder / STATE)
 
 
 async def measure(plan: Plan, folder: Path, reach: Reach, tell: Tell) -> Outcome:
     """All rounds. Raises `WrkMissing`, `NotTheSame`, `WrongAnswers`, `DidNotStart`."""
     find_wrk()
-    town = make_town(
-        people=plan.people,
-        readers=dict.fromkeys(plan.degrees, READERS),
-        messages_each=plan.messages_each,
-        seed=SEED,
-    )
+    state = State.of(plan, folder)
+    town = make_town(people=plan.people, readers=plan.readers, messages_each=plan.messages_each, seed=SEED)
     serving, loading = cores()
     async with _all(plan, town, folder, serving, reach, tell) as running:
-        for degree in plan.degrees:
-            await check_same(running, degree)
-        for side in running.values():
-            await sides.at_rest(side)
-        measured: dict[str, list[Rate]] = {}
-        turns = [(side, degree) for degree in plan.degrees for side in running.values()]
-        for side, degree in turns:  # warm up
-            await _turn(side, degree, 1.0, loading)
-        for number in range(plan.rounds):
-            tell(f"Round {number + 1} of {plan.rounds} ...")
-            for side, degree in turns:
-                rate = await _turn(side, degree, plan.seconds, loading)
-                measured.setdefault(f"{side.name}_{degree}", []).append(rate)
-    return Outcome(ratios(plan, measured), figures(measured), plan.rounds)
+        seats = [Seat(side, degree) for degree in plan.degrees for side in running]
+        async with _raw(seats if plan.peers else [], serving) as raw:
+            seats += raw
+            for side in running:
+                await sides.at_rest(side)
+            for seat in seats:  # warm up
+                await _turn(seat, 1.0, loading)
+            for number in range(state.rounds, plan.rounds):
+                tell(f"Round {number + 1} of {plan.rounds} ...")
+                turns = {seat.name: await _turn(seat, plan.seconds, loading) for seat in seats}
+                for name, turn in turns.items():
+                    state.measured.setdefault(name, []).append(turn)
+                state.keep(folder)
+    return outcome(plan, state.measured)
 
 
-def ratios(plan: Plan, measured: dict[str, list[Rate]]) -> dict[str, Ratio]:
+def outcome(plan: Plan, measured: Mapping[str, Sequence[Turn]]) -> Outcome:
+    """What the rounds come to."""
+    measured = {name: turns[: plan.rounds] for name, turns in measured.items()}
+
+    def beside(other: str, names: Sequence[str]) -> dict[str, Ratio]:
+        return {
+            f"{name}_{degree}": Ratio.of(measured[f"{name}_{degree}"], measured[f"{other}_{degree}"])
+            for degree in plan.degrees
+            for name in names
+            if f"{name}_{degree}" in measured and f"{other}_{degree}" in measured
+        }
+
+    return Outcome(
+        ratios=beside("join", BESIDE_JOIN),
+        of_raw=beside("raw", ("warm", "cached")),
+        figures={name: Figure.of(turns) for name, turns in measured.items()},
+        rounds=plan.rounds,
+        plan=plan,
+    )
+
+
+def in_brief(found: Outcome) -> dict[str, float]:
+    """The main figures by name: `ratio_warm_50`, `p99_ms_warm_50` and `p99_ms_join_50`, `of_raw_warm_50`."""
     return {
-        f"{side}_{degree}": Ratio.of(measured[f"{side}_{degree}"], measured[f"join_{degree}"])
-        for degree in plan.degrees
-        for side in ("warm", "cold", "apart", "latest", "cached")
-        if f"{side}_{degree}" in measured
+        **{f"ratio_{name}": ratio.median for name, ratio in found.ratios.items()},
+        **{f"of_raw_{name}": ratio.median for name, ratio in found.of_raw.items()},
+        **{f"p99_ms_{name}": figure.p99_ms for name, figure in found.figures.items()},
     }
 
 
@@ -94,48 +164,89 @@ def cores() -> tuple[list[int], list[int]]:
     return ([*there[:-1]] or there, [there[-1]])
 
 
-async def _turn(side: Side, degree: int, seconds: float, loading: list[int]) -> Rate:
-    return await load(side.url + PATH, side.tokens[degree], seconds=seconds, connections=CONNECTIONS, cores=loading)
+async def _turn(seat: Seat, seconds: float, loading: list[int]) -> Turn:
+    side = seat.side
+    own, engines = sides.worked_by(side)
+    rate = await load(
+        side.url + PATH, side.tokens[seat.degree], seconds=seconds, connections=CONNECTIONS, cores=loading
+    )
+    own_now, engines_now = sides.worked_by(side)
+    return Turn(
+        rate.per_second,
+        rate.p50_ms,
+        rate.p99_ms,
+        rate.bytes_each,
+        server_us=(own_now - own) / rate.requests * 1e6,
+        engines_us=(engines_now - engines) / rate.requests * 1e6,
+    )
 
 
 @asynccontextmanager
 async def _all(
     plan: Plan, town: Town, folder: Path, serving: list[int], reach: Reach, tell: Tell
-) -> AsyncIterator[dict[str, Side]]:
-    """Every side, running, with the same data."""
+) -> AsyncIterator[list[Side]]:
+    """Every side that knows the data, running."""
     ours = {degree: folder / f"tidings-{degree}.tokens" for degree in plan.degrees}
     theirs = {degree: folder / f"monolith-{degree}.tokens" for degree in plan.degrees}
-    tell("Filling Tidings ...")
-    async with sides.tidings("warm", folder / "warm", serving, tokens=ours) as side:
-        await sides.fill_tidings(town, side, folder / "warm", reach)
-        await sides.at_rest(side)
+    await _filled(plan, town, folder, serving, ours, reach, tell)
     async with AsyncExitStack() as stack:
         tell("Filling the monolith ...")
-        (folder / "monolith").mkdir()
-        dsn = await stack.enter_async_context(sides.postgres(folder / "monolith", serving))
+        dsn, engine = await stack.enter_async_context(sides.postgres(folder / "monolith", serving))
         await sides.fill_monolith(town, dsn, theirs)
         tell("Starting all sides ...")
-        entered = [
-            await stack.enter_async_context(sides.monolith(kind, dsn, serving, tokens=theirs))
+        running = [
+            await stack.enter_async_context(sides.monolith(kind, dsn, serving, tokens=theirs, engine=engine))
             for kind in (("join", "latest", "cached") if plan.peers else ("join",))
         ]
         for name, wanted, options in (
+            ("warm", True, ()),
             ("cold", plan.cold, ("--cache-bytes", "0")),
             ("apart", plan.apart, ("--apart",)),
         ):
             if wanted:
-                data = sides.copied(folder / "warm", folder / name)
-                entered.append(
-                    await stack.enter_async_context(sides.tidings(name, data, serving, *options, tokens=ours))
-                )
-        warm = sides.tidings("warm", folder / "warm", serving, tokens=ours)
-        entered.append(await stack.enter_async_context(warm))
-        yield {side.name: side for side in entered}
+                started = sides.tidings(name, folder / name, serving, *options, tokens=ours)
+                running.append(await stack.enter_async_context(started))
+        for degree in plan.degrees:
+            await check_same(running, degree)
+        yield running
 
 
-async def check_same(running: dict[str, Side], degree: int) -> None:
+async def _filled(
+    plan: Plan, town: Town, folder: Path, serving: list[int], tokens: dict[int, Path], reach: Reach, tell: Tell
+) -> None:
+    """Tidings' data, once for each side that has data of its own. What an earlier run has filled is used again."""
+    mark = folder / FILLED
+    wanted = msgspec.json.encode([plan.degrees, plan.people, plan.messages_each])
+    copies = [name for name, needed in (("cold", plan.cold), ("apart", plan.apart)) if needed]
+    if mark.exists() and mark.read_bytes() == wanted and all((folder / name).exists() for name in copies):
+        return
+    mark.unlink(missing_ok=True)
+    sides.remove(folder / "warm", *(folder / name for name in copies))
+    tell("Filling Tidings ...")
+    async with sides.tidings("warm", folder / "warm", serving, tokens=tokens) as side:
+        await sides.fill_tidings(town, side, folder / "warm", reach)
+        await sides.at_rest(side)
+    for name in copies:
+        sides.copied(folder / "warm", folder / name)
+    mark.write_bytes(wanted)
+
+
+@asynccontextmanager
+async def _raw(seats: Sequence[Seat], serving: list[int]) -> AsyncIterator[list[Seat]]:
+    """For each load, a bare server that gives the bytes of Tidings' answer."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for seat in seats:
+            if seat.side.name == "warm":
+                body = await sides.body_of(seat.side, PATH, seat.degree)
+                raw = sides.monolith("raw", "", serving, tokens=seat.side.tokens, body=body)
+                made.append(Seat(await stack.enter_async_context(raw), seat.degree))
+        yield made
+
+
+async def check_same(running: Sequence[Side], degree: int) -> None:
     """That all sides tell the same reader the same."""
-    told = {name: _told(await sides.answer_of(side, PATH, degree)) for name, side in running.items()}
+    told = {side.name: _told(msgspec.json.decode(await sides.body_of(side, PATH, degree))) for side in running}
     expected = told["join"]
     for name, entries in told.items():
         if entries != expected or not entries:

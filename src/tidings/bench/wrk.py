@@ -41,6 +41,7 @@ class WrongAnswers(Exception):
 class Rate:
     """One measurement. Latencies are in milliseconds."""
 
+    requests: int
     per_second: float
     p50_ms: float
     p99_ms: float
@@ -73,4 +74,4 @@ async def load(url: str, tokens: Path, *, seconds: float, connections: int, core
     requests, micros, failed, p50, p99, received = (float(one) for one in found.groups())
     if failed or not requests:
         raise WrongAnswers(f"{int(failed)} of {int(requests)} requests to {url} failed")
-    return Rate(requests / micros * 1e6, p50 / 1000, p99 / 1000, received / requests)
+    return Rate(int(requests), requests / micros * 1e6, p50 / 1000, p99 / 1000, received / requests)

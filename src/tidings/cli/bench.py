@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,6 +25,7 @@ NAMES = {
     "join": "monolith, one JOIN",
     "latest": "monolith with latest rows",
     "cached": "monolith with latest rows and caches",
+    "raw": "a bare server, the same bytes",
     "warm": "Tidings, one process",
     "cold": "Tidings, one process, no caches",
     "apart": "Tidings, a process for each service",
@@ -36,38 +37,51 @@ NAMES = {
 def timeline(
     quick: Annotated[bool, typer.Option("--quick", help="The main ratios in under two minutes.")] = False,
     rounds: Annotated[int, typer.Option("--rounds", help="How often each side has its turn.", min=1, max=100)] = 5,
-    seconds: Annotated[float, typer.Option("--seconds", help="How long a turn is.", min=1, max=600)] = 5.0,
-    people: Annotated[int, typer.Option("--people", help="How many people there are.", min=300)] = 10_000,
+    seconds: Annotated[float, typer.Option("--seconds", help="How long a turn is.", min=1, max=600)] = 3.0,
+    people: Annotated[int, typer.Option("--people", help="How many people there are.", min=5000)] = 6000,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep",
+            help="A folder for the data and the rounds: who is interrupted goes on there.",
+            show_default="a temporary one",
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw the figures into this SVG file.", show_default="none")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask for timelines as fast as they come, of Tidings and of a monolith with one JOIN, in alternating rounds.
 
     Both have the same people, friendships and messages, answer the same (which is looked at first), and know who
     asks. Servers have all cores but the last, the load has that. A ratio is Tidings' requests per second over the
-    monolith's. The data is made in a temporary folder and removed.
+    monolith's. Without --quick there are more sides: the monolith with a row of the latest message for each author,
+    with all that in its memory, and a bare server that gives the same bytes.
 
     Example: `tidings bench timeline --quick --json`
     """
     import asyncio
-    import tempfile
 
     from tidings.bench import timeline as bench
+    from tidings.bench.picture import bars
     from tidings.bench.sides import DidNotStart
     from tidings.bench.wrk import WrkMissing, WrongAnswers
 
-    plan = bench.Plan(people=people, rounds=rounds, seconds=seconds, peers=not quick)
+    plan = bench.Plan((10, 50, 200, 1000, 5000), people, rounds=rounds, seconds=seconds, peers=True)
     if quick:
         plan = bench.Plan(rounds=rounds)
     try:
-        with tempfile.TemporaryDirectory(prefix="tidings-bench-") as name:
-            Path(name).chmod(0o711)  # engines that are not root's go through it
-            outcome = asyncio.run(bench.measure(plan, Path(name), _operator, _tell))
+        with _folder(keep) as folder:
+            outcome = asyncio.run(bench.measure(plan, folder, _operator, _tell))
     except WrkMissing as missing:
         raise Problem(str(missing), "Install it, then run this again.", EXIT_USAGE) from missing
     except (bench.NotTheSame, WrongAnswers, DidNotStart) as trouble:
-        raise Problem(str(trouble), "Nothing was measured.") from trouble
+        raise Problem(str(trouble), "What was measured before is kept, where --keep names a folder.") from trouble
+    if picture is not None:
+        picture.write_text(bars(outcome.figures, NAMES, plan.degrees), encoding="utf-8")
     if as_json:
-        print_json(outcome)
+        print_json({**bench.in_brief(outcome), "outcome": outcome})
     else:
         _print(outcome)
 
@@ -138,6 +152,20 @@ def mix(
         _print_mix(outcome)
 
 
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """Where the data is made; engines that are not root's go through it."""
+    import tempfile
+
+    if keep is not None:
+        keep.mkdir(mode=0o711, parents=True, exist_ok=True)
+        yield keep.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="tidings-bench-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
 def _announce_room(needed: int, within: Path | None, *, agreed: bool) -> None:
     """What is large is told before it is made. `Problem` unless that is agreed to, and there is room."""
     import shutil
@@ -179,10 +207,13 @@ def _print(outcome: Outcome) -> None:
                 f"{figure.per_second:,.0f} ({figure.least:,.0f} to {figure.most:,.0f})",
                 f"{figure.p50_ms:.1f} ms",
                 f"{figure.p99_ms:.1f} ms",
+                f"{figure.server_us:,.0f} + {figure.engines_us:,.0f} us",
                 f"{ratio.median:.2f} ({ratio.least:.2f} to {ratio.most:.2f})" if ratio is not None else "1",
             )
         )
-    print_table(("side", "friends", "requests per second", "median", "99th percentile", "ratio"), rows)
+    print_table(
+        ("side", "friends", "requests per second", "median", "99th percentile", "server + engines", "ratio"), rows
+    )
 
 
 def _print_mix(outcome: mixing.Outcome) -> None:

@@ -1,0 +1,133 @@
+"""The timeline's bench: equal work on all sides, and figures that are what they are called."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from tidings.bench import sides
+from tidings.bench.monolith import PATH
+from tidings.bench.picture import bars
+from tidings.bench.rounds import Figure, Ratio, Turn
+from tidings.bench.sides import Side
+from tidings.bench.timeline import NotTheSame, Plan, State, check_same, in_brief, outcome
+from tidings.bench.town import Town, make_town
+from tidings.cli import bench as command
+from tidings.contracts.timeline import Timeline
+from tidings.platform.ids import bucket_in, bucket_of
+
+DEGREES = (3, 8)
+
+
+def turn(rate: float, p99_ms: float = 5.0) -> Turn:
+    return Turn(rate, 1.0, p99_ms, 1000.0, server_us=1e6 / rate, engines_us=2.0)
+
+
+def a_town() -> Town:
+    return make_town(people=12, readers={3: 2, 8: 2}, messages_each=4, seed=3)
+
+
+def test_a_town_has_readers_with_just_so_many_friends_and_is_the_same_each_time() -> None:
+    town = a_town()
+    assert town == a_town()
+    assert make_town(people=12, readers={3: 2}, messages_each=4, seed=4) != make_town(
+        people=12, readers={3: 2}, messages_each=4, seed=3
+    )
+    for degree, readers in town.readers.items():
+        for reader in readers:
+            assert len(set(town.friends[reader])) == degree
+            assert set(town.friends[reader]) <= set(town.people)
+    assert Counter(one.author for one in town.said) == dict.fromkeys(town.people, 4)
+    assert len({one.id for one in town.said}) == 48
+    assert all(bucket_in(one.id) == bucket_of(one.author) and one.id.int >> 80 == one.at_ms for one in town.said)
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[list[Side]]:
+    tokens = {degree: tmp_path / f"{degree}.tokens" for degree in DEGREES}
+    async with AsyncExitStack() as stack:
+        dsn, engine = await stack.enter_async_context(sides.postgres(tmp_path / "monolith", [0]))
+        await sides.fill_monolith(a_town(), dsn, tokens)
+        started = [
+            sides.monolith(kind, dsn, [0], tokens=tokens, engine=engine) for kind in ("join", "latest", "cached")
+        ]
+        yield [await stack.enter_async_context(one) for one in started]
+
+
+async def test_the_peers_tell_what_each_friend_said_last_newest_first(running: list[Side]) -> None:
+    town = a_town()
+    newest = {one.author: one for one in town.said}
+    for degree, readers in town.readers.items():
+        await check_same(running, degree)
+        expected = sorted((newest[friend] for friend in town.friends[readers[1]]), key=lambda one: -one.at_ms)
+        for side in running:
+            body = msgspec.json.decode(await sides.body_of(side, PATH, degree, reader=1), type=Timeline)
+            assert [entry.author.id for entry in body.entries] == [one.author for one in expected]
+            assert [entry.author.handle for entry in body.entries] == [town.handle(one.author) for one in expected]
+            told = [msgspec.json.decode(entry.messages[0])["text"] for entry in body.entries]
+            assert told == [one.text for one in expected]
+        own, engines = sides.worked_by(running[0])
+        assert own > 0
+        assert engines > 0
+
+
+async def test_sides_that_tell_something_else_are_not_compared(running: list[Side], tmp_path: Path) -> None:
+    body = await sides.body_of(running[0], PATH, 3)
+    changed = body.replace(b'"text":"', b'"text":"x', 1)
+    assert changed != body
+    async with sides.monolith("raw", "", [0], tokens=running[0].tokens, body=changed) as other:
+        with pytest.raises(NotTheSame, match="raw told a reader with 3 friends"):
+            await check_same([running[0], other], 3)
+
+
+def test_medians_and_the_ratio_of_each_round() -> None:
+    plan = Plan((50,), rounds=3)
+    measured = {
+        "join_50": [turn(100, 50), turn(200, 40), turn(100, 60), turn(1, 1)],
+        "warm_50": [turn(1000), turn(800), turn(600), turn(1, 1)],
+        "raw_50": [turn(2000), turn(2000), turn(2000), turn(1, 1)],
+    }
+    found = outcome(plan, measured)  # a fourth round, of an earlier plan, does not count
+    assert found.ratios["warm_50"] == Ratio(6, 4, 10)
+    assert found.of_raw == {"warm_50": Ratio(0.4, 0.3, 0.5)}
+    assert found.figures["join_50"] == Figure(100, 100, 200, 1, 50, 1000, 10_000, 2)
+    brief = in_brief(found)
+    assert (brief["ratio_warm_50"], brief["p99_ms_warm_50"], brief["p99_ms_join_50"]) == (6, 5, 50)
+    assert brief["of_raw_warm_50"] == 0.4
+
+
+def test_rounds_are_kept_and_gone_on_with_under_the_same_plan(tmp_path: Path) -> None:
+    plan = Plan(rounds=2)
+    state = State.of(plan, tmp_path)
+    assert state.rounds == 0
+    state.measured = {"join_50": [turn(1), turn(2)], "warm_50": [turn(3)]}
+    state.keep(tmp_path)
+    assert State.of(plan, tmp_path).rounds == 1
+    assert State.of(Plan(rounds=9), tmp_path).measured == state.measured
+    assert State.of(Plan(rounds=2, seconds=9), tmp_path).measured == {}
+
+
+def test_the_picture_has_a_bar_for_each_side_and_number_of_friends() -> None:
+    figures = {
+        name: Figure.of([turn(rate)]) for name, rate in (("join_50", 900), ("warm_50", 21_000), ("join_200", 500))
+    }
+    picture = ET.fromstring(bars(figures, command.NAMES, (50, 200)))
+    rects = [one for one in picture.iter() if one.tag.endswith("rect")]
+    tall = {one.get("fill"): float(one.get("height") or 0) for one in rects if one.get("width") == "16"}
+    assert len(rects) == 2 + 3  # the legend, the bars
+    assert tall["#1f6f8b"] > tall["#8a8f98"] > 0
+    assert {"900", "21k", "500"} <= {one.text for one in picture.iter()}
+
+
+def test_without_wrk_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    answer = CliRunner().invoke(command.app, ["timeline", "--quick"])
+    assert answer.exit_code == 2
+    assert "apt-get install wrk" in answer.output
