@@ -8,22 +8,24 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from tidings.bench import sides
+from tidings.bench.checker import Judged, is_less
 from tidings.bench.monolith import PATH
 from tidings.bench.picture import bars
 from tidings.bench.rounds import Figure, Ratio, Turn
 from tidings.bench.sides import Side
 from tidings.bench.timeline import NotTheSame, Plan, State, check_same, in_brief, outcome
-from tidings.bench.town import Town, make_town
+from tidings.bench.town import AUTHORS, Town, make_town
 from tidings.cli import bench as command
 from tidings.contracts.timeline import Timeline
 from tidings.platform.ids import bucket_in, bucket_of
 
-DEGREES = (3, 8)
+DEGREES = (AUTHORS, 3, 8)
 
 
 def turn(rate: float, p99_ms: float = 5.0) -> Turn:
@@ -78,6 +80,34 @@ async def test_the_peers_tell_what_each_friend_said_last_newest_first(running: l
         assert engines > 0
 
 
+async def test_what_is_posted_to_the_peers_is_said_last(running: list[Side]) -> None:
+    town = a_town()
+    author = town.people[1]
+    readers = [reader for reader in town.readers[8] if author in town.friends[reader]]
+    for side in running:
+        token = side.tokens[AUTHORS].read_text().split()[1]
+        async with (
+            aiohttp.ClientSession(side.url, headers={"authorization": f"Bearer {token}"}) as session,
+            session.post("/v1/messages", json={"text": f"by {side.name}"}) as answer,
+        ):
+            assert answer.status == 201
+            said = await answer.json()
+        assert (said["author_id"], said["text"]) == (str(author), f"by {side.name}")
+        for reader in readers:
+            page = msgspec.json.decode(await sides.body_of(side, PATH, 8, town.readers[8].index(reader)))
+            assert (page["entries"][0]["author"]["id"], page["entries"][0]["messages"][0]["id"]) == (
+                str(author),
+                said["id"],
+            )
+    assert readers
+
+
+def test_less_is_what_a_user_would_call_less() -> None:
+    page = {"ada": "5", "bob": "3"}
+    assert [is_less(page, "ada", than) for than in ("4", "5", "6")] == [False, False, True]
+    assert [is_less(page, "zoe", than) for than in ("2", "3", "4")] == [False, False, True]
+
+
 async def test_sides_that_tell_something_else_are_not_compared(running: list[Side], tmp_path: Path) -> None:
     body = await sides.body_of(running[0], PATH, 3)
     changed = body.replace(b'"text":"', b'"text":"x', 1)
@@ -93,14 +123,17 @@ def test_medians_and_the_ratio_of_each_round() -> None:
         "join_50": [turn(100, 50), turn(200, 40), turn(100, 60), turn(1, 1)],
         "warm_50": [turn(1000), turn(800), turn(600), turn(1, 1)],
         "raw_50": [turn(2000), turn(2000), turn(2000), turn(1, 1)],
+        "posts_join_50": [turn(10)] * 3,
+        "posts_warm_50": [turn(30)] * 3,
     }
-    found = outcome(plan, measured)  # a fourth round, of an earlier plan, does not count
+    found = outcome(plan, measured, Judged(7, ["wrong"]))  # a fourth round, of an earlier plan, does not count
     assert found.ratios["warm_50"] == Ratio(6, 4, 10)
+    assert found.ratios["posts_warm_50"] == Ratio(3, 3, 3)
     assert found.of_raw == {"warm_50": Ratio(0.4, 0.3, 0.5)}
     assert found.figures["join_50"] == Figure(100, 100, 200, 1, 50, 1000, 10_000, 2)
     brief = in_brief(found)
     assert (brief["ratio_warm_50"], brief["p99_ms_warm_50"], brief["p99_ms_join_50"]) == (6, 5, 50)
-    assert brief["of_raw_warm_50"] == 0.4
+    assert (brief["of_raw_warm_50"], brief["violations"], found.judged) == (0.4, 1, 7)
 
 
 def test_rounds_are_kept_and_gone_on_with_under_the_same_plan(tmp_path: Path) -> None:

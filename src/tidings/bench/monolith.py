@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import socket
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -24,8 +23,9 @@ from starlette.routing import Route
 from tidings.contracts.messages import Message, MessageId
 from tidings.contracts.timeline import Entry, Omitted, Timeline
 from tidings.contracts.users import UserCard, UserId
-from tidings.platform.clock import rfc3339
+from tidings.platform.clock import now_ms, rfc3339
 from tidings.platform.http.listener import Listener, bind_tcp
+from tidings.platform.ids import uuid7
 
 Kind: TypeAlias = Literal["join", "latest", "cached", "raw"]
 
@@ -56,8 +56,26 @@ JOIN latest m ON m.author = f.friend
 WHERE s.digest = $1 AND s.expires_at > now()
 ORDER BY m.at_ms DESC, m.id DESC LIMIT $2
 """
+POST: Final = """
+INSERT INTO messages (id, author, text, at_ms)
+SELECT $2, s.person, $3, $4 FROM sessions s WHERE s.digest = $1 AND s.expires_at > now()
+RETURNING author, '', '', '', id, text, at_ms
+"""
+POST_LATEST: Final = """
+WITH said AS (
+    INSERT INTO messages (id, author, text, at_ms)
+    SELECT $2, s.person, $3, $4 FROM sessions s WHERE s.digest = $1 AND s.expires_at > now()
+    RETURNING author, id, text, at_ms
+), in_front AS (
+    INSERT INTO latest AS l (author, id, text, at_ms) SELECT author, id, text, at_ms FROM said
+    ON CONFLICT (author) DO UPDATE SET id = excluded.id, text = excluded.text, at_ms = excluded.at_ms
+    WHERE l.id < excluded.id
+)
+SELECT author, '', '', '', id, text, at_ms FROM said
+"""
 PAGE: Final = 50
 PATH: Final = "/v1/timeline"
+POSTS: Final = "/v1/messages"
 
 
 class Launch(msgspec.Struct, frozen=True):
@@ -102,30 +120,61 @@ def digest_in(request: Request) -> bytes:
     return hashlib.sha256(request.headers.get("authorization", "")[7:].encode()).digest()
 
 
-async def joined(launch: Launch) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint that asks one statement, with a row of the latest message per author or without."""
-    pool = await asyncpg.create_pool(
+class Said(msgspec.Struct, forbid_unknown_fields=True):
+    """What is posted."""
+
+    text: str
+
+
+def _pool(launch: Launch) -> Any:
+    return asyncpg.create_pool(
         launch.dsn,
         min_size=launch.connections,
         max_size=launch.connections,
         reset=_as_it_was,
         server_settings={"random_page_cost": "1.1", "jit": "off"},
     )
-    statement = JOIN if launch.kind == "join" else LATEST
+
+
+async def posted(pool: Any, request: Request, *, statement: str) -> asyncpg.Record | None:
+    """One statement, as durable as the server makes it; the row, if somebody was signed in."""
+    said = msgspec.json.decode(await request.body(), type=Said)
+    at_ms = now_ms()
+    row: asyncpg.Record | None = await pool.fetchrow(statement, digest_in(request), uuid7(at_ms), said.text, at_ms)
+    return row
+
+
+def created(row: asyncpg.Record | None) -> Response:
+    if row is None:
+        return Response(status_code=401)
+    return Response(msgspec.json.encode(_message(row)), status_code=201, media_type="application/json")
+
+
+async def joined(launch: Launch) -> list[Route]:
+    """The endpoints that ask one statement, with a row of the latest message per author or without."""
+    pool = await _pool(launch)
+    plain = launch.kind == "join"
 
     async def timeline(request: Request) -> Response:
-        rows = await pool.fetch(statement, digest_in(request), PAGE)
+        rows = await pool.fetch(JOIN if plain else LATEST, digest_in(request), PAGE)
         return Response(timeline_of(rows), media_type="application/json")
 
-    return timeline
+    async def post(request: Request) -> Response:
+        return created(await posted(pool, request, statement=POST if plain else POST_LATEST))
+
+    return [Route(PATH, timeline), Route(POSTS, post, methods=["POST"])]
 
 
 async def _as_it_was(connection: Any) -> None:
     """Nothing is set that would have to be undone."""
 
 
-async def cached(launch: Launch) -> Callable[[Request], Awaitable[Response]]:
-    """The same caches too: who is signed in, friend lists, cards and latest messages, all of them warm."""
+async def cached(launch: Launch) -> list[Route]:
+    """The same caches too: who is signed in, friend lists, cards and latest messages, all of them warm.
+
+    They are right as long as this is the only process, which nobody has to tell of changes.
+    """
+    pool = await _pool(launch)
     connection = await asyncpg.connect(launch.dsn)
     sessions: dict[bytes, UUID] = {
         row[0]: row[1] for row in await connection.fetch("SELECT digest, person FROM sessions")
@@ -149,7 +198,13 @@ async def cached(launch: Launch) -> Callable[[Request], Awaitable[Response]]:
         body = msgspec.json.encode(Timeline(entries=entries, omitted=Omitted(), unreachable=[]))
         return Response(body, media_type="application/json")
 
-    return timeline
+    async def post(request: Request) -> Response:
+        row = await posted(pool, request, statement=POST_LATEST)
+        if row is not None:
+            latest[row[0]] = ((row[6], row[4]), msgspec.Raw(msgspec.json.encode(_message(row))))
+        return created(row)
+
+    return [Route(PATH, timeline), Route(POSTS, post, methods=["POST"])]
 
 
 def raw(body: bytes) -> Any:
@@ -172,8 +227,7 @@ async def serve(launch: Launch, bound: socket.socket) -> None:
     """Say where it is, and serve until standard input ends."""
     app: Any = raw(launch.body)
     if launch.kind != "raw":
-        endpoint = await (cached(launch) if launch.kind == "cached" else joined(launch))
-        app = Starlette(routes=[Route(PATH, endpoint)])
+        app = Starlette(routes=await (cached(launch) if launch.kind == "cached" else joined(launch)))
     listener = Listener(app, bound, idle_timeout=60, header_timeout=10)
     await listener.start()
     sys.stdout.write(f"http://127.0.0.1:{listener.port}\n")

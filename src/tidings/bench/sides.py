@@ -53,7 +53,7 @@ Reach = Callable[[Path], AbstractAsyncContextManager[Caller]]  # the operator of
 
 @dataclass(frozen=True)
 class Side:
-    """One that answers. `tokens`: those of the readers with so many friends, each in a file a line.
+    """One that answers. `tokens`: those of the readers with so many friends, a line each; at `AUTHORS` of authors.
 
     `engine` is the process of an engine that it did not start itself.
     """
@@ -63,6 +63,10 @@ class Side:
     tokens: dict[int, Path]
     pid: int
     engine: int | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        return self.engine is None
 
 
 class DidNotStart(Exception):
@@ -128,7 +132,7 @@ async def fill_tidings(town: Town, side: Side, data: Path, reach: Reach) -> None
             posted = [messages.ImportedMessage(id=one.id, author_id=one.author, text=one.text) for one in said]
             await operator.call(messages.import_messages, messages.ImportMessages(messages=posted))
         async with aiohttp.ClientSession(side.url) as session:
-            for degree, readers in town.readers.items():
+            for degree, readers in town.signing_in.items():
                 found = [await signed_in(session, operator, town.handle(reader)) for reader in readers]
                 side.tokens[degree].write_text("\n".join(found) + "\n")
 
@@ -210,7 +214,7 @@ async def fill_monolith(town: Town, dsn: str, tokens: dict[int, Path]) -> None:
         said = [(one.id, one.author, one.text, one.at_ms) for one in town.said]
         latest = {one.author: (one.author, one.id, one.text, one.at_ms) for one in town.said}
         sessions = []
-        for degree, readers in town.readers.items():
+        for degree, readers in town.signing_in.items():
             made = {secrets.token_urlsafe(32): reader for reader in readers}
             tokens[degree].write_text("\n".join(made) + "\n")
             sessions += [(hashlib.sha256(one.encode()).digest(), reader, expires) for one, reader in made.items()]

@@ -12,10 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from tidings.bench import sides
+from tidings.bench.checker import Judged, checking
 from tidings.bench.monolith import PATH
 from tidings.bench.rounds import Figure, Ratio, Turn
 from tidings.bench.sides import Reach, Side
-from tidings.bench.town import Town, make_town
+from tidings.bench.town import AUTHORS, Town, make_town
 from tidings.bench.wrk import find_wrk, load
 
 SEED: Final = 7
@@ -26,7 +27,7 @@ FEWEST_READERS: Final = 4
 STATE: Final = "rounds.json"
 FILLED: Final = "filled.json"
 BESIDE_JOIN: Final = ("warm", "cold", "apart", "latest", "cached", "raw")
-PEERS: Final = ("latest", "cached", "raw")
+POSTING: Final = ("join", "latest", "cached", "warm")
 
 Measured = dict[str, list[Turn]]
 Tell = Callable[[str], None]
@@ -47,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True):
     cold: bool = True
     apart: bool = True
     peers: bool = False
+    post_every: int = 10  # in rounds with posts; 0: there are none
 
     @property
     def readers(self) -> dict[int, int]:
@@ -57,7 +59,8 @@ class Plan(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """By side and number of friends (`warm_50`): `ratios` of requests per second over the JOIN's, and `of_raw`.
 
-    `of_raw` is the part of the rate of a bare ASGI server that gives bytes of the same number.
+    `of_raw` is the part of the rate of a bare ASGI server that gives bytes of the same number. With posts among the
+    reads: `posts_warm_50`; `judged` answers of Tidings were looked at meanwhile.
     """
 
     ratios: dict[str, Ratio]
@@ -65,6 +68,8 @@ class Outcome(msgspec.Struct, frozen=True):
     figures: dict[str, Figure]
     rounds: int
     plan: Plan
+    judged: int
+    violations: list[str]
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,11 @@ class Seat:
 
     side: Side
     degree: int
+    posts: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.side.name}_{self.degree}"
+        return f"{'posts_' if self.posts else ''}{self.side.name}_{self.degree}"
 
 
 class State(msgspec.Struct):
@@ -84,6 +90,7 @@ class State(msgspec.Struct):
 
     plan: Plan
     measured: Measured
+    judged: Judged = msgspec.field(default_factory=Judged)
 
     @classmethod
     def of(cls, plan: Plan, folder: Path) -> State:
@@ -91,7 +98,7 @@ class State(msgspec.Struct):
         if kept.exists():
             found = msgspec.json.decode(kept.read_bytes(), type=State)
             if msgspec.structs.replace(found.plan, rounds=plan.rounds) == plan:
-                return cls(plan, found.measured)
+                return cls(plan, found.measured, found.judged)
         return cls(plan, {})
 
     @property
@@ -114,30 +121,36 @@ async def measure(plan: Plan, folder: Path, reach: Reach, tell: Tell) -> Outcome
     async with _all(plan, town, folder, serving, reach, tell) as running:
         seats = [Seat(side, degree) for degree in plan.degrees for side in running]
         async with _raw(seats if plan.peers else [], serving) as raw:
+            if plan.post_every:  # after the reads: what is posted is news to everybody
+                seats += [Seat(seat.side, seat.degree, posts=True) for seat in seats if seat.side.name in POSTING]
             seats += raw
             for side in running:
                 await sides.at_rest(side)
+            load = _Load(plan, town, loading, state.judged)
             for seat in seats:  # warm up
-                await _turn(seat, 1.0, loading)
+                await load.turn(seat, 1.0)
             for number in range(state.rounds, plan.rounds):
                 tell(f"Round {number + 1} of {plan.rounds} ...")
-                turns = {seat.name: await _turn(seat, plan.seconds, loading) for seat in seats}
+                turns = {seat.name: await load.turn(seat, plan.seconds) for seat in seats}
                 for name, turn in turns.items():
                     state.measured.setdefault(name, []).append(turn)
                 state.keep(folder)
-    return outcome(plan, state.measured)
+    return outcome(plan, state.measured, state.judged)
 
 
-def outcome(plan: Plan, measured: Mapping[str, Sequence[Turn]]) -> Outcome:
+def outcome(plan: Plan, measured: Mapping[str, Sequence[Turn]], judged: Judged) -> Outcome:
     """What the rounds come to."""
     measured = {name: turns[: plan.rounds] for name, turns in measured.items()}
 
     def beside(other: str, names: Sequence[str]) -> dict[str, Ratio]:
         return {
-            f"{name}_{degree}": Ratio.of(measured[f"{name}_{degree}"], measured[f"{other}_{degree}"])
+            f"{load}{name}_{degree}": Ratio.of(
+                measured[f"{load}{name}_{degree}"], measured[f"{load}{other}_{degree}"]
+            )
             for degree in plan.degrees
+            for load in ("", "posts_")
             for name in names
-            if f"{name}_{degree}" in measured and f"{other}_{degree}" in measured
+            if f"{load}{name}_{degree}" in measured and f"{load}{other}_{degree}" in measured
         }
 
     return Outcome(
@@ -146,6 +159,8 @@ def outcome(plan: Plan, measured: Mapping[str, Sequence[Turn]]) -> Outcome:
         figures={name: Figure.of(turns) for name, turns in measured.items()},
         rounds=plan.rounds,
         plan=plan,
+        judged=judged.answers,
+        violations=judged.violations,
     )
 
 
@@ -155,6 +170,7 @@ def in_brief(found: Outcome) -> dict[str, float]:
         **{f"ratio_{name}": ratio.median for name, ratio in found.ratios.items()},
         **{f"of_raw_{name}": ratio.median for name, ratio in found.of_raw.items()},
         **{f"p99_ms_{name}": figure.p99_ms for name, figure in found.figures.items()},
+        "violations": len(found.violations),
     }
 
 
@@ -164,21 +180,42 @@ def cores() -> tuple[list[int], list[int]]:
     return ([*there[:-1]] or there, [there[-1]])
 
 
-async def _turn(seat: Seat, seconds: float, loading: list[int]) -> Turn:
-    side = seat.side
-    own, engines = sides.worked_by(side)
-    rate = await load(
-        side.url + PATH, side.tokens[seat.degree], seconds=seconds, connections=CONNECTIONS, cores=loading
-    )
-    own_now, engines_now = sides.worked_by(side)
-    return Turn(
-        rate.per_second,
-        rate.p50_ms,
-        rate.p99_ms,
-        rate.bytes_each,
-        server_us=(own_now - own) / rate.requests * 1e6,
-        engines_us=(engines_now - engines) / rate.requests * 1e6,
-    )
+@dataclass(frozen=True)
+class _Load:
+    """What every side has its turn under."""
+
+    plan: Plan
+    town: Town
+    cores: list[int]
+    judged: Judged
+
+    async def turn(self, seat: Seat, seconds: float) -> Turn:
+        """With posts, their turn's processor time is taken until all that follows from them is done."""
+        side = seat.side
+        own, engines = sides.worked_by(side)
+        async with AsyncExitStack() as stack:
+            if seat.posts and side.is_ours:
+                await stack.enter_async_context(checking(side, self.town, seat.degree, self.judged))
+            rate = await load(
+                side.url + PATH,
+                side.tokens[seat.degree],
+                seconds=seconds,
+                connections=CONNECTIONS,
+                cores=self.cores,
+                authors=side.tokens[AUTHORS],
+                post_every=self.plan.post_every if seat.posts else 0,
+            )
+        if seat.posts and side.is_ours:
+            await sides.at_rest(side)
+        own_now, engines_now = sides.worked_by(side)
+        return Turn(
+            rate.per_second,
+            rate.p50_ms,
+            rate.p99_ms,
+            rate.bytes_each,
+            server_us=(own_now - own) / rate.requests * 1e6,
+            engines_us=(engines_now - engines) / rate.requests * 1e6,
+        )
 
 
 @asynccontextmanager
@@ -186,8 +223,8 @@ async def _all(
     plan: Plan, town: Town, folder: Path, serving: list[int], reach: Reach, tell: Tell
 ) -> AsyncIterator[list[Side]]:
     """Every side that knows the data, running."""
-    ours = {degree: folder / f"tidings-{degree}.tokens" for degree in plan.degrees}
-    theirs = {degree: folder / f"monolith-{degree}.tokens" for degree in plan.degrees}
+    ours = {degree: folder / f"tidings-{degree}.tokens" for degree in (AUTHORS, *plan.degrees)}
+    theirs = {degree: folder / f"monolith-{degree}.tokens" for degree in (AUTHORS, *plan.degrees)}
     await _filled(plan, town, folder, serving, ours, reach, tell)
     async with AsyncExitStack() as stack:
         tell("Filling the monolith ...")
@@ -214,21 +251,21 @@ async def _all(
 async def _filled(
     plan: Plan, town: Town, folder: Path, serving: list[int], tokens: dict[int, Path], reach: Reach, tell: Tell
 ) -> None:
-    """Tidings' data, once for each side that has data of its own. What an earlier run has filled is used again."""
-    mark = folder / FILLED
+    """Tidings' data, a copy for each side. What an earlier run has filled is used again."""
+    mark, filled = folder / FILLED, folder / "filled"
     wanted = msgspec.json.encode([plan.degrees, plan.people, plan.messages_each])
-    copies = [name for name, needed in (("cold", plan.cold), ("apart", plan.apart)) if needed]
-    if mark.exists() and mark.read_bytes() == wanted and all((folder / name).exists() for name in copies):
-        return
-    mark.unlink(missing_ok=True)
-    sides.remove(folder / "warm", *(folder / name for name in copies))
-    tell("Filling Tidings ...")
-    async with sides.tidings("warm", folder / "warm", serving, tokens=tokens) as side:
-        await sides.fill_tidings(town, side, folder / "warm", reach)
-        await sides.at_rest(side)
-    for name in copies:
-        sides.copied(folder / "warm", folder / name)
-    mark.write_bytes(wanted)
+    if not mark.exists() or mark.read_bytes() != wanted:
+        mark.unlink(missing_ok=True)
+        sides.remove(filled)
+        tell("Filling Tidings ...")
+        async with sides.tidings("filled", filled, serving, tokens=tokens) as side:
+            await sides.fill_tidings(town, side, filled, reach)
+            await sides.at_rest(side)
+        mark.write_bytes(wanted)
+    for name, needed in (("warm", True), ("cold", plan.cold), ("apart", plan.apart)):
+        sides.remove(folder / name)
+        if needed:
+            sides.copied(filled, folder / name)
 
 
 @asynccontextmanager

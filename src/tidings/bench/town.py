@@ -12,6 +12,8 @@ from tidings.contracts.users import UserId
 from tidings.platform.ids import bucket_of, uuid7
 
 BEGAN_MS: Final = 1_700_000_000_000  # everybody has joined
+AUTHORS: Final = 0  # instead of a number of friends: those who post
+POSTING: Final = 64  # of them
 APART_MS: Final = 1000  # between two messages
 WORDS: Final = (
     "a", "again", "bread", "every", "found", "friend", "garden", "kitchen", "late", "letter", "light", "market",
@@ -45,6 +47,11 @@ class Town:
     def name(self, person: UserId) -> str:
         chance = random.Random(person.int)  # noqa: S311 - names, not secrets
         return " ".join(word.capitalize() for word in chance.sample(WORDS, 2))
+
+    @property
+    def signing_in(self) -> dict[int, list[UserId]]:
+        """Readers by their number of friends, and those who post."""
+        return {**self.readers, AUTHORS: self.people[:POSTING]}
 
     @property
     def everybody(self) -> list[UserId]:

@@ -12,12 +12,22 @@ from pathlib import Path
 from typing import Final
 
 SCRIPT: Final = """
-local tokens = {}
-for line in io.lines(os.getenv("TOKENS")) do tokens[#tokens + 1] = "Bearer " .. line end
-local at = 0
+local function read(name)
+  local found = {}
+  for line in io.lines(name) do found[#found + 1] = "Bearer " .. line end
+  return found
+end
+local readers, authors, at, posts = read(os.getenv("READERS")), {}, 0, 0
+local every = tonumber(os.getenv("POST_EVERY"))
+if every > 0 then authors = read(os.getenv("AUTHORS")) end
 request = function()
-  at = at % #tokens + 1
-  return wrk.format("GET", nil, {authorization = tokens[at]})
+  at = at + 1
+  if every > 0 and at % every == 0 then
+    posts = posts + 1
+    local headers = {authorization = authors[posts % #authors + 1], ["content-type"] = "application/json"}
+    return wrk.format("POST", "/v1/messages", headers, '{"text":"said while others read, number ' .. posts .. '"}')
+  end
+  return wrk.format("GET", nil, {authorization = readers[at % #readers + 1]})
 end
 done = function(summary, latency)
   local failed = summary.errors.connect + summary.errors.read + summary.errors.write
@@ -55,14 +65,26 @@ def find_wrk() -> str:
     return found
 
 
-async def load(url: str, tokens: Path, *, seconds: float, connections: int, cores: Sequence[int]) -> Rate:
-    """Ask `url` as one person after another; the file `tokens` holds a token a line. Raises `WrongAnswers`."""
-    script = tokens.with_suffix(".lua")
+async def load(
+    url: str,
+    readers: Path,
+    *,
+    seconds: float,
+    connections: int,
+    cores: Sequence[int],
+    authors: Path | None = None,
+    post_every: int = 0,
+) -> Rate:
+    """Ask `url` as one person after another; the files hold a token a line. Raises `WrongAnswers`.
+
+    With `post_every`, each so-manieth request is a message that one of the `authors` posts.
+    """
+    script = readers.with_suffix(".lua")
     script.write_text(SCRIPT)
     process = await asyncio.create_subprocess_exec(
         find_wrk(), "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s",
         "-s", str(script), url,
-        env={**os.environ, "TOKENS": str(tokens)},
+        env={**os.environ, "READERS": str(readers), "AUTHORS": str(authors or ""), "POST_EVERY": str(post_every)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),

@@ -1,0 +1,107 @@
+"""While the load goes on: sessions that are judged by what they are shown, as a user would judge them.
+
+Two guarantees of docs/consistency.md: who was told of a message (by the author's `Tidings-Seen`) sees it or something
+newer of that author; and nobody who sends their own token back is shown less of an author than before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+
+from tidings.bench.sides import Side
+from tidings.bench.town import AUTHORS, Town
+from tidings.contracts.users import UserId
+from tidings.platform.seen import HEADER as SEEN
+
+AT_ONCE: Final = 4  # sessions
+PAUSE: Final = 0.05  # seconds between two looks of one
+
+
+@dataclass
+class Judged:
+    """How many answers were looked at, and what was wrong with those that were."""
+
+    answers: int = 0
+    violations: list[str] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def checking(side: Side, town: Town, degree: int, judged: Judged) -> AsyncIterator[None]:
+    """Judge within the block. What fails in it is raised."""
+    async with aiohttp.ClientSession(side.url) as http, asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(_Session(side, town, degree, number, http, judged).go()) for number in range(AT_ONCE)
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+class _Session:
+    """A reader, and the friends of theirs who post."""
+
+    def __init__(
+        self, side: Side, town: Town, degree: int, number: int, http: aiohttp.ClientSession, judged: Judged
+    ) -> None:
+        self._http = http
+        self._judged = judged
+        self._chance = random.Random(number)  # noqa: S311 - whose turn it is
+        posting = town.signing_in[AUTHORS]
+        keys = side.tokens[AUTHORS].read_text().split()
+        readers = town.readers[degree]
+        reader = next(one for one in readers[number:] if set(town.friends[one]) & set(posting))
+        self._me = side.tokens[degree].read_text().split()[readers.index(reader)]
+        self._friends = [
+            (author, keys[posting.index(author)]) for author in town.friends[reader] if author in posting
+        ]
+        self._seen = ""
+        self._shown: dict[str, str] = {}  # the newest message of each author, by what this session was shown
+
+    async def go(self) -> None:
+        while True:
+            author, key = self._chance.choice(self._friends)
+            await self._is_told_of(author, key)
+            await self._reads_on()
+            await asyncio.sleep(PAUSE)
+
+    async def _is_told_of(self, author: UserId, key: str) -> None:
+        headers = {"authorization": f"Bearer {key}"}
+        async with self._http.post(
+            "/v1/messages", headers=headers, json={"text": "said to be looked for"}
+        ) as answer:
+            answer.raise_for_status()
+            posted, token = (await answer.json())["id"], answer.headers[SEEN]
+        if is_less(await self._timeline(token), str(author), posted):
+            self._judged.violations.append(f"{posted} of {author} was told of, and is not shown")
+
+    async def _reads_on(self) -> None:
+        shown = await self._timeline(self._seen)
+        for author, newest in self._shown.items():
+            if is_less(shown, author, newest):
+                self._judged.violations.append(f"{author} was shown with {newest}, and then with less")
+        self._shown = shown
+
+    async def _timeline(self, token: str) -> dict[str, str]:
+        headers = {"authorization": f"Bearer {self._me}"} | ({SEEN: token} if token else {})
+        async with self._http.get("/v1/timeline", headers=headers) as answer:
+            answer.raise_for_status()
+            page = json.loads(await answer.read())
+            self._seen = answer.headers[SEEN]
+        self._judged.answers += 1
+        return {entry["author"]["id"]: entry["messages"][0]["id"] for entry in page["entries"]}
+
+
+def is_less(shown: Mapping[str, str], author: str, than: str) -> bool:
+    """Whether a page (ids by author) shows less of an author than that. Who is below its end is not on it."""
+    newest = shown.get(author)
+    return min(shown.values()) < than if newest is None else newest < than
