@@ -102,6 +102,7 @@ def settings_for(data: Path, points: Path | None = None, **more: Any) -> Setting
         "stream_look_every": 0.5,
         "limit_person": 0,
         "limit_address": 0,
+        "max_requests_at_once": 0,  # what is too much has tests of its own
         "sign_in_failures": 0,
     }
     return Settings(**{**defaults, **more})

@@ -748,7 +748,7 @@ MUTATIONS: Final = (
         name="fill: newer version",
         protects="a slow read does not bring back what an event took away",
         file=SHELF,
-        edits=gone("        if left is not None and entry.version < left[0]:\n            return False\n"),
+        edits=gone("        if left is not None and entry.version < left[0]:\n            return None\n"),
         broken=("I5", "I9"),
         tests=(
             IN_SHELF + "test_a_slow_read_does_not_bring_back_what_an_event_took_away",
@@ -777,7 +777,7 @@ MUTATIONS: Final = (
         file=SHELF,
         edits=gone(
             "        if held is not None and (entry.version, began) < (held.version, held.reading.began):\n"
-            "            return False\n"
+            "            return None\n"
         ),
         broken=("I5",),
         tests=(IN_SHELF + "test_an_older_read_does_not_replace_a_newer_one",),

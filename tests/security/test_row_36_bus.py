@@ -59,7 +59,7 @@ async def test_row_36_a_service_hears_only_whom_its_reactions_and_caches_name(ti
     for user, subject in (
         ("timeline", ">"),
         ("timeline", "$JS.>"),
-        ("edge", "messages.>"),
+        ("edge", "media.>"),
         ("notifications", "users.>"),  # what it reacts to comes to its own durable consumer
         ("friends", "messages.>"),
         ("users", ">"),

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -184,16 +185,18 @@ async def postgres(folder: Path, cores: Sequence[int]) -> AsyncIterator[tuple[st
     emptied(folder)
     password = secrets.token_hex(16)
     here = os.sched_getaffinity(0)
-    engine = EmbeddedPostgres(folder / "postgres", socket=folder / "socket", password=password)
-    os.sched_setaffinity(0, cores)  # its processes inherit it
-    try:
-        await engine.start()
-    finally:
-        os.sched_setaffinity(0, here)
-    try:
-        yield engine.dsn(user="postgres", password=password, database="postgres"), _process_of(folder)
-    finally:
-        await engine.stop()
+    with tempfile.TemporaryDirectory(prefix="tidings-") as name:  # a socket's path has to be short
+        os.chmod(name, 0o711)  # noqa: PTH101 - the engine is not root's
+        engine = EmbeddedPostgres(folder / "postgres", socket=Path(name, "socket"), password=password)
+        os.sched_setaffinity(0, cores)  # its processes inherit it
+        try:
+            await engine.start()
+        finally:
+            os.sched_setaffinity(0, here)
+        try:
+            yield engine.dsn(user="postgres", password=password, database="postgres"), _process_of(folder)
+        finally:
+            await engine.stop()
 
 
 def _process_of(folder: Path) -> int:

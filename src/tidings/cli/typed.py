@@ -11,7 +11,7 @@ from pathlib import Path
 MODULE = "tidings.cli.main"
 COMMANDS = (
     "up", "run", "doctor", "help", "users", "config", "demo", "docs", "events", "media", "twophase", "provision",
-    "--help",
+    "bench", "--help",
 )  # fmt: skip
 
 _COMMAND = re.compile(rf"(?<![\w./-])tidings (?=(?:{'|'.join(COMMANDS)})(?![\w-]))")

@@ -91,8 +91,9 @@ class Gateway:
         rest = Starlette(routes=routes, exception_handlers={HTTPException: _not_routed, 500: _fault})
         plain = {path: (by_path[path].keys(), endpoints[path]) for path in paths if "{" not in path}
         promised = [route for methods in by_path.values() for route, _ in methods.values()]
-        paths_app = Paths(plain, rest, fault=_fault)
-        app: ASGIApp = Shedding(paths_app, promised, most=self._settings.max_requests_at_once)
+        app: ASGIApp = Paths(plain, rest, fault=_fault)
+        if self._settings.max_requests_at_once:
+            app = Shedding(app, promised, most=self._settings.max_requests_at_once)
         if self._settings.cors_origins:
             app = CORSMiddleware(
                 app,

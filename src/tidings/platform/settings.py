@@ -147,7 +147,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_export: Annotated[Count, _about("Largest archive of one person's data, in bytes.", "16777216")] = 16_777_216
     max_connections: Annotated[Count, _about("Most public connections at once.", "12000")] = 12_000
     max_requests_at_once: Annotated[
-        Count, _about("Most public requests under way at once; more are refused with 503 and Retry-After.", "128")
+        int,
+        Meta(ge=0),
+        _about("Most public requests under way at once; more are refused with 503. 0: as many as come.", "128"),
     ] = 128
     max_calls_at_once: Annotated[
         Count, _about("Most internal calls under way to one service, from one process.", "200")

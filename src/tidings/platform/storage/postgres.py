@@ -103,27 +103,25 @@ class Write(Saying):
     async def fence(self, own: Iterable[UUID], others: Iterable[UUID] = ()) -> dict[UUID, Fence]:
         """Lock the fences of those whose version will rise (`own`), and hold `others` still.
 
-        Rows that do not exist are made: a lock on a row that is not there locks nothing. In key order, so that two
-        writers never wait for each other.
+        Rows that do not exist are made first: a lock on a row that is not there locks nothing. In key order,
+        so that two writers never wait for each other.
         """
         exclusive = set(own)
         shared = set(others) - exclusive
         subjects = sorted(exclusive | shared)
         if not subjects:
             return {}
+        if len(subjects) == 1 and not shared:  # most writes; here the row is made only if it is missing
+            rows = await self.connection.fetch(ALL_EXCLUSIVELY, subjects)
+            if rows:
+                return {row[0]: Fence(row[1], row[2], row[3]) for row in rows}
+        await self.connection.execute(MAKE_FENCES, subjects)
         if not shared:  # one statement locks them in key order
             rows = await self.connection.fetch(ALL_EXCLUSIVELY, subjects)
-            if len(rows) < len(subjects):
-                await self.connection.execute(MAKE_FENCES, subjects)
-                rows = await self.connection.fetch(ALL_EXCLUSIVELY, subjects)
             return {row[0]: Fence(row[1], row[2], row[3]) for row in rows}
         fences: dict[UUID, Fence] = {}
         for subject in subjects:
-            query = EXCLUSIVELY if subject in exclusive else SHARED
-            row = await self.connection.fetchrow(query, subject)
-            if row is None:
-                await self.connection.execute(MAKE_FENCES, [subject])
-                row = await self.connection.fetchrow(query, subject)
+            row = await self.connection.fetchrow(EXCLUSIVELY if subject in exclusive else SHARED, subject)
             if row is not None:
                 fences[subject] = Fence(row[0], row[1], row[2])
         return fences
