@@ -1,7 +1,7 @@
 """While the load goes on: sessions that are judged by what they are shown, as a user would judge them.
 
-Two guarantees of docs/consistency.md: who was told of a message, by the author's `Tidings-Seen`, sees it, or a newer
-one of theirs; and nobody who sends their own token back is shown less of an author than before.
+Two guarantees of docs/consistency.md: who was told of a message, by the author's `Tidings-Seen`, sees it or a newer
+one; and nobody who sends their own token back is shown less of an author than before.
 """
 
 from __future__ import annotations

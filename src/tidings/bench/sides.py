@@ -107,7 +107,7 @@ async def tidings(
     name: str, data: Path, cores: Sequence[int], *options: str, tokens: dict[int, Path]
 ) -> AsyncIterator[Side]:
     """`tidings up` as anybody runs it, without the limits that one reader who asks all the time would meet."""
-    limits = ("--limit-person", "1000000000", "--limit-address", "1000000000")
+    limits = ("--limit-person", "1000000000", "--limit-address", "1000000000", "--max-requests-at-once", "0")
     where = ("--data", str(data), "--port", "0", "--metrics-port", "0", "--log-to", "file", "--json")
     command = (sys.executable, "-m", "tidings.cli.main", "up", *where, *limits, *options)
     async with started(command, cores, until=b"\n}\n") as (said, pid):
@@ -186,7 +186,7 @@ async def postgres(folder: Path, cores: Sequence[int]) -> AsyncIterator[tuple[st
     password = secrets.token_hex(16)
     here = os.sched_getaffinity(0)
     with tempfile.TemporaryDirectory(prefix="tidings-") as name:  # a socket's path has to be short
-        os.chmod(name, 0o711)  # noqa: PTH101 - the engine is not root's
+        os.chmod(name, 0o711)  # noqa: PTH101, S103 - the engine is not root's
         engine = EmbeddedPostgres(folder / "postgres", socket=Path(name, "socket"), password=password)
         os.sched_setaffinity(0, cores)  # its processes inherit it
         try:
