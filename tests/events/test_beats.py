@@ -121,7 +121,7 @@ class Ear:
 
     @property
     def shows(self) -> bool:
-        return "ada" in self.shelf.fresh(["ada"], Seen())
+        return "ada" in self.shelf.find(["ada"], Seen())[0]
 
     async def beats(self, told: int | None, *, skip: int = 0, relay: UUID | None = None) -> None:
         self.number += 1 + skip

@@ -90,11 +90,11 @@ class Fleet:
     def answers(self, subjects: list[UUID]) -> bytes | None:
         """An answer of who keeps; what goes to the edge with it."""
         shelf, resting = self.shelves[0], Resting()
-        generation, as_of_ns = shelf.generation, shelf.as_of_ns
-        found = shelf.fresh([("card", one) for one in subjects], NOBODY)
-        if len(found) < len(subjects):
+        as_of_ns = shelf.as_of_ns
+        _, found, missing = shelf.find(subjects, NOBODY, of="card")
+        if missing:
             return None
-        resting.on(Part("timeline", "friends/cards", shelf, Held(found, generation), as_of_ns))
+        resting.on(Part("timeline", "friends/cards", shelf, Held(found), as_of_ns))
         return resting.carried()
 
     def arrives(self, raw: bytes) -> Resting:
@@ -173,12 +173,12 @@ def test_two_answers_share_an_entry_and_an_older_one_does_not_come_back(fleet: F
 
 def test_what_cannot_be_carried_is_not(fleet: Fleet) -> None:
     shelf = fleet.shelves[0]
-    found = shelf.fresh([("card", SUBJECTS[0])], NOBODY)
+    _, found, _ = shelf.find(SUBJECTS[:1], NOBODY, of="card")
     for held, as_of_ns, more in (
-        (Held(found, 0), 0, False),
-        (Held(found, 0), 1, True),
-        (Held({"void": Entry(SUBJECTS[0], 1, "", Reading(0, 0, 0), 1, until_ms=5)}, 0), 1, False),
-        (Held({n: Entry(UUID(int=n), 1, "", Reading(0, 0, 0), 1) for n in range(MOST_CARRIED + 1)}, 0), 1, False),
+        (Held(found), 0, False),
+        (Held(found), 1, True),
+        (Held([Entry(SUBJECTS[0], 1, "", Reading(0, 0, 0), 1, until_ms=5)]), 1, False),
+        (Held([Entry(UUID(int=n), 1, "", Reading(0, 0, 0), 1) for n in range(MOST_CARRIED + 1)]), 1, False),
     ):
         resting = Resting()
         resting.on(Part("timeline", "friends/cards", shelf, held, as_of_ns))

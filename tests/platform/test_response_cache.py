@@ -82,10 +82,9 @@ class Bench:
         self.shelf.beat(self.wall_ns)
 
     def part(self, *subjects: UUID) -> Part:
-        generation = self.shelf.generation
-        found = self.shelf.fresh(subjects, NOBODY)
-        assert found.keys() == set(subjects)
-        return Part("page", "users/names", self.shelf, Held(found, generation))
+        _, found, missing = self.shelf.find(subjects, NOBODY)
+        assert not missing
+        return Part("page", "users/names", self.shelf, Held(found))
 
     def makes(
         self,
@@ -323,8 +322,8 @@ def test_what_is_rested_on_counts_as_used() -> None:
         bench.fill(UUID(int=number), 1)
     bench.passes(0)
     bench.makes(b"/page", UUID(int=0))
-    bench.shelf.fresh([UUID(int=number) for number in range(1, 10)], NOBODY)
     bench.passes(1.1)
+    bench.shelf.find([UUID(int=number) for number in range(1, 10)], NOBODY)
     assert bench.gives(b"/page") == b"made"
     bench.shelf._room = 500
     bench.fill(UUID(int=99), 1)
@@ -395,12 +394,12 @@ def test_whatever_happens_it_stands_only_while_the_shelf_gives_the_same(deeds: l
         elif deed == "knows":
             known = Seen(Known((Position(PRODUCER, one, other, bench.wall_ns),), {PRODUCER: bench.wall_ns}))
         else:
-            generation = bench.shelf.generation
-            found = bench.shelf.fresh(one, NOBODY)
-            if found.keys() == one:
-                taken.append((one, Held(found, generation)))
+            _, found, missing = bench.shelf.find(one, NOBODY)
+            if not missing:
+                taken.append((one, Held(found)))
         for wanted, held in taken:
             for client in (NOBODY, known):
                 if bench.shelf.still(held, client):
-                    now = bench.shelf.fresh(wanted, client)
-                    assert all(now.get(key) is entry for key, entry in held.entries.items())
+                    _, now, missing = bench.shelf.find(wanted, client)
+                    assert not missing
+                    assert {id(entry) for entry in now} == {id(entry) for entry in held.entries}

@@ -111,17 +111,13 @@ class Keeper:
         if not keys:
             return await self._as_it_is(kept, ask, bring, known)
         name, shelf = kept.call.name, self.shelves[producer]
-        generation = shelf.generation  # before: what goes meanwhile is looked for again
-        found = shelf.fresh([(name, key) for key in keys], known)
-        missing = [key for key in keys if (name, key) not in found]
-        if missing and (others := [self._asked[name, key] for key in missing if (name, key) in self._asked]):
-            await asyncio.wait(set(others))  # whoever asks for them now may bring what will do here
-            found = shelf.fresh([(name, key) for key in keys], known)
-            missing = [key for key in keys if (name, key) not in found]
-        values = {key: entry.value for (_, key), entry in found.items()}
-        stamp = max((entry.reading.ended_ns for entry in found.values()), default=0)
+        values, found, missing = shelf.find(keys, known, of=name)
+        if missing and (others := {self._asked[name, key] for key in missing if (name, key) in self._asked}):
+            await asyncio.wait(others)  # whoever asks for them now may bring what will do here
+            values, found, missing = shelf.find(keys, known, of=name)
+        stamp = max([entry.reading.ended_ns for entry in found], default=0)
         as_of_ns = shelf.as_of_ns if found else time.time_ns()
-        metrics.cache_read(holder=self.holder, call=name, hits=len(values), misses=len(missing))
+        metrics.cache_read(holder=self.holder, call=name, hits=len(found), misses=len(missing))
         if missing:
             try:
                 with self._asking(name, missing):
@@ -131,7 +127,7 @@ class Keeper:
                 if resting is not None:
                     resting.on_more()  # on its absence
                 raise
-            found.update(filled)
+            found += filled
             as_of_ns = min(as_of_ns, reading.began_ns)
             values.update((piece.key, piece.value) for piece in pieces)
             stamp = max(stamp, reading.ended_ns)
@@ -142,7 +138,7 @@ class Keeper:
             if len(found) < len(keys):
                 resting.on_more()
             else:
-                resting.on(Part(self.holder, name, shelf, Held(found, generation), as_of_ns))
+                resting.on(Part(self.holder, name, shelf, Held(found), as_of_ns))
         if kept.shown:
             known.shown(producer, stamp)
         return answer
@@ -177,7 +173,7 @@ class Keeper:
         ask: Ask,
         bring: Bring[Ask, Answer],
         known: Seen,
-    ) -> tuple[list[Piece], Reading, dict[Any, Entry]]:
+    ) -> tuple[list[Piece], Reading, list[Entry]]:
         producer = kept.call.service
         for attempt in range(2):
             began, began_ns = time.monotonic(), time.time_ns()
@@ -192,16 +188,16 @@ class Keeper:
             return pieces, reading, self._fill(kept, pieces, reading)
         raise Unavailable(f"{producer} is behind what you have seen. Try again.", service=producer, retry_after=1)
 
-    def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> dict[Any, Entry]:
-        """Keep what may be kept; by key, what is on the shelf now."""
+    def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> list[Entry]:
+        """Keep what may be kept; what is on the shelf of it now."""
         shelf = self.shelves[kept.call.service]
-        filled: dict[Any, Entry] = {}
+        filled: list[Entry] = []
         for piece in pieces:
             if piece.keep:
                 size = OVERHEAD + len(msgspec.json.encode(piece.value))
                 entry = Entry(piece.subject, piece.version, piece.value, reading, size, piece.until_ms)
                 held = shelf.fill((kept.call.name, piece.key), entry)
                 if held is not None:
-                    filled[kept.call.name, piece.key] = held
+                    filled.append(held)
         metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)
         return filled

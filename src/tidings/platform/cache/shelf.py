@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -17,6 +17,7 @@ Key = TypeVar("Key", bound=Hashable)
 FRESH_NS: Final = 800_000_000  # after the time of the last beat, by this process's clock
 LEFT: Final = 10.0  # seconds for which a version is remembered after its entry went, or without one
 SLOWEST: Final = LEFT  # seconds: what was read longer ago may be older than a version that is forgotten
+TOUCHED: Final = 1.0  # seconds; so often an entry that is used moves to the end of those that go
 VOUCHED: Final = "vouched"
 VOUCHED_SIZE: Final = 500  # bytes
 LAST_OF_LEASE: Final = 1.0  # seconds in which no entry is used any more
@@ -44,19 +45,22 @@ class Entry:
     reading: Reading
     size: int
     until_ms: int | None = None
+    key: Hashable = None
+    gone: bool = False  # it was on the shelf, and is not any more
+    used_at: float = 0.0  # time.monotonic()
 
 
 class Held:
-    """Entries that an answer rests on, as they were read. Not frozen: it learns that they are still there."""
+    """Entries that an answer rests on. Not frozen: it learns that they are still there."""
 
     __slots__ = ("_versions", "entries", "generation", "until_ms")
 
-    def __init__(self, entries: Mapping[Any, Entry], generation: int) -> None:
+    def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
-        self.generation = generation  # of the shelf, when all of them were on it
+        self.generation = -1  # of the shelf, when all of them were on it
         self.until_ms: int | None = None
         self._versions: dict[UUID, int] | None = None
-        for one in entries.values():
+        for one in entries:
             if one.until_ms is not None and (self.until_ms is None or one.until_ms < self.until_ms):
                 self.until_ms = one.until_ms
 
@@ -65,7 +69,7 @@ class Held:
         """By subject, the oldest of its entries; most clients have written nothing, so nobody asks."""
         if self._versions is None:
             self._versions = {}
-            for one in self.entries.values():
+            for one in self.entries:
                 self._versions[one.subject] = min(one.version, self._versions.get(one.subject, one.version))
         return self._versions
 
@@ -113,32 +117,47 @@ class Shelf:
 
     # Reading and filling.
 
-    def fresh(self, keys: Iterable[Key], known: Seen) -> dict[Key, Entry]:
-        """The entries, by key, that may be shown now to a client who knows that much."""
-        found: dict[Key, Entry] = {}
+    def find(
+        self, keys: Iterable[Key], known: Seen, of: str | None = None
+    ) -> tuple[dict[Key, Any], list[Entry], list[Key]]:
+        """What may be shown now to a client who knows that much: values by key, their entries; the keys of the rest.
+
+        On the shelf a key goes together with `of`, if that is given.
+        """
+        values: dict[Key, Any] = {}
+        found: list[Entry] = []
+        missing: list[Key] = []
         if not self._usable():
-            return found
+            return values, found, list(keys)
         own = known.versions(self.producer) if self._strict else {}
         stamp = known.stamp(self.producer) if self._strict else 0
         if stamp <= self._beat_ns - self._skew_ns:  # all is as new as that
             stamp = 0
+        entries, now = self._entries, self._clock()
         for key in keys:
-            entry = self._entries.get(key)
+            entry = entries.get(key if of is None else (of, key))
             if entry is None:
+                missing.append(key)
                 continue
             if entry.until_ms is not None and entry.until_ms * 1_000_000 <= self._wall_ns():
-                self._drop(key)
+                self._drop(entry.key)
+                missing.append(key)
                 continue
             if own and entry.version < own.get(entry.subject, 0):
+                missing.append(key)
                 continue
             if stamp and not _as_new_as(entry.reading, stamp):
+                missing.append(key)
                 continue
-            self._entries.move_to_end(key)
-            found[key] = entry
-        return found
+            if now - entry.used_at > TOUCHED:
+                entry.used_at = now
+                entries.move_to_end(entry.key)
+            values[key] = entry.value
+            found.append(entry)
+        return values, found, missing
 
     def still(self, held: Held, known: Seen) -> bool:
-        """Whether `fresh` would give these very entries to a client who knows that much. In doubt, it says no."""
+        """Whether `find` would give these very entries to a client who knows that much. In doubt, it says no."""
         if not self._usable():
             return False
         if held.until_ms is not None and held.until_ms * 1_000_000 <= self._wall_ns():
@@ -150,9 +169,8 @@ class Shelf:
                 if held.versions.get(subject, version) < version:
                     return False
         if held.generation != self.generation:
-            there = self._entries
-            for key, entry in held.entries.items():
-                if there.get(key) is not entry:
+            for entry in held.entries:
+                if entry.gone:
                     return False
             held.generation = self.generation
         return True
@@ -167,24 +185,24 @@ class Shelf:
 
         None where they may be old by now: something newer has been heard, or nobody would have told this shelf.
         """
-        generation = self.generation
         now = self._wall_ns()
         began_ns = as_of_ns - SKEW_NS  # clocks of two processes are compared
         reading = Reading(self._clock() - (now - began_ns) / 1e9, began_ns, as_of_ns)
-        found: dict[Hashable, Entry] = {}
+        found: list[Entry] = []
         for subject, version in versions.items():
-            key = (VOUCHED, subject)
-            entry = self.fill(key, Entry(subject, version, None, reading, VOUCHED_SIZE))
+            entry = self.fill((VOUCHED, subject), Entry(subject, version, None, reading, VOUCHED_SIZE))
             if entry is None:
                 return None
-            found[key] = entry
-        return Held(found, generation)
+            found.append(entry)
+        return Held(found)
 
     def touch(self, held: Held) -> None:
         """They have been used."""
-        for key in held.entries:
-            if key in self._entries:
-                self._entries.move_to_end(key)
+        now = self._clock()
+        for entry in held.entries:
+            if not entry.gone:
+                entry.used_at = now
+                self._entries.move_to_end(entry.key)
 
     def fill(self, key: Hashable, entry: Entry) -> Entry | None:
         """Keep it, unless it may be older than what was heard or held here meanwhile. What is held by then."""
@@ -207,6 +225,7 @@ class Shelf:
             return None
         if held is not None:
             self._drop(key)
+        entry.key, entry.used_at = key, self._clock()
         self._entries[key] = entry
         self._by_subject[entry.subject].add(key)
         self.size += entry.size
@@ -258,6 +277,7 @@ class Shelf:
 
     def _drop(self, key: Hashable) -> None:
         entry = self._entries.pop(key)
+        entry.gone = True
         self.generation += 1
         self.size -= entry.size
         keys = self._by_subject[entry.subject]
@@ -279,6 +299,8 @@ class Shelf:
             del self._left[subject]
 
     def _clear(self) -> None:
+        for entry in self._entries.values():
+            entry.gone = True
         self._entries.clear()
         self.generation += 1
         self._by_subject.clear()

@@ -99,7 +99,7 @@ def _own_copy(one: AuthorLatest) -> AuthorLatest:
 
 def _page(ask: LatestAsk, found: Mapping[UserId, AuthorLatest | None], as_of_ns: int) -> Latest:
     spoke = [one for one in found.values() if one is not None]
-    listed = sorted(spoke, key=lambda one: one.newest_id, reverse=True)
+    listed = sorted(spoke, key=attrgetter("newest_id.int"), reverse=True)  # ids compare in Python, numbers do not
     if ask.before is not None:
         listed = [one for one in listed if one.newest_id < ask.before]
     return Latest(authors=listed[: ask.limit], more=len(listed) > ask.limit)
@@ -108,7 +108,7 @@ def _page(ask: LatestAsk, found: Mapping[UserId, AuthorLatest | None], as_of_ns:
 # What friends and oneself said of late, for the feed.
 
 
-_number = attrgetter("id.int")  # ids compare in Python, numbers do not
+_number = attrgetter("id.int")
 
 
 class Recents(NamedTuple):

@@ -34,7 +34,7 @@ async def friends_and_rules(svc: Timeline, viewer: Viewer, ask: timeline.Timelin
     muted = set(circle.muted)
     return TimelineSkeleton(
         ask=ask,
-        friends=[friend for friend in circle.friends if friend not in muted],
+        friends=[friend for friend in circle.friends if friend not in muted] if muted else circle.friends,
         muted=len(muted),
         rules=wanted,
         position=position,
@@ -53,7 +53,7 @@ async def friends_and_self(svc: Timeline, viewer: Viewer, ask: timeline.FeedAsk)
     circle = await svc.world.call(friends.circle, Nothing())
     muted = set(circle.muted)
     return FeedSkeleton(
-        friends=[friend for friend in circle.friends if friend not in muted],
+        friends=[friend for friend in circle.friends if friend not in muted] if muted else circle.friends,
         me=UserId(viewer.known),
         muted=len(muted),
         position=position,
@@ -67,7 +67,7 @@ def latest_of_friends(page: TimelineSkeleton) -> messages.LatestAsk | None:
     place = page.position
     left_out = set(place.newer_shown) if place else set()
     return messages.LatestAsk(
-        friends=[friend for friend in page.friends if friend not in left_out],
+        friends=[friend for friend in page.friends if friend not in left_out] if left_out else page.friends,
         others=[],
         per_author=page.ask.per_friend,
         rules=page.rules,
