@@ -120,7 +120,7 @@ class Shelf:
     def find(
         self, keys: Iterable[Key], known: Seen, of: str | None = None
     ) -> tuple[dict[Key, Any], list[Entry], list[Key]]:
-        """What may be shown now to a client who knows that much: values by key, their entries; the keys of the rest.
+        """What may be shown now to a client who knows that much: values by key, entries; and the keys of the rest.
 
         On the shelf a key goes together with `of`, if that is given.
         """
