@@ -16,6 +16,7 @@ from typing import Any, Final
 import uvloop
 
 from tidings.edge.front import exposing, front_app, listening
+from tidings.edge.gateway import responses_room
 from tidings.edge.kept import KEPT as FRONT_KEPT
 from tidings.edge.limits import limiting
 from tidings.platform import logs, tracing
@@ -74,7 +75,9 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         stack.push_async_callback(internal.stop)
         if launch.front:
             away = [name for name in RESTED_ON if launch.mode == "wire" or name not in launch.services]
-            process.keep(EDGE, FRONT_KEPT, vouched=frozenset().union(*(RESTED_ON[name] for name in away)))
+            vouched = frozenset[str]().union(*(RESTED_ON[name] for name in away))
+            room = launch.settings.cache_bytes - responses_room(launch.settings)
+            process.keep(EDGE, FRONT_KEPT, vouched, room)
             await stack.enter_async_context(process.hearing(EDGE))
             temporary = await stack.enter_async_context(process.temporary(EDGE))
             limits = await stack.enter_async_context(limiting(temporary, launch.settings))

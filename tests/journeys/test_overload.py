@@ -50,7 +50,7 @@ async def test_a_slow_service_slows_nothing_but_what_needs_it_and_soon_not_even_
     assert metrics_url is not None
 
     with strained.points.slows("messages", seconds=SLOW):
-        # Feeds are not kept: each asks messages.
+        # Nobody has read a feed before, so nothing of one is kept: each asks messages.
         feeds = [asyncio.create_task(timed(one, "/v1/feed")) for one in people for _ in range(4)]
         await asyncio.sleep(0.2)
         while not all(one.done() for one in feeds):

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tidings.platform.cache.keeper import Keeper, Kept, Piece
-from tidings.platform.cache.resting import gathering
+from tidings.platform.cache.resting import gathering, resting_on
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
@@ -59,6 +59,8 @@ class People:
 
     async def bring(self, ask: list[UUID]) -> tuple[Names, int]:
         self.asked.append(list(ask))
+        if (resting := resting_on()) is not None:
+            resting.on_more()  # as every producer does: it has a database
         return {one: self.names[one] for one in ask if one in self.names}, stamp_ns()
 
     async def read(self, *ids: UUID) -> Names:

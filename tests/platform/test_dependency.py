@@ -299,6 +299,23 @@ async def test_who_waited_in_vain_for_a_third_did_answer() -> None:
     assert dependency.state == CLOSED
 
 
+async def test_a_third_whose_connection_broke_is_no_failure_of_who_asked_it() -> None:
+    """Near, what a service meets on its own way reaches its caller as it is."""
+
+    async def meets() -> None:
+        try:
+            await breaks()
+        except Unavailable as error:
+            error.service = "third"
+            raise
+
+    link = Played(meets)
+    world, dependency = world_of(link, deadline=1.0)
+    assert len(await asks(world, READ, times=2 * FAILURES)) == 2 * FAILURES
+    assert dependency.state == CLOSED
+    assert link.sent == 2 * FAILURES  # whoever asked the third tries again
+
+
 async def test_who_has_little_time_left_blames_nobody() -> None:
     world, dependency = world_of(Played(hangs), deadline=1.0)
     for _ in range(2 * FAILURES):

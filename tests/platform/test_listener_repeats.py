@@ -25,20 +25,24 @@ class Known:
     def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         return url
 
-    def given(self, key: bytes) -> tuple[bytes, bytes] | None:
+    def given(self, key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         self.asked.append(key)
         return (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", b"known") if key in self.urls else None
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1.5)
     body = await Request(scope, receive).body()
     made = scope["method"] + " " + scope["path"] + " " + body.decode() + " " + scope.get(KEY, b"-").decode()
     await PlainTextResponse(made)(scope, receive, send)
 
 
 @asynccontextmanager
-async def talking(known: Known) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    listener = Listener(app, bind_tcp("127.0.0.1", 0), idle_timeout=5, header_timeout=5, repeats=known)
+async def talking(
+    known: Known, idle_timeout: float = 5
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    listener = Listener(app, bind_tcp("127.0.0.1", 0), idle_timeout=idle_timeout, header_timeout=5, repeats=known)
     await listener.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
     try:
@@ -126,3 +130,9 @@ async def test_an_idle_connection_is_closed_after_what_was_given() -> None:
         writer.close()
     finally:
         await listener.stop()
+
+
+async def test_what_is_slow_after_what_was_given_is_not_taken_for_idle() -> None:
+    async with talking(Known(), idle_timeout=1) as (reader, writer):
+        writer.write(get("/known") + get("/slow"))
+        assert await answers(reader, 2) == ["known", "GET /slow  /slow"]

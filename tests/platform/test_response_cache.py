@@ -15,11 +15,12 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from tidings.edge.limits import Allowance
-from tidings.edge.response_cache import MAKING, ResponseCache
+from tidings.edge.response_cache import MAKING, MOST_OF_ONE, ResponseCache
 from tidings.platform import metrics
 from tidings.platform.cache.resting import Part, Resting, gathering, resting_on
 from tidings.platform.cache.shelf import Entry, Held, Reading, Shelf
 from tidings.platform.http.listener import KEY
+from tidings.platform.http.problems import BadRequest
 from tidings.platform.request import Viewer
 from tidings.platform.seen import Known, Position, Seen
 
@@ -27,6 +28,21 @@ PRODUCER = "users"
 NOBODY = Seen()
 ADA, BOB = UUID(int=1), UUID(int=2)
 AUTHORIZED = ((b"host", b"there"), (b"authorization", b"Bearer ada"))
+
+
+class Tokens:
+    """Plays the seal: a token is the name of what the client knows, and tells what it was shown."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Known] = {}
+
+    def opened(self, header: str | None) -> Seen:
+        if header not in self.known:
+            raise BadRequest("not ours")
+        return Seen(self.known[header])
+
+    def sealed(self, client: Seen) -> str:
+        return repr((client._brought.positions, client.stamps_shown))
 
 
 @dataclass
@@ -40,23 +56,27 @@ class Limited:
         self.left -= 1
         return Allowance("person", 10, self.left, 60)
 
+    def give_back(self, viewer: UUID) -> None:
+        self.left += 1
+
 
 @dataclass
 class Bench:
     """A shelf, and above it an application whose responses are kept, under one clock."""
 
     room: int = 100_000
+    viewer: UUID = ADA
     now: float = 1000.0
     limits: Any = None
     shelf: Shelf = field(init=False)
     cache: ResponseCache = field(init=False)
     resting: Resting = field(init=False)
-    client: Seen = NOBODY
+    tokens: Any = field(default_factory=Tokens)
     response: Response = field(default_factory=lambda: Response(b"made", headers={"etag": '"1"'}))
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(PRODUCER, 100_000, clock=lambda: self.now, wall_ns=lambda: self.wall_ns)
-        self.cache = ResponseCache(self._app, self.limits, self.room, clock=lambda: self.now)
+        self.cache = ResponseCache(self._app, self.limits, self.tokens, self.room, clock=lambda: self.now)
         self.shelf.listening()
         self.shelf.registered(self.now + 1000)
         self.shelf.beat(self.wall_ns)
@@ -68,8 +88,9 @@ class Bench:
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         making = scope.get(MAKING)
         if making is not None:
-            making.route, making.client, making.resting = "/v1/page", self.client, self.resting
-            making.viewer = Viewer(ADA, "member")
+            making.route, making.client, making.resting = "/v1/page", Seen(), self.resting
+            making.client.shown(PRODUCER, 7)
+            making.viewer = Viewer(self.viewer, "member")
         await self.response(scope, receive, send)
 
     def fill(self, subject: UUID, version: int, until_ms: int | None = None) -> bool:
@@ -91,7 +112,6 @@ class Bench:
         url: bytes,
         *subjects: UUID,
         body: bytes = b"made",
-        known: Seen = NOBODY,
         headers: tuple[tuple[bytes, bytes], ...] = AUTHORIZED,
     ) -> None:
         """Make the response to a request; it rests on what is known of these."""
@@ -99,8 +119,7 @@ class Bench:
             gathered = resting_on()
             assert gathered is self.resting
             gathered.on(self.part(*subjects))
-        self.client = known
-        self.response = Response(body, headers={"etag": '"1"', "ratelimit": "old"})
+        self.response = Response(body, headers={"etag": '"1"', "ratelimit": "old", "tidings-seen": "old"})
         self.asks(url, headers)
 
     def asks(self, url: bytes, headers: tuple[tuple[bytes, bytes], ...] = AUTHORIZED) -> list[Message]:
@@ -126,8 +145,12 @@ class Bench:
         await self.cache(scope, receive, send)
         return sent
 
-    def gives(self, url: bytes, headers: tuple[tuple[bytes, bytes], ...] = AUTHORIZED) -> bytes | None:
-        found = self.cache.given(self.cache.key_of(url, headers))
+    def gives(
+        self, url: bytes, headers: tuple[tuple[bytes, bytes], ...] = AUTHORIZED, known: str | None = None
+    ) -> bytes | None:
+        if known is not None:
+            headers = (*headers, (b"tidings-seen", known.encode()))
+        found = self.cache.given(self.cache.key_of(url, headers), headers)
         return None if found is None else found[1]
 
 
@@ -142,8 +165,9 @@ def bench() -> Bench:
 
 def test_a_response_is_given_again_with_its_head(bench: Bench) -> None:
     bench.makes(b"/page", ADA, BOB)
-    found = bench.cache.given(bench.cache.key_of(b"/page", AUTHORIZED))
-    assert found == (b'HTTP/1.1 200 OK\r\netag: "1"\r\ncontent-length: 4\r\n', b"made")
+    found = bench.cache.given(bench.cache.key_of(b"/page", AUTHORIZED), AUTHORIZED)
+    seen = b"tidings-seen: ((), {'users': 7})\r\n"
+    assert found == (b'HTTP/1.1 200 OK\r\netag: "1"\r\ncontent-length: 4\r\n' + seen, b"made")
     assert bench.gives(b"/another") is None
 
 
@@ -152,7 +176,6 @@ def test_a_response_is_given_again_with_its_head(bench: Bench) -> None:
     [
         ((b"host", b"there"), (b"authorization", b"Bearer bob")),
         ((b"host", b"there"),),
-        (*AUTHORIZED, (b"tidings-seen", b"x")),
         (*AUTHORIZED, (b"if-none-match", b'"1"')),
         ((b"host", b"there"), (b"authorization", b""), (b"Bearer ada", b"")),
         (AUTHORIZED[1], AUTHORIZED[0]),
@@ -209,6 +232,7 @@ async def test_who_asks_while_the_same_is_being_made_is_given_it_then(bench: Ben
     bench.passes(0)
     bench.resting = Resting()
     bench.resting.on(bench.part(ADA))
+    bench.response = Response(b"made", headers={"etag": '"1"', "tidings-seen": "((), {'users': 7})"})
     bench.cache._app = app
     asking = [
         asyncio.create_task(bench.asked(url)) for url in (b"/page", b"/page", b"/page", b"/stream", b"/stream")
@@ -220,6 +244,35 @@ async def test_who_asks_while_the_same_is_being_made_is_given_it_then(bench: Ben
     assert len(made) == 3
     assert [sorted(one[0]["headers"]) for one in answers[:3]] == [sorted(answers[0][0]["headers"])] * 3
     assert [one[1]["body"] for one in answers] == [b"made"] * 5
+
+
+async def test_a_client_that_does_not_read_holds_up_nobody(bench: Bench) -> None:
+    bench.resting = Resting()
+    bench.resting.on(bench.part(ADA))
+    await bench.asked(b"/page")
+    bench.shelf.heard(ADA, 4)
+    bench.fill(ADA, 4)
+    bench.passes(0)
+    bench.resting = Resting()
+    bench.resting.on(bench.part(ADA))
+    stuck = asyncio.Event()
+    scope = {"type": "http", "method": "GET", "path": "/page", "headers": list(AUTHORIZED)}
+    scope[KEY] = bench.cache.key_of(b"/page", AUTHORIZED)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await stuck.wait()
+
+    async def receive() -> Message:
+        raise AssertionError("nobody reads a body")
+
+    slow = asyncio.create_task(bench.cache(scope, receive, send))
+    await asyncio.sleep(0.01)
+    assert bench.gives(b"/page") == b"made"
+    async with asyncio.timeout(1):
+        assert (await bench.asked(b"/page"))[1]["body"] == b"made"
+    stuck.set()
+    await slow
 
 
 async def test_who_waited_for_what_was_not_kept_makes_it(bench: Bench) -> None:
@@ -256,16 +309,44 @@ def test_it_is_void_with_the_first_of_its_entries_that_is(bench: Bench) -> None:
 
 
 def test_nobody_is_given_what_is_older_than_they_know(bench: Bench) -> None:
-    wrote = Seen(Known((Position(PRODUCER, ADA, 4, bench.wall_ns),), {}))
-    wrote_before = Seen(Known((Position(PRODUCER, ADA, 3, bench.wall_ns),), {}))
-    elsewhere = Seen(Known((Position("messages", ADA, 9, bench.wall_ns), Position(PRODUCER, uuid4(), 9, 1)), {}))
-    saw = Seen(Known((), {PRODUCER: bench.wall_ns + 1}))
-    for known, expected in ((wrote, None), (wrote_before, b"made"), (elsewhere, b"made"), (saw, None)):
-        bench.makes(b"/page", ADA, BOB, known=known)
-        assert bench.gives(b"/page") == expected
+    elsewhere = Position("messages", ADA, 9, bench.wall_ns)
+    bench.tokens.known = {
+        "wrote": Known((Position(PRODUCER, ADA, 4, bench.wall_ns),), {}),
+        "wrote before": Known((Position(PRODUCER, ADA, 3, bench.wall_ns),), {}),
+        "wrote elsewhere": Known((elsewhere, Position(PRODUCER, uuid4(), 9, 1)), {}),
+        "saw": Known((), {PRODUCER: bench.wall_ns + 1}),
+    }
+    bench.makes(b"/page", ADA, BOB)
+    told = {known: bench.gives(b"/page", known=known) for known in bench.tokens.known}
+    assert told == {"wrote": None, "wrote before": b"made", "wrote elsewhere": b"made", "saw": None}
+    assert bench.gives(b"/page") == b"made"  # it stands for others
+    assert bench.gives(b"/page", known="forged") is None  # its maker says so
     bench.passes(0.01)
-    bench.makes(b"/page", ADA, BOB, known=saw)
-    assert bench.gives(b"/page") == b"made"  # a beat has told since
+    assert bench.gives(b"/page", known="saw") == b"made"  # a beat has told since
+    bench.shelf.heard(ADA, 4)
+    assert [bench.gives(b"/page", known=known) for known in (None, "wrote before")] == [None, None]
+
+
+def test_a_client_takes_along_what_it_brought_and_what_it_is_shown(bench: Bench) -> None:
+    wrote = Position(PRODUCER, ADA, 3, bench.wall_ns)
+    bench.tokens.known = {"wrote": Known((wrote,), {"messages": 5})}
+    bench.makes(b"/page", ADA)
+    headers = (*AUTHORIZED, (b"tidings-seen", b"wrote"))
+    found = bench.cache.given(bench.cache.key_of(b"/page", headers), headers)
+    assert found is not None
+    assert found[0].endswith(b"tidings-seen: " + repr(((wrote,), {PRODUCER: 7})).encode() + b"\r\n")
+    assert b"old" not in found[0]
+
+
+def test_nobody_has_the_room_of_all_by_asking_in_many_ways(bench: Bench) -> None:
+    bench.viewer = BOB
+    bench.makes(b"/bob", ADA, headers=((b"authorization", b"Bearer bob"),))
+    bench.viewer = ADA
+    for number in range(40):
+        bench.makes(b"/page?%d" % number, ADA)
+    kept = [number for number in range(40) if bench.gives(b"/page?%d" % number)]
+    assert kept == list(range(40 - MOST_OF_ONE, 40))
+    assert bench.gives(b"/bob", ((b"authorization", b"Bearer bob"),)) == b"made"
 
 
 def test_what_rests_on_more_than_shelves_hold_or_on_nothing_is_not_kept(bench: Bench) -> None:
@@ -337,11 +418,12 @@ def test_each_that_is_given_counts_against_the_limit_and_in_the_metrics() -> Non
     bench.passes(0)
     bench.makes(b"/page", ADA)
     before = counted()
-    heads = [bench.cache.given(bench.cache.key_of(b"/page", AUTHORIZED)) for _ in range(3)]
+    heads = [bench.cache.given(bench.cache.key_of(b"/page", AUTHORIZED), AUTHORIZED) for _ in range(3)]
     assert [found and found[0].rpartition(b"ratelimit: ")[2] for found in heads] == [
         b'"person";r=1;t=60\r\n', b'"person";r=0;t=60\r\n', None,
     ]  # fmt: skip
     assert b"old" not in (heads[0] or (b"",))[0]
+    assert bench.limits.left == 0  # what is refused is counted where it is made
     assert [after - first for after, first in zip(counted(), before, strict=True)] == [2, 2, 2]
 
 

@@ -118,8 +118,8 @@ class Gateway:
                 ],
             )
         guarded = Guard(app, self._settings)
-        room = self._settings.cache_bytes // 4 if self._settings.freshness == "on" else 0
-        return ResponseCache(guarded, self._limits, room) if room else guarded
+        room = responses_room(self._settings)
+        return ResponseCache(guarded, self._limits, self._tokens, room) if room else guarded
 
     def _endpoint(self, methods: dict[str, tuple[Route[Any, Any], Reader]]) -> Endpoint:
         async def endpoint(request: HttpRequest) -> Response:
@@ -294,6 +294,11 @@ class Gateway:
         # Keyed: a sign-up's body holds a password, and a plain digest of it could be guessed from a stolen table.
         fingerprint = hmac.digest(self._secret, asked, "sha256")
         return Idempotency(f"{route.name} {scope}", key, fingerprint)
+
+
+def responses_room(settings: Settings) -> int:
+    """Bytes of what the edge keeps that are for whole responses."""
+    return settings.cache_bytes // 2 if settings.freshness == "on" else 0
 
 
 def respond(route: Route[Any, Any], served: Served, if_none_match: str | None) -> Response:

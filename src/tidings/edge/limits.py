@@ -76,6 +76,11 @@ class Limits:
         left = most - self._known.get(who, 0) - count
         return Allowance(policy, most, left, max(1, int((self._window + 1) * WINDOW - now)))
 
+    def give_back(self, viewer: UUID) -> None:
+        """One request that was counted is counted elsewhere, too."""
+        if viewer in self._untold:
+            self._untold[viewer] -= 1
+
     async def exchange(self) -> None:
         """Tell what was counted here, and learn what it is by now with that of all others."""
         if not self._untold:

@@ -1,36 +1,43 @@
 """Responses that are given again to the very same request, for as long as each entry that they rest on is fresh.
 
 The request is known by its address and all of its headers: whoever differs in one of them, in the session's token
-first of all, is somebody else. Nothing is older than it would be if it were made anew: see `Shelf.still`.
+first of all, is somebody else. What a client has seen does not count there, but in the look whether the response
+still stands. Nothing is older than it would be if it were made anew: see `Shelf.still`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Final
+from uuid import UUID
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidings.edge.limits import HEADERS as OF_LIMITS
 from tidings.edge.limits import Limits
+from tidings.edge.seen_tokens import SeenTokens
 from tidings.platform import metrics, tracing
 from tidings.platform.cache.resting import Part, Resting
 from tidings.platform.http.listener import KEY
+from tidings.platform.http.problems import BadRequest
 from tidings.platform.request import Viewer
-from tidings.platform.seen import Seen
+from tidings.platform.seen import HEADER, Seen
 
 MAKING: Final = "tidings.making"  # in the scope, where a response may be given again
 UNLIKE: Final = frozenset({b"cookie", b"traceparent", b"content-length", b"transfer-encoding", b"expect"})
-WAITS: Final = 4  # for somebody else to make the same; then nobody waits for anybody
+WAIT: Final = 2.0  # seconds for somebody else to make the same
+MOST_OF_ONE: Final = 16  # responses to one person: nobody has the room of all by asking in many ways
+SEEN: Final = HEADER.lower().encode()
 TOUCHED: Final = 1.0  # seconds; so often what is rested on counts as used
 OVERHEAD: Final = 3000  # bytes beside the body, and for each entry that is rested on
 OF_AN_ENTRY: Final = 100
+NOBODY: Final = Seen()
 
 
 @dataclass(slots=True)
@@ -50,7 +57,7 @@ class Making:
         self.messages += 1
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.headers = [one for one in message["headers"] if one[0] not in OF_LIMITS]
+            self.headers = [one for one in message["headers"] if one[0] not in OF_LIMITS and one[0] != SEEN]
         else:
             self.body = message.get("body", b"")
 
@@ -58,8 +65,9 @@ class Making:
 @dataclass(slots=True)
 class _Kept:
     route: str
-    viewer: Viewer
-    client: Seen
+    viewer: UUID
+    shown: dict[str, int]
+    sealed: bytes  # what was shown, for a client that brought nothing
     parts: list[Part]
     status: int
     head: bytes
@@ -67,8 +75,7 @@ class _Kept:
     size: int
     touched_at: float
 
-    def stands(self) -> bool:
-        client = self.client
+    def stands(self, client: Seen) -> bool:
         for part in self.parts:  # noqa: SIM110 - the hot path: no generator
             if not part.shelf.still(part.held, client):
                 return False
@@ -79,13 +86,21 @@ class ResponseCache:
     """ASGI, around everything that makes a response; bounded in bytes, the least recently used goes first."""
 
     def __init__(
-        self, app: ASGIApp, limits: Limits | None, room: int, *, clock: Callable[[], float] = time.monotonic
+        self,
+        app: ASGIApp,
+        limits: Limits | None,
+        tokens: SeenTokens,
+        room: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
         self._limits = limits
+        self._tokens = tokens
         self._room = room
         self._clock = clock
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._of: defaultdict[UUID, dict[bytes, None]] = defaultdict(dict)  # by viewer, the oldest first
         self._making: dict[bytes, asyncio.Future[None]] = {}
         self._paths: set[str] = set()  # of which responses have been kept
         self.size = 0
@@ -93,31 +108,46 @@ class ResponseCache:
     # For the listener.
 
     def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """A digest: tokens are not kept. No name or value holds a line end (RFC 9110, section 5.5)."""
+        """A digest of all but what the client has seen. No name or value holds a line end (RFC 9110, 5.5)."""
         lines = [url]
         for line in headers:
-            lines += line
+            if line[0] != SEEN:
+                lines += line
         return blake2b(b"\n".join(lines), digest_size=32).digest()
 
-    def given(self, key: bytes) -> tuple[bytes, bytes] | None:
+    def given(self, key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         """The response, if it would be made the same again; None where the viewer's limit is spent, too."""
         began = time.perf_counter()
         kept = self._kept.get(key)
         if kept is None:
             return None
-        if not kept.stands():
-            self._drop(key)
+        brought = [value for name, value in headers if name == SEEN]
+        client = NOBODY
+        if brought:
+            try:
+                client = self._tokens.opened(b",".join(brought).decode("latin-1"))
+            except BadRequest:
+                return None  # it is told so
+        if not kept.stands(client):
+            if not brought:
+                self._drop(key)
             return None
-        head = kept.head
-        if self._limits is not None:
-            allowance = self._limits.spend(kept.viewer.user_id, "")
-            if allowance is not None and allowance.left < 0:
+        lines = [kept.head, b"%b: %b\r\n" % (SEEN, self._sealed(client, kept) if brought else kept.sealed)]
+        if self._limits is not None and (allowance := self._limits.spend(kept.viewer, "")) is not None:
+            if allowance.left < 0:
+                self._limits.give_back(kept.viewer)
                 return None
-            head += b"" if allowance is None else b"".join(b"%b: %b\r\n" % one for one in allowance.fields())
+            lines += [b"%b: %b\r\n" % one for one in allowance.fields()]
         self._used(key, kept)
         seconds = time.perf_counter() - began
         metrics.request_served(route=kept.route, method="GET", status=kept.status, seconds=seconds)
-        return head, kept.body
+        return b"".join(lines), kept.body
+
+    def _sealed(self, client: Seen, kept: _Kept) -> bytes:
+        """What the client brought, and what it is shown now."""
+        for service, stamp in kept.shown.items():
+            client.shown(service, stamp)
+        return self._tokens.sealed(client).encode()
 
     def _used(self, key: bytes, kept: _Kept) -> None:
         self._kept.move_to_end(key)
@@ -140,33 +170,36 @@ class ResponseCache:
         if key is None:
             await self._app(scope, receive, send)
             return
-        if scope["path"] in self._paths:
-            for _ in range(WAITS):
-                other = self._making.get(key)
-                if other is None:
-                    break
-                await asyncio.wait({other})  # the same is being made: it may do here, too
-                if await self._sent_again(key, send):
-                    return
+        other = self._making.get(key) if scope["path"] in self._paths else None
+        if other is not None:  # the same is being made: it may do here, too
+            await asyncio.wait({other}, timeout=WAIT)
+            if await self._sent_again(key, scope, send):
+                return
         made = self._making[key] = asyncio.get_running_loop().create_future()
         making = scope[MAKING] = Making()
+        unlike = any(name in UNLIKE for name, _ in scope["headers"])
 
         async def send_and_note(message: Message) -> None:
             making.sent(message)
+            if making.messages == 2 and not message.get("more_body", False):  # before a slow client has it
+                if making.resting is not None and not unlike:
+                    self._fill(key, scope["path"], making, making.resting)
+                self._end(key, made)
             await send(message)
 
         try:
             await self._app(scope, receive, send_and_note)
-            unlike = any(name in UNLIKE for name, _ in scope["headers"])
-            if making.resting is not None and making.messages == 2 and not unlike:
-                self._fill(key, scope["path"], making, making.resting)
         finally:
-            made.set_result(None)
-            if self._making.get(key) is made:
-                del self._making[key]
+            self._end(key, made)
 
-    async def _sent_again(self, key: bytes, send: Send) -> bool:
-        found = self.given(key)
+    def _end(self, key: bytes, made: asyncio.Future[None]) -> None:
+        if not made.done():
+            made.set_result(None)
+        if self._making.get(key) is made:
+            del self._making[key]
+
+    async def _sent_again(self, key: bytes, scope: Scope, send: Send) -> bool:
+        found = self.given(key, scope["headers"])
         if found is None:
             return False
         head, body = found
@@ -177,14 +210,19 @@ class ResponseCache:
         return True
 
     def _fill(self, key: bytes, path: str, making: Making, resting: Resting) -> None:
-        if not resting.whole or not resting.parts or making.viewer is None or making.client is None:
+        viewer = None if making.viewer is None else making.viewer.user_id
+        if not resting.whole or not resting.parts or viewer is None or making.client is None:
             return
         self._paths.add(path)
         entries = sum(len(part.held.entries) for part in resting.parts)
+        shown, told = making.client.stamps_shown, Seen()
+        for service, stamp in shown.items():
+            told.shown(service, stamp)
         kept = _Kept(
             making.route,
-            making.viewer,
-            making.client,
+            viewer,
+            shown,
+            self._tokens.sealed(told).encode(),
             resting.parts,
             making.status,
             _head(making),
@@ -197,12 +235,21 @@ class ResponseCache:
         if kept.size > self._room:
             return
         self._kept[key] = kept
+        theirs = self._of[viewer]
+        theirs[key] = None
         self.size += kept.size
+        if len(theirs) > MOST_OF_ONE:
+            self._drop(next(iter(theirs)))
         while self.size > self._room:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, key: bytes) -> None:
-        self.size -= self._kept.pop(key).size
+        kept = self._kept.pop(key)
+        self.size -= kept.size
+        theirs = self._of[kept.viewer]
+        del theirs[key]
+        if not theirs:
+            del self._of[kept.viewer]
 
 
 def _head(making: Making) -> bytes:

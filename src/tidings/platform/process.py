@@ -98,7 +98,9 @@ class Process:
         settings = plan.settings
         self._dependencies = Dependencies(most=settings.max_calls_at_once, slow=settings.call_deadline)
 
-    def keep(self, name: str, kept: Collection[Kept[Any, Any]], vouched: Collection[str] = ()) -> Keeper:
+    def keep(
+        self, name: str, kept: Collection[Kept[Any, Any]], vouched: Collection[str] = (), room: int | None = None
+    ) -> Keeper:
         """What `name` keeps of others' answers here; its world answers from it from now on.
 
         `vouched`: producers of which others keep answers for it, in other processes.
@@ -107,7 +109,7 @@ class Process:
         keeper = Keeper(
             name,
             kept,
-            room=settings.cache_bytes,
+            room=settings.cache_bytes if room is None else room,
             strict=settings.freshness == "on",
             replicated=self._plan.replicated,
             vouched=vouched,

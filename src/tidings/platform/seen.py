@@ -88,6 +88,11 @@ class Seen:
         """The client is shown what was read of a service; the read ended then, by that service's clock."""
         self._shown[service] = merged(self._shown.get(service, 0), stamp_ns)
 
+    @property
+    def stamps_shown(self) -> dict[str, int]:
+        """By service, of what was shown in this request."""
+        return dict(self._shown)
+
     def learn(self, known: Known) -> None:
         """All that somebody else gathered for the same request."""
         for position in known.positions:

@@ -101,8 +101,14 @@ class World:
         kept = self._keeper.keeps(call) if self._keeper is not None else None
         if kept is not None and self._keeper is not None:
             return await self._keeper.answer(kept, asked.viewer, ask, partial(self._ask, call, asked))
-        answer, ended_ns = await self._ask(call, asked, ask, conditions=own)
-        if self._keeper is not None and (resting := resting_on()) is not None:
+        resting = resting_on()
+        try:
+            answer, ended_ns = await self._ask(call, asked, ask, conditions=own)
+        except BaseException:
+            if resting is not None:
+                resting.on_more()  # on its absence
+            raise
+        if self._keeper is not None and resting is not None:
             resting.settle(self._keeper.shelves, self.name)
         if call.safe:
             seen().shown(call.service, ended_ns)
@@ -152,8 +158,10 @@ class World:
         It may have told that somebody else did not, or that it has no store: that is an answer. Nor is it to blame
         for a call that came to it with less than half of the usual time.
         """
-        if error.unanswered or error.service != call.service:
-            return error.unanswered
+        if error.service != call.service:
+            return False
+        if error.unanswered:
+            return True
         usual = call.deadline or self._deadline
         return onward.remaining() < SHORT and onward.deadline - began > usual / 2
 
@@ -184,8 +192,8 @@ class World:
                 try:
                     answered = await link.send(call, ask, onward)
                 except Unavailable as error:
-                    again = error.unanswered and call.safe and dependency is not None and dependency.may_retry()
-                    if not again:
+                    broke = error.unanswered and error.service == call.service
+                    if not broke or not call.safe or dependency is None or not dependency.may_retry():
                         raise
                     answered = await link.send(call, ask, onward)
             outcome = "ok"

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from tidings.platform import metrics
-from tidings.platform.cache.resting import Part, resting_on
+from tidings.platform.cache.resting import Part, gathering, resting_on
 from tidings.platform.cache.shelf import Entry, Held, Reading, Shelf
 from tidings.platform.clock import SKEW_NS
 from tidings.platform.contract import Call, Unavailable
@@ -117,6 +117,8 @@ class Keeper:
             values, found, missing = shelf.find(keys, known, of=name)
         stamp = max([entry.reading.ended_ns for entry in found], default=0)
         as_of_ns = shelf.as_of_ns if found else time.time_ns()
+        if as_of_ns <= 0:  # used without beats, where that is measured
+            as_of_ns = min(entry.reading.began_ns for entry in found)
         metrics.cache_read(holder=self.holder, call=name, hits=len(found), misses=len(missing))
         if missing:
             try:
@@ -177,7 +179,8 @@ class Keeper:
         producer = kept.call.service
         for attempt in range(2):
             began, began_ns = time.monotonic(), time.time_ns()
-            answer, ended_ns = await bring(ask)
+            with gathering():  # what it rests on with its producer is no concern of who asked: it is kept here
+                answer, ended_ns = await bring(ask)
             reading = Reading(began, began_ns, ended_ns)
             pieces = list(kept.pieces(viewer, ask, answer))
             own = known.versions(producer) if self.strict else {}

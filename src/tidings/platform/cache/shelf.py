@@ -277,7 +277,7 @@ class Shelf:
 
     def _drop(self, key: Hashable) -> None:
         entry = self._entries.pop(key)
-        entry.gone = True
+        entry.gone, entry.value = True, None  # whoever rests on it may hold it for long
         self.generation += 1
         self.size -= entry.size
         keys = self._by_subject[entry.subject]
@@ -300,7 +300,7 @@ class Shelf:
 
     def _clear(self) -> None:
         for entry in self._entries.values():
-            entry.gone = True
+            entry.gone, entry.value = True, None
         self._entries.clear()
         self.generation += 1
         self._by_subject.clear()

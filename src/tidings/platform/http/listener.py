@@ -32,7 +32,7 @@ class Repeats(Protocol):
 
     def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes: ...
 
-    def given(self, key: bytes) -> tuple[bytes, bytes] | None:
+    def given(self, key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         """Status line, head (each line with its end, but no date) and body."""
         ...
 
@@ -98,6 +98,7 @@ def patient_for(
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
+            self._unset_keepalive_if_required()  # what came before in the same packet may have been given
             self._in_headers = self._in_message = True
             self._most_bytes = self._chunk_bytes
 
@@ -129,7 +130,7 @@ def patient_for(
             )
 
         def _give(self, repeats: Repeats, key: bytes) -> bool:
-            found = repeats.given(key)
+            found = repeats.given(key, self.headers)
             if found is None:
                 return False
             head, body = found

@@ -150,11 +150,9 @@ def _feed(ask: PageByAuthorsAsk, found: Mapping[UserId, Recents], as_of_ns: int)
         ask.limit + 1, (item for recents in found.values() for item in recents.items), key=_number
     )
     cut = max((recents.down_to.int for recents in found.values() if recents.down_to is not None), default=0)
-    if cut and (len(newest) < ask.limit or cut > _number(newest[ask.limit - 1])):
+    if cut and (len(newest) <= ask.limit or cut > _number(newest[ask.limit - 1])):
         return None
-    return PageByAuthors(
-        items=newest[: ask.limit], more=len(newest) > ask.limit or cut > 0, read_at_ms=as_of_ns // 1_000_000
-    )
+    return PageByAuthors(items=newest[: ask.limit], more=len(newest) > ask.limit, read_at_ms=as_of_ns // 1_000_000)
 
 
 KEPT: Final = (
