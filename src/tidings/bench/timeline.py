@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from tidings.bench.wrk import find_wrk, load
 SEED: Final = 7
 CONNECTIONS: Final = 32
 READINGS: Final = 12_800  # friendships of all readers of one degree together, at most
+BETWEEN: Final = 0.3  # seconds: what the last side was still asked, it ends in its own time
 MOST_READERS: Final = 64  # of one degree
 FEWEST_READERS: Final = 4
 STATE: Final = "rounds.json"
@@ -45,7 +47,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     degrees: tuple[int, ...] = (50, 200)
     people: int = 1000
-    messages_each: int = 5
+    messages_each: int = 3
     rounds: int = 5
     seconds: float = 1.0
     cold: bool = True
@@ -204,6 +206,7 @@ class _Load:
     async def turn(self, seat: Seat, seconds: float) -> Turn:
         """With posts, their turn's processor time is taken until all that follows from them is done."""
         side = seat.side
+        await asyncio.sleep(BETWEEN)
         own, engines = sides.worked_by(side)
         async with AsyncExitStack() as stack:
             if seat.posts and side.is_ours:

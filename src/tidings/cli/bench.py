@@ -68,7 +68,7 @@ def timeline(
     from tidings.bench.sides import DidNotStart
     from tidings.bench.wrk import WrkMissing, WrongAnswers
 
-    plan = bench.Plan((10, 50, 200, 1000, 5000), people, rounds=rounds, seconds=seconds, peers=True)
+    plan = bench.Plan((10, 50, 200, 1000, 5000), people, 5, rounds, seconds, peers=True)
     if quick:
         plan = bench.Plan(rounds=rounds, post_every=0)
     try:
