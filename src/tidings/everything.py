@@ -16,9 +16,9 @@ from typing import Any, Final
 import uvloop
 
 from tidings.edge.front import exposing, front_app, listening
-from tidings.edge.gateway import responses_room
 from tidings.edge.kept import KEPT as FRONT_KEPT
 from tidings.edge.limits import limiting
+from tidings.edge.response_cache import room_in
 from tidings.platform import logs, tracing
 from tidings.platform.http.internal import internal_app, readiness
 from tidings.platform.http.listener import Listener, bind_tcp, bind_unix
@@ -76,7 +76,7 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         if launch.front:
             away = [name for name in RESTED_ON if launch.mode == "wire" or name not in launch.services]
             vouched = frozenset[str]().union(*(RESTED_ON[name] for name in away))
-            room = launch.settings.cache_bytes - responses_room(launch.settings)
+            room = launch.settings.cache_bytes - room_in(launch.settings)
             process.keep(EDGE, FRONT_KEPT, vouched, room)
             await stack.enter_async_context(process.hearing(EDGE))
             temporary = await stack.enter_async_context(process.temporary(EDGE))

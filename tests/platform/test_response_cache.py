@@ -360,16 +360,6 @@ def test_what_rests_on_more_than_shelves_hold_or_on_nothing_is_not_kept(bench: B
     assert resting_on() is None
 
 
-def test_parts_of_what_was_asked_on_the_way_count() -> None:
-    whole, part, more = Resting(), Resting(), Resting()
-    part.on(Bench().part())
-    more.on_more()
-    whole.on_all_of(part)
-    assert (whole.parts, whole.whole) == (part.parts, True)
-    whole.on_all_of(more)
-    assert not whole.whole
-
-
 def test_what_went_while_the_response_was_made_is_looked_for(bench: Bench) -> None:
     bench.resting = Resting()
     bench.resting.on(bench.part(ADA))

@@ -37,9 +37,10 @@ class Judged:
 async def checking(side: Side, town: Town, degree: int, judged: Judged) -> AsyncIterator[None]:
     """Judge within the block. What fails in it is raised."""
     async with aiohttp.ClientSession(side.url) as http, asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_Session(side, town, degree, number, http, judged).go()) for number in range(AT_ONCE)
-        ]
+        posting = set(town.signing_in[AUTHORS])
+        able = [reader for reader in town.readers[degree] if posting & set(town.friends[reader])]
+        sessions = [_Session(side, town, degree, reader, http, judged) for reader in able[:AT_ONCE]]
+        tasks = [group.create_task(session.go()) for session in sessions]
         try:
             yield
         finally:
@@ -51,16 +52,14 @@ class _Session:
     """A reader, and the friends of theirs who post."""
 
     def __init__(
-        self, side: Side, town: Town, degree: int, number: int, http: aiohttp.ClientSession, judged: Judged
+        self, side: Side, town: Town, degree: int, reader: UserId, http: aiohttp.ClientSession, judged: Judged
     ) -> None:
         self._http = http
         self._judged = judged
-        self._chance = random.Random(number)  # noqa: S311 - whose turn it is
+        self._chance = random.Random(reader.int)  # noqa: S311 - whose turn it is
         posting = town.signing_in[AUTHORS]
         keys = side.tokens[AUTHORS].read_text().split()
-        readers = town.readers[degree]
-        reader = next(one for one in readers[number:] if set(town.friends[one]) & set(posting))
-        self._me = side.tokens[degree].read_text().split()[readers.index(reader)]
+        self._me = side.tokens[degree].read_text().split()[town.readers[degree].index(reader)]
         self._friends = [
             (author, keys[posting.index(author)]) for author in town.friends[reader] if author in posting
         ]

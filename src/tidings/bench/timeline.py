@@ -184,7 +184,7 @@ def in_brief(found: Outcome) -> dict[str, float]:
         **{f"ratio_{name}": ratio.median for name, ratio in found.ratios.items()},
         **{f"of_raw_{name}": ratio.median for name, ratio in found.of_raw.items()},
         **{f"p99_ms_{name}": figure.p99_ms for name, figure in found.figures.items()},
-        "violations": len(found.violations),
+        **({"judged": found.judged, "violations": len(found.violations)} if found.judged else {}),
     }
 
 
@@ -204,7 +204,7 @@ class _Load:
     judged: Judged
 
     async def turn(self, seat: Seat, seconds: float) -> Turn:
-        """With posts, their turn's processor time is taken until all that follows from them is done."""
+        """With posts, processor time is taken until all that follows from them is done, what judges included."""
         side = seat.side
         await asyncio.sleep(BETWEEN)
         own, engines = sides.worked_by(side)

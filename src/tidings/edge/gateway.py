@@ -31,7 +31,7 @@ from tidings.edge.html import wants_page
 from tidings.edge.limits import Limits
 from tidings.edge.paths import Endpoint, Paths
 from tidings.edge.refusing import refused
-from tidings.edge.response_cache import MAKING, Making, ResponseCache
+from tidings.edge.response_cache import MAKING, Making, ResponseCache, room_in
 from tidings.edge.seen_tokens import SeenTokens
 from tidings.edge.shedding import Shedding
 from tidings.edge.streams import EVENT_STREAM, EventStream
@@ -118,7 +118,7 @@ class Gateway:
                 ],
             )
         guarded = Guard(app, self._settings)
-        room = responses_room(self._settings)
+        room = room_in(self._settings)
         return ResponseCache(guarded, self._limits, self._tokens, room) if room else guarded
 
     def _endpoint(self, methods: dict[str, tuple[Route[Any, Any], Reader]]) -> Endpoint:
@@ -294,11 +294,6 @@ class Gateway:
         # Keyed: a sign-up's body holds a password, and a plain digest of it could be guessed from a stolen table.
         fingerprint = hmac.digest(self._secret, asked, "sha256")
         return Idempotency(f"{route.name} {scope}", key, fingerprint)
-
-
-def responses_room(settings: Settings) -> int:
-    """Bytes of what the edge keeps that are for whole responses."""
-    return settings.cache_bytes // 2 if settings.freshness == "on" else 0
 
 
 def respond(route: Route[Any, Any], served: Served, if_none_match: str | None) -> Response:

@@ -77,7 +77,7 @@ class Limits:
         return Allowance(policy, most, left, max(1, int((self._window + 1) * WINDOW - now)))
 
     def give_back(self, viewer: UUID) -> None:
-        """One request that was counted is counted elsewhere, too."""
+        """Take back one request that is going to be counted again."""
         if viewer in self._untold:
             self._untold[viewer] -= 1
 

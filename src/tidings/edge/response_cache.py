@@ -24,17 +24,18 @@ from tidings.edge.limits import Limits
 from tidings.edge.seen_tokens import SeenTokens
 from tidings.platform import metrics, tracing
 from tidings.platform.cache.resting import Part, Resting
+from tidings.platform.cache.shelf import TOUCHED
 from tidings.platform.http.listener import KEY
 from tidings.platform.http.problems import BadRequest
 from tidings.platform.request import Viewer
 from tidings.platform.seen import HEADER, Seen
+from tidings.platform.settings import Settings
 
 MAKING: Final = "tidings.making"  # in the scope, where a response may be given again
 UNLIKE: Final = frozenset({b"cookie", b"traceparent", b"content-length", b"transfer-encoding", b"expect"})
 WAIT: Final = 2.0  # seconds for somebody else to make the same
 MOST_OF_ONE: Final = 16  # responses to one person: nobody has the room of all by asking in many ways
 SEEN: Final = HEADER.lower().encode()
-TOUCHED: Final = 1.0  # seconds; so often what is rested on counts as used
 OVERHEAD: Final = 3000  # bytes beside the body, and for each entry that is rested on
 OF_AN_ENTRY: Final = 100
 NOBODY: Final = Seen()
@@ -46,7 +47,7 @@ class Making:
 
     route: str = ""
     viewer: Viewer | None = None
-    client: Seen | None = None  # as it came
+    client: Seen | None = None  # with what it is shown by this response
     resting: Resting | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     status: int = 0
@@ -250,6 +251,11 @@ class ResponseCache:
         del theirs[key]
         if not theirs:
             del self._of[kept.viewer]
+
+
+def room_in(settings: Settings) -> int:
+    """Bytes of what the edge may keep that are for whole responses."""
+    return settings.cache_bytes // 2 if settings.freshness == "on" else 0
 
 
 def _head(making: Making) -> bytes:

@@ -13,7 +13,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -23,7 +22,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from tidings.platform.tallies import OTHER, Counts, Timings
+from tidings.platform.tallies import OTHER, ByLabels, Counts, Timings
 
 Outcome = Literal["ok", "refused", "fault", "deadline", "unreachable"]
 
@@ -62,12 +61,12 @@ def call_made(*, caller: str, call: str, outcome: Outcome, seconds: float) -> No
 
 def call_held_back(*, callee: str, reason: Literal["full", "open"]) -> None:
     """Count an internal call that was refused here, before it was sent."""
-    _held_back.labels(callee, reason).inc()
+    _held_back[callee, reason].inc()
 
 
 def request_shed(*, kind: Literal["can_wait", "other"]) -> None:
     """Count a public request that was refused before anything was done for it."""
-    _shed.labels(kind).inc()
+    _shed[(kind,)].inc()
 
 
 def watch_dependency(callee: str, dependency: DependencyState) -> None:
@@ -77,18 +76,18 @@ def watch_dependency(callee: str, dependency: DependencyState) -> None:
 
 def events_relayed(*, service: str, count: int) -> None:
     """Count events that the bus acknowledged."""
-    _relayed.labels(service).inc(count)
+    _relayed[(service,)].inc(count)
 
 
 def outbox_waits(*, service: str, count: int, oldest: float) -> None:
     """How many events wait for the bus, and for how many seconds the oldest has."""
-    _waiting.labels(service).set(count)
-    _oldest.labels(service).set(oldest)
+    _waiting[(service,)].set(count)
+    _oldest[(service,)].set(oldest)
 
 
 def event_handled(*, service: str, event: str, outcome: str, seconds: float) -> None:
     """Count a reaction: `done`, `failed` (it will be tried again) or `dead` (it was set aside)."""
-    _reactions.labels(service, event, outcome).observe(seconds)
+    _reactions.by[service, event, outcome].took(seconds)
 
 
 def cache_read(*, holder: str, call: str, hits: int, misses: int) -> None:
@@ -101,8 +100,8 @@ def cache_read(*, holder: str, call: str, hits: int, misses: int) -> None:
 
 def cache_holds(*, holder: str, producer: str, entries: int, size: int) -> None:
     """What a service keeps of a producer's answers now: entries, and bytes."""
-    _cache_entries.labels(holder, producer).set(entries)
-    _cache_bytes.labels(holder, producer).set(size)
+    _cache_entries[holder, producer].set(entries)
+    _cache_bytes[holder, producer].set(size)
 
 
 def watch_pool(*, service: str, pool: str, state: Callable[[], PoolState]) -> Callable[[], None]:
@@ -119,13 +118,13 @@ def watch_pool(*, service: str, pool: str, state: Callable[[], PoolState]) -> Ca
 
 def transactions_unfinished(service: str, count: int, oldest: float) -> None:
     """How many two-phase transactions of a coordinator are unfinished, and the age of the oldest in seconds."""
-    _unfinished.labels(service).set(count)
-    _oldest_unfinished.labels(service).set(oldest)
+    _unfinished[(service,)].set(count)
+    _oldest_unfinished[(service,)].set(oldest)
 
 
 def branches_prepared(service: str, count: int) -> None:
     """How many branches of a participant hold their locks until they are told the outcome."""
-    _branches.labels(service).set(count)
+    _branches[(service,)].set(count)
 
 
 def render() -> bytes:
@@ -147,24 +146,6 @@ def merge(expositions: Mapping[str, bytes]) -> bytes:
                 sample._replace(labels={**sample.labels, "process": process}) for sample in family.samples
             ]
     return generate_latest(_Fixed(families.values()))
-
-
-class _Bounded:
-    """A metric whose label sets are kept, so that the hot path looks up once and none can grow for ever."""
-
-    def __init__(self, metric: Any) -> None:
-        self._metric = metric
-        self._children: dict[tuple[str, ...], Any] = {}
-
-    def labels(self, *values: str) -> Any:
-        child = self._children.get(values)
-        if child is None:
-            if len(self._children) >= MOST_LABEL_SETS:
-                # The last label is the status class or the outcome: few, and worth keeping.
-                values = (*(OTHER for _ in values[:-1]), values[-1])
-                return self._metric.labels(*values)
-            child = self._children[values] = self._metric.labels(*values)
-        return child
 
 
 class _Pools(Collector):
@@ -226,6 +207,11 @@ def _most() -> int:
     return MOST_LABEL_SETS
 
 
+def _bounded(metric: Any) -> ByLabels[Any]:
+    """The series of one of the library's metrics: looked up once on the way, and none grow for ever."""
+    return ByLabels(lambda labels: metric.labels(*labels), _most)
+
+
 _requests = Timings(
     "tidings_request_seconds",
     "Time to answer a public request.",
@@ -247,9 +233,16 @@ _cache_reads = Counts(
     ["holder", "call", "outcome"],
     _most,
 )
-for _tally in (_requests, _calls, _cache_reads):
+_reactions = Timings(
+    "tidings_reaction_seconds",
+    "Time of a reaction to an event.",
+    ["service", "event", "outcome"],
+    _most,
+    bounds=_BUCKETS,
+)
+for _tally in (_requests, _calls, _cache_reads, _reactions):
     _registry.register(_tally)
-_held_back = _Bounded(
+_held_back = _bounded(
     Counter(
         "tidings_calls_held_back",
         "Internal calls that were refused before they were sent.",
@@ -257,7 +250,7 @@ _held_back = _Bounded(
         registry=_registry,
     )
 )
-_shed = _Bounded(
+_shed = _bounded(
     Counter(
         "tidings_requests_shed",
         "Public requests that were refused before anything was done for them.",
@@ -265,7 +258,7 @@ _shed = _Bounded(
         registry=_registry,
     )
 )
-_unfinished = _Bounded(
+_unfinished = _bounded(
     Gauge(
         "tidings_twophase_unfinished",
         "Two-phase transactions that not everybody has acknowledged.",
@@ -273,7 +266,7 @@ _unfinished = _Bounded(
         registry=_registry,
     )
 )
-_oldest_unfinished = _Bounded(
+_oldest_unfinished = _bounded(
     Gauge(
         "tidings_twophase_oldest_seconds",
         "Age of the oldest unfinished two-phase transaction.",
@@ -281,31 +274,22 @@ _oldest_unfinished = _Bounded(
         registry=_registry,
     )
 )
-_branches = _Bounded(
+_branches = _bounded(
     Gauge("tidings_twophase_prepared", "Prepared branches of a participant.", ["service"], registry=_registry)
 )
-_relayed = _Bounded(
+_relayed = _bounded(
     Counter("tidings_events_relayed", "Events that the bus acknowledged.", ["service"], registry=_registry)
 )
-_waiting = _Bounded(
+_waiting = _bounded(
     Gauge("tidings_outbox_waiting", "Events that the bus has not acknowledged.", ["service"], registry=_registry)
 )
-_oldest = _Bounded(
+_oldest = _bounded(
     Gauge("tidings_outbox_oldest_seconds", "Age of the oldest of them.", ["service"], registry=_registry)
 )
-_reactions = _Bounded(
-    Histogram(
-        "tidings_reaction_seconds",
-        "Time of a reaction to an event.",
-        ["service", "event", "outcome"],
-        registry=_registry,
-        buckets=_BUCKETS,
-    )
-)
-_cache_entries = _Bounded(
+_cache_entries = _bounded(
     Gauge("tidings_cache_entries", "Entries in a cache.", ["holder", "producer"], registry=_registry)
 )
-_cache_bytes = _Bounded(
+_cache_bytes = _bounded(
     Gauge("tidings_cache_bytes", "Bytes in a cache.", ["holder", "producer"], registry=_registry)
 )
 _pools = _Pools()

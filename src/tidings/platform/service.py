@@ -15,7 +15,7 @@ import msgspec
 
 from tidings.platform import tracing
 from tidings.platform.cache.keeper import Kept
-from tidings.platform.cache.resting import gathering, resting_on
+from tidings.platform.cache.resting import resting_on
 from tidings.platform.contract import Call, Contract, Event, Reply, Route, Served, Untrusted
 from tidings.platform.document_schema import DocumentSchema
 from tidings.platform.export import personal
@@ -182,24 +182,16 @@ class Serving(Generic[Holder]):
         promise = self.promises[name]
         if request.caller not in promise.callers:
             raise Untrusted(f"{name} does not list {request.caller!r} among its callers.", service=self.name)
-        if (asked_by := resting_on()) is None:
-            return await self._made(name, ask, request)
-        when = self.kind.resting.get(name)
-        if when is None or not when(ask):
-            asked_by.on_more()
-            return await self._made(name, ask, request)
-        with gathering() as resting:
-            made = await self._made(name, ask, request)
-        asked_by.on_all_of(resting)
-        return made
-
-    async def _made(self, name: str, ask: Any, request: Request) -> Any:
+        if (resting := resting_on()) is not None:
+            alone = self.kind.resting.get(name)
+            if alone is None or not alone(ask):
+                resting.on_more()
         try:
             with answering(request), tracing.span(name, caller=request.caller):
                 answer = await self.kind.handlers[name](self.holder, request.viewer, ask)
         except Replayed as replayed:
             return replayed.served
-        if self.promises[name].safe:
+        if promise.safe:
             self.read_at = time.monotonic()
         route = self.routes.get(name)
         return answer if route is None else served(route, answer)

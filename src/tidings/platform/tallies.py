@@ -23,7 +23,7 @@ class ByLabels(Generic[Series]):
     That one is the status class or the outcome: few, and worth keeping.
     """
 
-    def __init__(self, make: Callable[[], Series], most: Callable[[], int]) -> None:
+    def __init__(self, make: Callable[[Labels], Series], most: Callable[[], int]) -> None:
         self._make = make
         self._most = most
         self.series: dict[Labels, Series] = {}
@@ -34,7 +34,10 @@ class ByLabels(Generic[Series]):
             return found
         if len(self.series) >= self._most():
             labels = (*(OTHER for _ in labels[:-1]), labels[-1])
-        return self.series.setdefault(labels, self._make())
+            found = self.series.get(labels)
+        if found is None:
+            found = self.series[labels] = self._make(labels)
+        return found
 
 
 class Count:
@@ -49,7 +52,7 @@ class Counts(Collector):
 
     def __init__(self, name: str, about: str, labels: Sequence[str], most: Callable[[], int]) -> None:
         self._described = (name, about, labels)
-        self.by = ByLabels(Count, most)
+        self.by = ByLabels(lambda _: Count(), most)
 
     def collect(self) -> Iterable[Metric]:
         name, about, labels = self._described
@@ -90,7 +93,7 @@ class Timings(Collector):
         self._described = (name, about, labels)
         self._names = [*(str(float(bound)) for bound in bounds), "+Inf"]
         self._counted = counted
-        self.by = ByLabels(lambda: Times(bounds), most)
+        self.by = ByLabels(lambda _: Times(bounds), most)
 
     def collect(self) -> Iterable[Metric]:
         name, about, labels = self._described

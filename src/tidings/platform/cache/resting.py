@@ -67,12 +67,6 @@ class Resting:
     def on_more(self) -> None:
         self._more = True
 
-    def on_all_of(self, other: Resting) -> None:
-        """An answer that was asked for on the way rests on these."""
-        self.parts += other.parts
-        self._brought += other._brought
-        self._more = self._more or other._more
-
     # From one process to another.
 
     def carried(self) -> bytes:

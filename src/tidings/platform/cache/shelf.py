@@ -49,6 +49,10 @@ class Entry:
     gone: bool = False  # it was on the shelf, and is not any more
     used_at: float = 0.0  # time.monotonic()
 
+    def goes(self) -> None:
+        """It leaves the shelf. Whoever rests on it may hold it for long, but has no use for its value."""
+        self.gone, self.value = True, None
+
 
 class Held:
     """Entries that an answer rests on. Not frozen: it learns that they are still there."""
@@ -277,7 +281,7 @@ class Shelf:
 
     def _drop(self, key: Hashable) -> None:
         entry = self._entries.pop(key)
-        entry.gone, entry.value = True, None  # whoever rests on it may hold it for long
+        entry.goes()
         self.generation += 1
         self.size -= entry.size
         keys = self._by_subject[entry.subject]
@@ -300,7 +304,7 @@ class Shelf:
 
     def _clear(self) -> None:
         for entry in self._entries.values():
-            entry.gone, entry.value = True, None
+            entry.goes()
         self._entries.clear()
         self.generation += 1
         self._by_subject.clear()

@@ -63,8 +63,6 @@ def patient_for(
         _in_headers = False
         _in_message = False
         _header_bytes = 0
-        _chunk_bytes = 0
-        _most_bytes = 0
         _unread_bytes = 0
         _too_long = False
         _given = False
@@ -78,8 +76,6 @@ def patient_for(
 
         def data_received(self, data: bytes) -> None:
             began_in_headers = self._in_headers
-            self._chunk_bytes = len(data)
-            self._most_bytes += len(data)
             super().data_received(data)
             if self.transport.is_closing():
                 return
@@ -100,23 +96,19 @@ def patient_for(
             super().on_message_begin()
             self._unset_keepalive_if_required()  # what came before in the same packet may have been given
             self._in_headers = self._in_message = True
-            self._most_bytes = self._chunk_bytes
 
         def on_headers_complete(self) -> None:
             self._in_headers, self._header_bytes = False, 0
             self._stop_waiting()
-            if self._most_bytes > MOST_HEADERS and self._length() > MOST_HEADERS:
-                self._too_long = True
-                raise ValueError(TOO_LONG)  # ends in send_400_response
             if repeats is not None and self.parser.get_method() == b"GET":
                 key = repeats.key_of(self.url, self.headers)
                 if self._idle() and self._give(repeats, key):
                     return
                 self.scope[KEY] = key  # type: ignore[typeddict-unknown-key]
+            if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MOST_HEADERS:
+                self._too_long = True
+                raise ValueError(TOO_LONG)  # ends in send_400_response
             super().on_headers_complete()
-
-        def _length(self) -> int:
-            return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
         def _idle(self) -> bool:
             """Whether a response may be written now, and another request may follow it."""
