@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 from typer.testing import CliRunner
 
 from tidings.bench import sides
-from tidings.bench.checker import Judged, is_less
+from tidings.bench.checker import Judged, checking, is_less
 from tidings.bench.monolith import PATH
 from tidings.bench.picture import bars
 from tidings.bench.rounds import Figure, Ratio, Turn
 from tidings.bench.sides import Side
 from tidings.bench.timeline import NotTheSame, Plan, State, check_same, in_brief, outcome
 from tidings.bench.town import AUTHORS, Town, make_town
+from tidings.bench.wrk import WrongAnswers
 from tidings.cli import bench as command
 from tidings.contracts.timeline import Timeline
+from tidings.platform.http.listener import Listener, bind_tcp
 from tidings.platform.ids import bucket_in, bucket_of
 
 DEGREES = (AUTHORS, 3, 8)
@@ -117,6 +125,51 @@ async def test_sides_that_tell_something_else_are_not_compared(running: list[Sid
             await check_same([running[0], other], 3)
 
 
+@dataclass
+class Played:
+    """A Tidings of one reader and one author, who may be shown less than was posted, or refused."""
+
+    does: str
+    posted: int = 0
+
+    async def post(self, request: Request) -> JSONResponse:
+        self.posted += 1
+        return JSONResponse({"id": f"{self.posted:03}"}, 201, {"Tidings-Seen": "told"})
+
+    async def page(self, request: Request) -> JSONResponse:
+        if self.does == "refuses":
+            return JSONResponse({}, 503)
+        stale = self.does == "forgets" and request.headers.get("tidings-seen") == "told"
+        shown = f"{self.posted - stale:03}"
+        entries = [{"author": {"id": str(request.app.state.author)}, "messages": [{"id": shown}]}]
+        return JSONResponse({"entries": entries}, headers={"Tidings-Seen": "shown"})
+
+
+@pytest.mark.parametrize("does", ["well", "forgets", "refuses"])
+async def test_sessions_are_judged_by_what_they_are_shown(does: str, tmp_path: Path) -> None:
+    played, judged = Played(does), Judged()
+    app = Starlette(
+        routes=[Route("/v1/messages", played.post, methods=["POST"]), Route("/v1/timeline", played.page)]
+    )
+    town = make_town(people=12, readers={1: 1}, messages_each=1, seed=3)
+    [[app.state.author]] = town.friends.values()
+    tokens = {AUTHORS: tmp_path / "authors", 1: tmp_path / "readers"}
+    tokens[AUTHORS].write_text("key\n" * 12)
+    tokens[1].write_text("mine\n")
+    listener = Listener(app, bind_tcp("127.0.0.1", 0), idle_timeout=5, header_timeout=5)
+    await listener.start()
+    try:
+        side = Side("warm", f"http://127.0.0.1:{listener.port}", tokens, 0)
+        refused = pytest.raises(WrongAnswers, match="503") if does == "refuses" else nullcontext()
+        with refused:
+            async with checking(side, town, 1, judged):
+                await asyncio.sleep(0.3)
+    finally:
+        await listener.stop()
+    assert bool(judged.violations) == (does == "forgets")
+    assert bool(judged.answers) == (does != "refuses")
+
+
 def test_medians_and_the_ratio_of_each_round() -> None:
     plan = Plan((50,), rounds=3)
     measured = {
@@ -154,7 +207,7 @@ def test_the_picture_has_a_bar_for_each_side_and_number_of_friends() -> None:
     }
     picture = ET.fromstring(bars(figures, command.NAMES, (50, 200)))
     rects = [one for one in picture.iter() if one.tag.endswith("rect")]
-    tall = {one.get("fill"): float(one.get("height") or 0) for one in rects if one.get("width") == "16"}
+    tall = {one.get("fill"): float(one.get("height") or 0) for one in rects if one.get("width") == "25"}
     assert len(rects) == 2 + 3  # the legend, the bars
     assert tall["#1f6f8b"] > tall["#8a8f98"] > 0
     assert {"900", "21k", "500"} <= {one.text for one in picture.iter()}

@@ -18,7 +18,9 @@ import aiohttp
 
 from tidings.bench.sides import Side
 from tidings.bench.town import AUTHORS, Town
+from tidings.bench.wrk import WrongAnswers
 from tidings.contracts.users import UserId
+from tidings.platform.ending import ended
 from tidings.platform.seen import HEADER as SEEN
 
 AT_ONCE: Final = 4  # sessions
@@ -35,17 +37,19 @@ class Judged:
 
 @asynccontextmanager
 async def checking(side: Side, town: Town, degree: int, judged: Judged) -> AsyncIterator[None]:
-    """Judge within the block. What fails in it is raised."""
-    async with aiohttp.ClientSession(side.url) as http, asyncio.TaskGroup() as group:
+    """Judge within the block. Raises `WrongAnswers` if a session was refused or cut off."""
+    async with aiohttp.ClientSession(side.url) as http:
         posting = set(town.signing_in[AUTHORS])
         able = [reader for reader in town.readers[degree] if posting & set(town.friends[reader])]
         sessions = [_Session(side, town, degree, reader, http, judged) for reader in able[:AT_ONCE]]
-        tasks = [group.create_task(session.go()) for session in sessions]
+        tasks = [asyncio.create_task(session.go()) for session in sessions]
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
+            outcomes = await ended(*tasks)
+        for outcome in outcomes:
+            if not isinstance(outcome, asyncio.CancelledError):
+                raise WrongAnswers(f"A session with {side.name} that was judged came to nothing: {outcome!r}")
 
 
 class _Session:

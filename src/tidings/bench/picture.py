@@ -9,12 +9,13 @@ from typing import Final
 
 from tidings.bench.rounds import Figure
 
-WIDTH: Final = 860  # pixels
+WIDTH: Final = 900  # pixels
 LEFT: Final = 60
-BAR: Final = 18
+BAR: Final = 27
 GAP: Final = 22  # between two numbers of friends
 HEIGHT: Final = 260  # of the bars
-TOP: Final = 64
+TOP: Final = 90
+ABREAST: Final = 3  # names of sides
 COLOURS: Final = {
     "join": "#8a8f98",
     "latest": "#a9aeb6",
@@ -51,7 +52,7 @@ def bars(figures: Mapping[str, Figure], names: Mapping[str, str], degrees: Seque
         parts.append(f'<line x1="{LEFT}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}" stroke="#9995"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{10**exponent:,}</text>')
     for number, side in enumerate(sides):
-        at, y_at = LEFT + number % 4 * 200, 18 + number // 4 * 18
+        at, y_at = LEFT + number % ABREAST * 280, 18 + number // ABREAST * 18
         parts.append(f'<rect x="{at}" y="{y_at - 10}" width="11" height="11" fill="{COLOURS[side]}"/>')
         parts.append(f'<text x="{at + 16}" y="{y_at}">{escape(names[side])}</text>')
     for place, degree in enumerate(degrees):

@@ -23,6 +23,7 @@ from tidings.bench.wrk import find_wrk, load
 SEED: Final = 7
 CONNECTIONS: Final = 32
 READINGS: Final = 12_800  # friendships of all readers of one degree together, at most
+WARM_UP: Final = 2.0  # seconds of each side's first turn, which does not count
 BETWEEN: Final = 0.3  # seconds: what the last side was still asked, it ends in its own time
 MOST_READERS: Final = 64  # of one degree
 FEWEST_READERS: Final = 4
@@ -141,8 +142,8 @@ async def measure(plan: Plan, folder: Path, reach: Reach, tell: Tell) -> Outcome
             for side in running:
                 await sides.at_rest(side)
             load = _Load(plan, town, loading, state.judged)
-            for seat in seats:  # warm up
-                await load.turn(seat, 1.0)
+            for seat in seats:
+                await load.turn(seat, WARM_UP)
             for number in range(state.rounds, plan.rounds):
                 tell(f"Round {number + 1} of {plan.rounds} ...")
                 turns = {seat.name: await load.turn(seat, plan.seconds) for seat in seats}

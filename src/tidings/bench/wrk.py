@@ -94,6 +94,8 @@ async def load(
     if found is None:
         raise WrongAnswers(f"wrk ended without a result:\n{said.decode()}")
     requests, micros, failed, p50, p99, received = (float(one) for one in found.groups())
-    if failed or not requests:
+    if not requests:
+        raise WrongAnswers(f"{url} answered nothing in {seconds:g} seconds")
+    if failed:
         raise WrongAnswers(f"{int(failed)} of {int(requests)} requests to {url} failed")
     return Rate(int(requests), requests / micros * 1e6, p50 / 1000, p99 / 1000, received / requests)
