@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import secrets
@@ -72,6 +73,17 @@ class Person:
         if self.client.confiding and self.seen is not None:
             self.client.told.append(self.seen)
         return answer
+
+    async def leaves(self) -> None:
+        """Delete the account, and wait until it is gone: a busy machine may take longer than DELETE waits."""
+        answer = await self.delete("/v1/users/me")
+        if answer.status == 202:
+            async with asyncio.timeout(15):
+                while (said := (await self.client.ask("GET", answer.headers["location"])).ok())["state"] == "deciding":
+                    await asyncio.sleep(0.05)
+            assert said == {"state": "deleted"}
+        else:
+            assert answer.status == 204, (answer.status, answer.raw)
 
     async def befriends(self, *others: Person) -> None:
         """Ask, and let them accept."""

@@ -26,7 +26,7 @@ from tidings.platform.twophase.sessions import Sessions
 
 Doing = Callable[[Any, UUID, int], Awaitable[None]]
 
-SETTINGS = Settings(twophase_lock_timeout_ms=400, twophase_idle_timeout_ms=600)
+SETTINGS = Settings(twophase_lock_timeout_ms=1000, twophase_idle_timeout_ms=1500)
 PASSWORD = "a test's password"
 
 

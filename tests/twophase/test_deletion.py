@@ -40,7 +40,7 @@ async def test_a_deleted_person_is_gone_for_everybody_at_once(tidings: Whole, da
     await alice.put(f"/v1/mutes/{bob.id}")
     before = await snapshot(databases, UUID(alice.id))
 
-    assert (await alice.delete("/v1/users/me")).status == 204
+    await alice.leaves()
     assert (await alice.get("/v1/users/me")).status == 401
     assert (await bob.get(f"/v1/users/{alice.id}")).status == 404
     assert (await bob.get("/v1/friends")).body["people"] == []
@@ -69,7 +69,7 @@ async def test_the_contents_of_a_deleted_person_are_erased(tidings: Whole, datab
     under_hers = (await bob.post(f"/v1/messages/{hers['id']}/replies", {"text": "bob under alice"})).ok()
     (await bob.put(f"/v1/messages/{hers['id']}/reactions/👍")).ok()
 
-    assert (await alice.delete("/v1/users/me")).status == 204
+    await alice.leaves()
     await erased(databases, UUID(alice.id))
 
     for service, connection in databases.by_service.items():
@@ -93,10 +93,10 @@ async def test_a_sign_up_that_was_keyed_is_forgotten(tidings: Whole, databases: 
         "POST", "/v1/users", json=body, headers={"idempotency-key": mark.replace(" ", "")}
     )
     signed = await tidings.client.ask("POST", "/v1/sessions", json={"handle": body["handle"], "password": PASSWORD})
-    token = signed.ok()["token"]
+    person = Person(tidings.client, body["handle"], mark, made.body["id"], signed.ok()["token"])
     keyed = "select count(*) from idempotency where position(convert_to($1, 'UTF8') in reply) > 0"
     assert await databases.value("users", keyed, mark) == 1
-    assert (await tidings.client.ask("DELETE", f"/v1/users/{made.body['id']}", token=token)).status == 204
+    await person.leaves()
     assert await databases.value("users", keyed, mark) == 0
 
 
@@ -207,7 +207,7 @@ async def test_a_participant_that_cannot_promise_ends_it_without_a_trace(
     assert await judge(databases, UUID(alice.id), before=before, acknowledged=False) == "aborted"
     assert (await alice.posts("still here"))["text"] == "still here"
     assert len((await bob.timeline())["entries"]) == 1
-    assert (await alice.delete("/v1/users/me")).status == 204
+    await alice.leaves()
 
 
 async def test_a_slow_deletion_answers_202_with_an_address_that_tells(tidings: Whole, databases: Databases) -> None:
@@ -216,7 +216,7 @@ async def test_a_slow_deletion_answers_202_with_an_address_that_tells(tidings: W
     async with tidings.points.holds("before messages/prepare_removal", viewer=alice.id) as held:
         began = time.monotonic()
         answer = await alice.delete("/v1/users/me")
-        assert 0.9 < time.monotonic() - began < 2.5
+        assert 0.9 < time.monotonic() - began < 5
         assert (answer.status, answer.body) == (202, {"state": "deciding"})
         address = answer.headers["location"]
         assert re.fullmatch(r"/v1/deletions/[0-9a-f]{32}", address)

@@ -76,7 +76,7 @@ async def test_after_an_abort_no_prepare_takes_a_lock(branches: Branches) -> Non
     async with branches.writing(subject):
         began = time.monotonic()
         assert not await one.prepare(gid, subject)
-        assert time.monotonic() - began < 0.35  # it has waited for nothing
+        assert time.monotonic() - began < 0.9  # it has waited for nothing
     assert await one.commit(gid, subject) == "aborted"
 
 
@@ -122,7 +122,7 @@ async def test_a_branch_that_stalls_is_ended_by_the_database(branches: PostgresB
     await asyncio.sleep(0.2)
     began = time.monotonic()
     await branches.database.execute("insert into subject_fence (user_id) values ($1)", subject)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 6
     preparing.cancel()
     await asyncio.gather(preparing, return_exceptions=True)
 
