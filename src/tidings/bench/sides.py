@@ -115,7 +115,7 @@ async def tidings(
 
 
 async def fill_tidings(town: Town, side: Side, data: Path, reach: Reach) -> None:
-    """By the imports of each service's contract; then every reader signs in."""
+    """By the imports of each service's contract; then those sign in whom the side has a file of tokens for."""
     async with reach(data) as operator:
         for people in _batches(town.everybody, BATCH):
             made = [
@@ -133,9 +133,11 @@ async def fill_tidings(town: Town, side: Side, data: Path, reach: Reach) -> None
             posted = [messages.ImportedMessage(id=one.id, author_id=one.author, text=one.text) for one in said]
             await operator.call(messages.import_messages, messages.ImportMessages(messages=posted))
         async with aiohttp.ClientSession(side.url) as session:
-            for degree, readers in town.signing_in.items():
-                found = [await signed_in(session, operator, town.handle(reader)) for reader in readers]
-                side.tokens[degree].write_text("\n".join(found) + "\n")
+            for degree, file in side.tokens.items():
+                found = [
+                    await signed_in(session, operator, town.handle(one)) for one in town.signing_in[degree]
+                ]
+                file.write_text("\n".join(found) + "\n")
 
 
 async def signed_in(session: aiohttp.ClientSession, operator: Caller, handle: str) -> str:
