@@ -78,10 +78,11 @@ class Person:
         """Delete the account, and wait until it is gone: a busy machine may take longer than DELETE waits."""
         answer = await self.delete("/v1/users/me")
         if answer.status == 202:
+            status = answer.headers["location"]
             async with asyncio.timeout(15):
-                while (said := (await self.client.ask("GET", answer.headers["location"])).ok())["state"] == "deciding":
+                while (state := (await self.client.ask("GET", status)).ok()["state"]) == "deciding":
                     await asyncio.sleep(0.05)
-            assert said == {"state": "deleted"}
+            assert state == "deleted"
         else:
             assert answer.status == 204, (answer.status, answer.raw)
 

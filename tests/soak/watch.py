@@ -186,6 +186,6 @@ def has_effect(consumer: str, one: Announced) -> bool:
         return bool(rules.of_graph(name, msgspec.json.decode(body, type=GraphChanged)))
     if name in ("messages.reacted", "messages.unreacted"):
         return bool(rules.of_reaction(msgspec.json.decode(body, type=ReactionChanged)))
-    if name.startswith("messages."):
-        return not rules.is_no_news(name, msgspec.json.decode(body, type=MessageChanged))
+    if name == "messages.posted":
+        return bool(rules.of_message(msgspec.json.decode(body, type=MessageChanged)))
     return True

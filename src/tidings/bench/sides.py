@@ -134,9 +134,7 @@ async def fill_tidings(town: Town, side: Side, data: Path, reach: Reach) -> None
             await operator.call(messages.import_messages, messages.ImportMessages(messages=posted))
         async with aiohttp.ClientSession(side.url) as session:
             for degree, file in side.tokens.items():
-                found = [
-                    await signed_in(session, operator, town.handle(one)) for one in town.signing_in[degree]
-                ]
+                found = [await signed_in(session, operator, town.handle(one)) for one in town.signing_in[degree]]
                 file.write_text("\n".join(found) + "\n")
 
 

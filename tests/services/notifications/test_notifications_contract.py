@@ -60,6 +60,9 @@ async def test_an_older_state_that_comes_late_changes_nothing(happenings: Happen
     withdrawn = happenings.message()
     happenings.posts(bob, messages.withdrawn, message_id=withdrawn, version=later + 2)
     happenings.posts(bob, messages.posted, message_id=withdrawn, version=later + 1, mentions=[alice])
+    again = happenings.message()
+    happenings.posts(bob, messages.edited, message_id=again, version=later + 4, mentions=[])
+    happenings.posts(bob, messages.edited, message_id=again, version=later + 3, mentions=[alice])
     assert await happenings.kinds(alice) == []
 
 

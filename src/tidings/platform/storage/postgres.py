@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from itertools import groupby
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -37,12 +38,13 @@ FORGET: Final = (
 )
 READ_TIMEOUT_MS: Final = 8000  # less than a route's deadline, so that the refusal arrives
 
-EXCLUSIVELY: Final = "SELECT state, version, last_ms FROM subject_fence WHERE user_id = $1 FOR NO KEY UPDATE"
-SHARED: Final = "SELECT state, version, last_ms FROM subject_fence WHERE user_id = $1 FOR SHARE"
-
 ALL_EXCLUSIVELY: Final = (
     "SELECT user_id, state, version, last_ms FROM subject_fence"
     " WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE"
+)
+ALL_SHARED: Final = (
+    "SELECT user_id, state, version, last_ms FROM subject_fence"
+    " WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR SHARE"
 )
 MAKE_FENCES: Final = "INSERT INTO subject_fence (user_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING"
 
@@ -56,7 +58,8 @@ ADD_EVENTS_AND_ANSWER: Final = (
     " UPDATE idempotency SET status = $9, reply = $10 WHERE scope = $7 AND key = $8"
 )
 
-TAKE_EVENT: Final = "INSERT INTO inbox (event_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true"
+TAKE_EVENT: Final = "INSERT INTO inbox (event_id) VALUES ('{event}') ON CONFLICT DO NOTHING"
+TAKEN_BEFORE: Final = "INSERT 0 0"
 
 LOST = (
     OSError,
@@ -116,15 +119,10 @@ class Write(Saying):
             if rows:
                 return {row[0]: Fence(row[1], row[2], row[3]) for row in rows}
         await self.connection.execute(MAKE_FENCES, subjects)
-        if not shared:  # one statement locks them in key order
-            rows = await self.connection.fetch(ALL_EXCLUSIVELY, subjects)
-            return {row[0]: Fence(row[1], row[2], row[3]) for row in rows}
-        fences: dict[UUID, Fence] = {}
-        for subject in subjects:
-            row = await self.connection.fetchrow(EXCLUSIVELY if subject in exclusive else SHARED, subject)
-            if row is not None:
-                fences[subject] = Fence(row[0], row[1], row[2])
-        return fences
+        rows = []
+        for own_one, some in groupby(subjects, exclusive.__contains__):
+            rows += await self.connection.fetch(ALL_EXCLUSIVELY if own_one else ALL_SHARED, list(some))
+        return {row[0]: Fence(row[1], row[2], row[3]) for row in rows}
 
     async def bump(self, subjects: Iterable[UUID]) -> dict[UUID, int]:
         """Raise the version of each subject by one; their fences must be held exclusively. The new versions."""
@@ -134,12 +132,6 @@ class Write(Saying):
             list(subjects),
         )
         return {row[0]: row[1] for row in rows}
-
-    async def _once(self) -> None:
-        """In a reaction: take the event, or find that its effect is there."""
-        event = reacting_to()
-        if event is not None and not await self.connection.fetchval(TAKE_EVENT, event):
-            raise AlreadyDone(str(event))
 
     async def _claim(self) -> None:
         """Take the Idempotency-Key, or give back what was answered under it."""
@@ -335,14 +327,7 @@ class Database:
                 with writing(self.service):
                     write = handle(connection, idempotency)
                     try:
-                        async with connection.transaction():
-                            if timeout_ms is not None:
-                                # A running timer ignores a new value: it must be put out first.
-                                await connection.execute(
-                                    "SET LOCAL transaction_timeout = 0;"
-                                    f" SET LOCAL transaction_timeout = {int(timeout_ms)}"
-                                )
-                            await write._once()
+                        async with _transaction(connection, reacting_to(), timeout_ms):
                             await write._claim()
                             yield write
                             await write._finish()
@@ -388,6 +373,24 @@ class Database:
         return Unavailable(
             f"{self.service} cannot reach its database. Try again.", service=self.service, retry_after=1
         )
+
+
+@asynccontextmanager
+async def _transaction(connection: Connection, event: UUID | None, timeout_ms: int | None) -> AsyncIterator[None]:
+    """From BEGIN to COMMIT. A reaction takes its event with the first round trip, or finds its effect there."""
+    begin = ["BEGIN"]
+    if timeout_ms is not None:  # a running timer ignores a new value: it must be put out first
+        begin += [f"SET LOCAL transaction_timeout = {ms}" for ms in (0, int(timeout_ms))]
+    if event is not None:
+        begin.append(TAKE_EVENT.format(event=event))
+    try:
+        if await connection.execute("; ".join(begin)) == TAKEN_BEFORE:
+            raise AlreadyDone(str(event))
+        yield
+    except BaseException:
+        await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from uuid import UUID
 
 from tidings.contracts.messages import MessageChanged
 from tidings.contracts.notifications import NotificationsChanged, changed
@@ -18,11 +19,21 @@ async def keep(store: NotificationStore, effects: list[Effect]) -> None:
         return
     async with store.write() as write:
         live = await _live(write, effects)
-        await _announce(write, await write.put(live))
+        await _bump(write, await write.put(live))
+
+
+async def message_posted(store: NotificationStore, body: MessageChanged) -> None:
+    """A new message. Where a later state of it came first, it changes nothing."""
+    effects = rules.of_message(body)
+    if not effects:  # there is no older state of it that could come later
+        return
+    async with store.write() as write:
+        live = await _live(write, effects)
+        _announce(write, await write.tell(live, body.message_id, body.version))
 
 
 async def message_changed(store: NotificationStore, body: MessageChanged, *, withdrawn: bool) -> None:
-    """A message as it is at this version: posted, edited or gone. An older version changes nothing."""
+    """A message as it is at this version: edited or gone. An older version changes nothing."""
     effects = [] if withdrawn else rules.of_message(body)
     async with store.write() as write:
         live = await _live(write, effects, also=await write.concerned(body.message_id))
@@ -30,7 +41,7 @@ async def message_changed(store: NotificationStore, body: MessageChanged, *, wit
             return
         kept = [] if withdrawn else body.mentions
         dropped = await write.drop_about(body.message_id, keep_mentions=kept, all_=withdrawn)
-        await _announce(write, {*dropped, *await write.put(live)})
+        await _bump(write, {*dropped, *await write.put(live)})
 
 
 async def mark_read(store: NotificationStore, user_id: UserId, read_ms: int) -> int:
@@ -38,7 +49,7 @@ async def mark_read(store: NotificationStore, user_id: UserId, read_ms: int) -> 
     async with store.write() as write:
         await write.fence([user_id])
         marked = await write.mark_read(user_id, read_ms)
-        await _announce(write, {user_id})
+        await _bump(write, {user_id})
     return marked
 
 
@@ -63,7 +74,12 @@ async def _live(write: NotificationWrite, effects: list[Effect], also: Iterable[
     ]
 
 
-async def _announce(write: NotificationWrite, people: Collection[UserId]) -> None:
-    for person, version in (await write.bump(people)).items() if people else ():
+async def _bump(write: NotificationWrite, people: Collection[UserId]) -> None:
+    if people:
+        _announce(write, await write.bump(people))
+
+
+def _announce(write: NotificationWrite, versions: Mapping[UUID, int]) -> None:
+    for person, version in versions.items():
         body = NotificationsChanged(user_id=UserId(person), version=version)
         write.announce(changed, subject=person, version=version, body=body)

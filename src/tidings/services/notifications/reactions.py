@@ -17,10 +17,13 @@ async def on_graph_changed(svc: Notifications, happened: Occurrence[GraphChanged
     await actions.keep(svc.store, rules.of_graph(happened.event.name, happened.body))
 
 
-@reacts(messages.posted, messages.edited, messages.withdrawn)
+@reacts(messages.posted)
+async def on_message_posted(svc: Notifications, happened: Occurrence[MessageChanged]) -> None:
+    await actions.message_posted(svc.store, happened.body)
+
+
+@reacts(messages.edited, messages.withdrawn)
 async def on_message_changed(svc: Notifications, happened: Occurrence[MessageChanged]) -> None:
-    if rules.is_no_news(happened.event.name, happened.body):
-        return
     withdrawn = rules.is_withdrawal(happened.event.name)
     await actions.message_changed(svc.store, happened.body, withdrawn=withdrawn)
 

@@ -61,11 +61,6 @@ def of_reaction(body: ReactionChanged) -> list[Effect]:
     return [Effect(body.author_id, "reaction", body.user_id, message, message, body.version, stands=body.left > 0)]
 
 
-def is_no_news(event: str, body: MessageChanged) -> bool:
-    """A new message that concerns nobody: there is no older state of it that could come later."""
-    return event == messages.posted.name and not of_message(body)
-
-
 def is_withdrawal(event: str) -> bool:
     return event == messages.withdrawn.name
 

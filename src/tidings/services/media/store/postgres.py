@@ -56,19 +56,22 @@ _TAKE_OVER: Final = f"""
         order by held_until limit $2 for update skip locked))
     returning {ROW}
 """  # noqa: S608
+_LOCK: Final = "select id from media where id = any($1::uuid[]) and owner_id = $2 and state = 'ready'"
+_IN_ORDER: Final = "order by id for no key update"  # so that two writers never wait for each other
 _HOLD: Final = f"""
+    with locked as ({_LOCK} {_IN_ORDER})
     update media set
         posting_until = case when $4 then posting_until else greatest(posting_until, clock_timestamp() + $3) end,
         wearing_until = case when $4 then greatest(wearing_until, clock_timestamp() + $3) else wearing_until end
-    where id = any($1::uuid[]) and owner_id = $2 and state = 'ready' returning {ROW}
+    where id = any(array(select id from locked)) returning {ROW}
 """  # noqa: S608
-_LOCK: Final = """
-    select id from media where id = any($1::uuid[]) and owner_id = $2 and state = 'ready'
-    order by id for no key update
-"""
-_SHOW: Final = """
-    insert into shown_by (media_id, message_id) select unnest($1::uuid[]), $2 on conflict do nothing
-"""
+_SHOW: Final = f"""
+    with locked as ({_LOCK} and not exists (select from gone_messages where message_id = $3) {_IN_ORDER}),
+    shown as (
+        insert into shown_by (media_id, message_id) select id, $3 from locked on conflict do nothing)
+    update media set used = true, posting_until = least(posting_until, clock_timestamp() + $4)
+    where id = any(array(select id from locked)) returning id
+"""  # noqa: S608
 # Under the rows' locks, and under the fence of the owner, who alone may show them anywhere.
 _RECKON: Final = """
     update media set
@@ -173,8 +176,6 @@ class PostgresWrite(Write):
         await self.connection.execute("update media set parts = 0 where id = any($1::uuid[])", list(media_ids))
 
     async def hold(self, ids: Collection[MediaId], owner_id: UserId, *, seconds: float, to_wear: bool) -> list[Row]:
-        # In the order of their ids, so that two writers never wait for each other.
-        await self.connection.fetch(_LOCK, list(ids), owner_id)
         rows = await self.connection.fetch(_HOLD, list(ids), owner_id, timedelta(seconds=seconds), to_wear)
         return [Row(*row) for row in rows]
 
@@ -184,12 +185,8 @@ class PostgresWrite(Write):
         return Row(*row) if row else None
 
     async def show(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> list[MediaId]:
-        if await self.connection.fetchval("select true from gone_messages where message_id = $1", message_id):
-            return []
-        locked = [row[0] for row in await self.connection.fetch(_LOCK, list(ids), author_id)]
-        await self.connection.execute(_SHOW, locked, message_id)
-        await self._reckon(locked, worn=False)
-        return locked
+        rows = await self.connection.fetch(_SHOW, list(ids), author_id, message_id, STRAGGLERS)
+        return [row[0] for row in rows]
 
     async def unshow(self, message_id: MessageId) -> None:
         await self.connection.execute(
@@ -202,7 +199,9 @@ class PostgresWrite(Write):
 
     async def wear(self, user_id: UserId, media_id: MediaId | None, version: int) -> bool:
         before = await self.connection.fetchval("select media_id from avatars where user_id = $1", user_id)
-        locked = await self.connection.fetch(_LOCK, [one for one in (before, media_id) if one], user_id)
+        locked = await self.connection.fetch(
+            f"{_LOCK} {_IN_ORDER}", [one for one in (before, media_id) if one], user_id
+        )
         if not await self.connection.fetchval(_WEAR, user_id, media_id, version):
             return False
         await self._reckon([row[0] for row in locked], worn=True)

@@ -66,6 +66,13 @@ class NotificationWrite(Protocol):
         """Keep each that is newer than what is there under its key; whose notifications that changed."""
         ...
 
+    async def tell(self, effects: Collection[Effect], message_id: MessageId, version: int) -> dict[UUID, int]:
+        """Keep what a new message means to people, and raise their versions: the new ones.
+
+        Nothing is kept where any state of the message was seen.
+        """
+        ...
+
     async def concerned(self, message_id: MessageId) -> set[UserId]:
         """Who is told something about this message."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -17,22 +17,32 @@ from tidings.platform.storage.postgres import Database, Write, rows_of
 from tidings.services.notifications.shapes import Effect
 from tidings.services.notifications.store.port import NotificationStore, Place, Row, Told, ToldPlace
 
-# A row that no longer stands stays: it is what makes a late, older event change nothing.
-_PUT: Final = """
+_ROWS: Final = """
 insert into notifications (user_id, kind, actor_id, target, group_id, version, stands, at_ms)
-select * from unnest(
-    $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bool[], $8::bigint[])
+select effect.* from unnest(
+    $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bool[], $8::bigint[]) as effect
+"""
+# A row that no longer stands stays: it is what makes a late, older event change nothing.
+_IF_NEWER: Final = """
 on conflict (user_id, kind, actor_id, target) do update
    set stands = excluded.stands, version = excluded.version, group_id = excluded.group_id,
        at_ms = case when notifications.stands then notifications.at_ms else excluded.at_ms end
  where notifications.version < excluded.version
 returning user_id
 """
+_PUT: Final = f"{_ROWS} {_IF_NEWER}"
 _ADVANCE: Final = """
 insert into message_versions (message_id, version) values ($1, $2)
 on conflict (message_id) do update set version = excluded.version where message_versions.version < excluded.version
 returning true
 """
+_TELL: Final = f"""
+with advanced as (
+    insert into message_versions (message_id, version) values ($9, $10) on conflict do nothing returning true),
+put as ({_ROWS} where exists (select from advanced) {_IF_NEWER})
+update subject_fence set version = version + 1 where user_id in (select user_id from put)
+returning user_id, version
+"""  # noqa: S608 - of constants
 _DROP: Final = """
 delete from notifications
  where target = $1 and ($3 or (kind = 'mention' and user_id <> all($2::uuid[])))
@@ -73,9 +83,14 @@ class PostgresWrite(Write):
     async def put(self, effects: Collection[Effect]) -> set[UserId]:
         if not effects:
             return set()
-        now = now_ms()
-        rows = [(*msgspec.structs.astuple(effect), now) for effect in effects]
-        return {row["user_id"] for row in await self.connection.fetch(_PUT, *rows_of(rows))}
+        return {row["user_id"] for row in await self.connection.fetch(_PUT, *_columns(effects))}
+
+    async def tell(self, effects: Collection[Effect], message_id: MessageId, version: int) -> dict[UUID, int]:
+        if not effects:
+            await self.advance_message(message_id, version)
+            return {}
+        rows = await self.connection.fetch(_TELL, *_columns(effects), message_id, version)
+        return {row[0]: row[1] for row in rows}
 
     async def concerned(self, message_id: MessageId) -> set[UserId]:
         query = "select distinct user_id from notifications where target = $1"
@@ -99,6 +114,11 @@ class PostgresWrite(Write):
         await self.connection.execute("delete from read_marks where user_id = $1", person)
         # Nobody can be told of it any more, and an error may quote what it met.
         await self.connection.execute("delete from dead_letters where subject = $1", person)
+
+
+def _columns(effects: Collection[Effect]) -> tuple[list[Any], ...]:
+    now = now_ms()
+    return rows_of([(*msgspec.structs.astuple(effect), now) for effect in effects])
 
 
 class PostgresNotifications:
