@@ -121,7 +121,7 @@ class Consumer:
             outcome, wait = await self._failed(one, error)
         else:
             if again:
-                await self._inbox.succeeded(one.id)
+                await self._inbox.succeeded([one.id])
             outcome, wait = "done", 0.0
         metrics.event_handled(
             service=self.service, event=one.event, outcome=outcome, seconds=time.perf_counter() - began
@@ -180,12 +180,14 @@ class Consumer:
             handled: list[UUID] = []
             for one in page.occurred:
                 if one.id not in done:
-                    outcome, wait = await self.handle(one, again=True)
+                    outcome, wait = await self.handle(one)
                     while outcome == "failed":
                         await asyncio.sleep(wait)
-                        outcome, wait = await self.handle(one, again=True)
+                        outcome, wait = await self.handle(one)
                     if outcome == "done":
                         handled.append(one.id)
+                    await asyncio.sleep(0)  # most have no effect, and then nothing else lets others in between
+            await self._inbox.succeeded(handled)
             made += len(await self._inbox.done(handled))  # some events have none
             after = page.after
             await self._inbox.reconcile_to(self.producer, after)

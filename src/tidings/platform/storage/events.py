@@ -72,8 +72,8 @@ class Inbox(Protocol):
         """Note that a reaction raised; how often it has by now. None: it counts as done already."""
         ...
 
-    async def succeeded(self, event_id: UUID) -> None:
-        """Forget that it had failed before."""
+    async def succeeded(self, ids: Sequence[UUID]) -> None:
+        """Forget that any of these had failed before."""
         ...
 
     async def bury(self, producer: str, one: Occurred, error: str, attempts: int) -> None:

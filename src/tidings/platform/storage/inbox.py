@@ -59,9 +59,9 @@ class PostgresInbox:
         attempts: int | None = await self._pool.fetchval(FAILED, event_id, error)
         return attempts
 
-    async def succeeded(self, event_id: UUID) -> None:
-        """Forget that it had failed before."""
-        await self._pool.execute("delete from reaction_failures where event_id = $1", event_id)
+    async def succeeded(self, ids: Sequence[UUID]) -> None:
+        """Forget that any of these had failed before."""
+        await self._pool.execute("delete from reaction_failures where event_id = any($1::uuid[])", list(ids))
 
     async def bury(self, producer: str, one: Occurred, error: str, attempts: int) -> None:
         """Set it aside: it counts as done, and a person may replay it."""
@@ -87,7 +87,7 @@ class PostgresInbox:
         await self._pool.execute("delete from inbox where event_id = $1", event_id)
 
     async def forget_letter(self, event_id: UUID) -> None:
-        await self.succeeded(event_id)
+        await self.succeeded([event_id])
         await self._pool.execute("delete from dead_letters where event_id = $1", event_id)
 
     async def reconciled(self, producer: str) -> str:

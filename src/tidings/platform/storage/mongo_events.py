@@ -142,10 +142,10 @@ class MongoInbox:
             )
         return None if row is None else int(row["attempts"])
 
-    async def succeeded(self, event_id: UUID) -> None:
-        """Forget that it had failed before."""
+    async def succeeded(self, ids: Sequence[UUID]) -> None:
+        """Forget that any of these had failed before."""
         with _reached():
-            await self._failures.delete_one({"_id": event_id})
+            await self._failures.delete_many({"_id": {"$in": list(ids)}})
 
     async def bury(self, producer: str, one: Occurred, error: str, attempts: int) -> None:
         """Set it aside: it counts as done, and a person may replay it."""
@@ -164,7 +164,7 @@ class MongoInbox:
             await self._done.update_one(
                 {"_id": one.id}, {"$setOnInsert": {"done_at": datetime.now(UTC)}}, upsert=True
             )
-        await self.succeeded(one.id)
+        await self.succeeded([one.id])
 
     async def letters(self, event_id: UUID | None = None) -> list[DeadLetter]:
         with _reached():
@@ -187,7 +187,7 @@ class MongoInbox:
             await self._done.delete_one({"_id": event_id})
 
     async def forget_letter(self, event_id: UUID) -> None:
-        await self.succeeded(event_id)
+        await self.succeeded([event_id])
         with _reached():
             await self._letters.delete_one({"_id": event_id})
 
