@@ -21,7 +21,7 @@ class KeptTimeline:
 
     page: TimelineSkeleton
     latest: messages.Latest | None
-    cards: dict[UserId, UserCard]
+    cards: Mapping[UserId, CardAsOf]
     unreachable: tuple[str, ...]
 
 
@@ -31,30 +31,32 @@ class KeptFeed:
 
     page: FeedSkeleton
     found: messages.PageByAuthors | None
-    cards: dict[UserId, UserCard]
+    cards: Mapping[UserId, CardAsOf]
     unreachable: tuple[str, ...]
 
 
 def keep_timeline(page: TimelineSkeleton, parts: Parts) -> KeptTimeline:
-    return KeptTimeline(page, parts["latest"], _cards(parts["cards"]), parts.unreachable)
+    return KeptTimeline(page, parts["latest"], parts["cards"], parts.unreachable)
 
 
 def keep_feed(page: FeedSkeleton, parts: Parts) -> KeptFeed:
-    return KeptFeed(page, parts["page"], _cards(parts["cards"]), parts.unreachable)
+    return KeptFeed(page, parts["page"], parts["cards"], parts.unreachable)
 
 
-def _cards(found: Mapping[UserId, CardAsOf]) -> dict[UserId, UserCard]:
-    return {user_id: one.card for user_id, one in found.items() if one.card is not None}
+def _still_there(cards: Mapping[UserId, CardAsOf], author: UserId) -> UserCard | None:
+    found = cards.get(author)
+    return None if found is None else found.card
 
 
 def as_timeline(kept: KeptTimeline) -> Reply[timeline.Timeline]:
     """One entry a friend; those without a card are gone, whatever they said."""
     page, latest, cards = kept.page, kept.latest, kept.cards
-    omitted = timeline.Omitted(gone=len(page.friends) - len(cards), muted=page.muted)
+    there = [one.card for one in cards.values() if one.card is not None]
+    omitted = timeline.Omitted(gone=len(page.friends) - len(there), muted=page.muted)
     explained = timeline.Explained(rules=rules.in_words(page.ask)) if page.ask.explain else None
     if latest is None:
         # Friends alone, by name: what they said cannot be had now.
-        friends = sorted(cards.values(), key=lambda card: (card.name.casefold(), card.id))[: page.ask.limit]
+        friends = sorted(there, key=lambda card: (card.name.casefold(), card.id))[: page.ask.limit]
         return Reply(
             timeline.Timeline(
                 entries=[timeline.Entry(author=card, messages=[]) for card in friends],
@@ -64,9 +66,9 @@ def as_timeline(kept: KeptTimeline) -> Reply[timeline.Timeline]:
             )
         )
     entries = [
-        timeline.Entry(author=cards[one.author_id], messages=one.messages)
+        timeline.Entry(author=card, messages=one.messages)
         for one in latest.authors
-        if one.author_id in cards
+        if (card := _still_there(cards, one.author_id)) is not None
     ]
     cursor = None
     if latest.more and latest.authors:
@@ -108,7 +110,7 @@ def timeline_query(ask: timeline.TimelineAsk) -> str:
 def as_feed(kept: KeptFeed) -> Reply[timeline.Feed]:
     """Messages of those who are still there, with a cursor to either side."""
     page, found, cards = kept.page, kept.found, kept.cards
-    omitted = timeline.Omitted(gone=len(page.friends) - sum(one in cards for one in page.friends), muted=page.muted)
+    omitted = timeline.Omitted(gone=sum(_still_there(cards, one) is None for one in page.friends), muted=page.muted)
     older = newer = None
     items: list[timeline.FeedItem] = []
     if found is not None:
@@ -118,9 +120,9 @@ def as_feed(kept: KeptFeed) -> Reply[timeline.Feed]:
         older = page.seal(below) if below else None
         newer = page.seal(above)
         items = [
-            timeline.FeedItem(author=cards[one.author_id], message=one.message)
+            timeline.FeedItem(author=card, message=one.message)
             for one in found.items
-            if one.author_id in cards
+            if (card := _still_there(cards, one.author_id)) is not None
         ]
     elif page.position is not None and not kept.unreachable:
         newer = page.seal(page.position)  # the tail is full: ask again when it has settled
