@@ -217,9 +217,9 @@ async def fill_monolith(town: Town, dsn: str, tokens: dict[int, Path]) -> None:
         said = [(one.id, one.author, one.text, one.at_ms) for one in town.said]
         latest = {one.author: (one.author, one.id, one.text, one.at_ms) for one in town.said}
         sessions = []
-        for degree, readers in town.signing_in.items():
-            made = {secrets.token_urlsafe(32): reader for reader in readers}
-            tokens[degree].write_text("\n".join(made) + "\n")
+        for degree, file in tokens.items():
+            made = {secrets.token_urlsafe(32): reader for reader in town.signing_in[degree]}
+            file.write_text("\n".join(made) + "\n")
             sessions += [(hashlib.sha256(one.encode()).digest(), reader, expires) for one, reader in made.items()]
         for table, rows in (
             ("people", people),

@@ -61,6 +61,11 @@ class Plan(msgspec.Struct, frozen=True):
         """How many there are with so many friends."""
         return {degree: max(FEWEST_READERS, min(MOST_READERS, READINGS // degree)) for degree in self.degrees}
 
+    @property
+    def asking(self) -> tuple[int, ...]:
+        """Who signs in: readers by their number of friends, and those who post, if anybody does."""
+        return (*self.degrees, AUTHORS) if self.post_every else self.degrees
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """By side and number of friends (`warm_50`): `ratios` of requests per second over the JOIN's, and `of_raw`.
@@ -218,7 +223,7 @@ class _Load:
                 seconds=seconds,
                 connections=CONNECTIONS,
                 cores=self.cores,
-                authors=side.tokens[AUTHORS],
+                authors=side.tokens.get(AUTHORS),
                 post_every=self.plan.post_every if seat.posts else 0,
             )
         if seat.posts and side.is_ours:
@@ -239,8 +244,7 @@ async def _all(
     plan: Plan, town: Town, folder: Path, serving: list[int], reach: Reach, tell: Tell
 ) -> AsyncIterator[list[Side]]:
     """Every side that knows the data, running."""
-    ours = {degree: folder / f"tidings-{degree}.tokens" for degree in (AUTHORS, *plan.degrees)}
-    theirs = {degree: folder / f"monolith-{degree}.tokens" for degree in (AUTHORS, *plan.degrees)}
+    ours, theirs = ({one: folder / f"{who}-{one}.tokens" for one in plan.asking} for who in ("tidings", "monolith"))
     await _filled(plan, town, folder, serving, ours, reach, tell)
     async with AsyncExitStack() as stack:
         tell("Filling the monolith ...")
@@ -269,7 +273,7 @@ async def _filled(
 ) -> None:
     """Tidings' data, a copy for each side. What an earlier run has filled is used again."""
     mark, filled = folder / FILLED, folder / "filled"
-    wanted = msgspec.json.encode([plan.degrees, plan.people, plan.messages_each])
+    wanted = msgspec.json.encode([plan.asking, plan.people, plan.messages_each])
     if not mark.exists() or mark.read_bytes() != wanted:
         mark.unlink(missing_ok=True)
         sides.remove(filled)

@@ -138,27 +138,30 @@ class Shelf:
         if stamp <= self._beat_ns - self._skew_ns:  # all is as new as that
             stamp = 0
         entries, now = self._entries, self._clock()
-        for key in keys:
+        used_before = now - TOUCHED
+        for key in keys:  # a reader with many friends waits for this loop: nothing is called in it without need
             entry = entries.get(key if of is None else (of, key))
-            if entry is None:
+            if (
+                entry is None
+                or (entry.until_ms is not None and self._is_over(entry))
+                or (own and entry.version < own.get(entry.subject, 0))
+                or (stamp and not _as_new_as(entry.reading, stamp))
+            ):
                 missing.append(key)
                 continue
-            if entry.until_ms is not None and entry.until_ms * 1_000_000 <= self._wall_ns():
-                self._drop(entry.key)
-                missing.append(key)
-                continue
-            if own and entry.version < own.get(entry.subject, 0):
-                missing.append(key)
-                continue
-            if stamp and not _as_new_as(entry.reading, stamp):
-                missing.append(key)
-                continue
-            if now - entry.used_at > TOUCHED:
+            if entry.used_at < used_before:
                 entry.used_at = now
                 entries.move_to_end(entry.key)
             values[key] = entry.value
             found.append(entry)
         return values, found, missing
+
+    def _is_over(self, entry: Entry) -> bool:
+        """Whether its time has come; then it goes."""
+        over = entry.until_ms is not None and entry.until_ms * 1_000_000 <= self._wall_ns()
+        if over:
+            self._drop(entry.key)
+        return over
 
     def still(self, held: Held, known: Seen) -> bool:
         """Whether `find` would give these very entries to a client who knows that much. In doubt, it says no."""
