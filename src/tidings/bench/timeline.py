@@ -23,9 +23,7 @@ from tidings.bench.wrk import find_wrk, load
 SEED: Final = 7
 CONNECTIONS: Final = 32
 READINGS: Final = 12_800  # friendships of all readers of one degree together, at most
-WARM_UP: Final = 2.0  # seconds of each side's first turn, which does not count
 BETWEEN: Final = 0.3  # seconds: what the last side was still asked, it ends in its own time
-MOST_READERS: Final = 64  # of one degree
 FEWEST_READERS: Final = 4
 STATE: Final = "rounds.json"
 FILLED: Final = "filled.json"
@@ -44,13 +42,18 @@ class NotTheSame(Exception):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is measured. `degrees` are numbers of friends; `cold`, `apart` and `peers`: more sides than two."""
+    """What is measured. `degrees` are numbers of friends; `cold`, `apart` and `peers`: more sides than two.
+
+    `warm_up`: seconds of each side's first turn, which does not count. `most_readers`: of one degree.
+    """
 
     degrees: tuple[int, ...] = (50, 200)
     people: int = 1000
     messages_each: int = 3
     rounds: int = 5
     seconds: float = 1.0
+    warm_up: float = 2.0
+    most_readers: int = 64
     cold: bool = True
     apart: bool = True
     peers: bool = False
@@ -59,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def readers(self) -> dict[int, int]:
         """How many there are with so many friends."""
-        return {degree: max(FEWEST_READERS, min(MOST_READERS, READINGS // degree)) for degree in self.degrees}
+        return {degree: max(FEWEST_READERS, min(self.most_readers, READINGS // degree)) for degree in self.degrees}
 
     @property
     def asking(self) -> tuple[int, ...]:
@@ -148,7 +151,7 @@ async def measure(plan: Plan, folder: Path, reach: Reach, tell: Tell) -> Outcome
                 await sides.at_rest(side)
             load = _Load(plan, town, loading, state.judged)
             for seat in seats:
-                await load.turn(seat, WARM_UP)
+                await load.turn(seat, plan.warm_up)
             for number in range(state.rounds, plan.rounds):
                 tell(f"Round {number + 1} of {plan.rounds} ...")
                 turns = {seat.name: await load.turn(seat, plan.seconds) for seat in seats}
@@ -273,7 +276,7 @@ async def _filled(
 ) -> None:
     """Tidings' data, a copy for each side. What an earlier run has filled is used again."""
     mark, filled = folder / FILLED, folder / "filled"
-    wanted = msgspec.json.encode([plan.asking, plan.people, plan.messages_each])
+    wanted = msgspec.json.encode([plan.asking, plan.people, plan.messages_each, plan.most_readers])
     if not mark.exists() or mark.read_bytes() != wanted:
         mark.unlink(missing_ok=True)
         sides.remove(filled)

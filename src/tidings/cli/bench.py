@@ -70,7 +70,7 @@ def timeline(
 
     plan = bench.Plan((10, 50, 200, 1000, 5000), people, 5, rounds, seconds, peers=True)
     if quick:
-        plan = bench.Plan(rounds=rounds, post_every=0)
+        plan = bench.Plan(rounds=rounds, warm_up=1.0, most_readers=32, post_every=0)
     try:
         with _folder(keep) as folder:
             outcome = asyncio.run(bench.measure(plan, folder, _operator, _tell))
