@@ -20,6 +20,7 @@ from tidings.edge.kept import KEPT as FRONT_KEPT
 from tidings.edge.limits import limiting
 from tidings.edge.response_cache import room_in
 from tidings.platform import logs, tracing
+from tidings.platform.garbage import collecting
 from tidings.platform.http.internal import internal_app, readiness
 from tidings.platform.http.listener import Listener, bind_tcp, bind_unix
 from tidings.platform.launch import Launch
@@ -111,7 +112,7 @@ async def _serve(launch: Launch) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with hosting(launch):
+    async with hosting(launch), collecting():
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
         orphaned = asyncio.create_task(until_orphaned(sys.stdin.fileno()))

@@ -17,6 +17,7 @@ from tidings.cli.presence import present
 from tidings.cli.signals import signals
 from tidings.platform import logs, tracing
 from tidings.platform.data_directory import DataDirectory, ExitCode, StartRefused
+from tidings.platform.garbage import collecting
 from tidings.platform.http.listener import bind_tcp
 from tidings.platform.installation import Installation
 from tidings.platform.launch import Launch
@@ -64,7 +65,7 @@ async def _run(settings: Settings, topology: Topology, name: str) -> None:
             _refuse_taken(launch.internal, name)
             async with signals() as ending:
                 await installation.prepare([name] if name in installation.dsns else [])
-                async with everything.hosting(launch):
+                async with everything.hosting(launch), collecting():
                     ending.started()
                     if launch.services and not launch.buses:
                         sys.stderr.write(

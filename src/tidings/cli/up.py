@@ -23,6 +23,7 @@ from tidings.contracts import users
 from tidings.platform import logs, tracing
 from tidings.platform.contract import Nothing
 from tidings.platform.data_directory import ExitCode
+from tidings.platform.garbage import collecting
 from tidings.platform.http.listener import bind_tcp
 from tidings.platform.settings import Settings, SettingsProblem
 from tidings.platform.topology import EMBEDDED, EMBEDDED_MONGO, Topology
@@ -101,7 +102,7 @@ async def _up(settings: Settings, topology: Topology, *, as_json: bool) -> None:
     )
     tracing.start("tidings")
     try:
-        async with signals() as ending:
+        async with signals() as ending, collecting():
             with Told() as told:
                 async with running(settings, topology, tell=told) as system:
                     await _until_ready(system, settings)
