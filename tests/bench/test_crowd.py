@@ -12,7 +12,7 @@ from PIL import Image
 from tests.harness.pictures import opened
 from tidings.bench.crowd import Asking, Author, Crowd, Places
 from tidings.bench.graph import make_graph
-from tidings.bench.mix import png
+from tidings.bench.inhabited import png
 from tidings.bench.openloop import Asked
 from tidings.contracts.media import Picture
 from tidings.contracts.messages import MediaId, NewMessage

@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -10,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tidings.bench.openloop import Asked, Loaded, Plan, Spread, TooFewRequests, due_times, load
+from tidings.bench.openloop import Asked, Became, Loaded, Plan, Spread, TooFewRequests, due_times, load
 
 Answer = Callable[[int], bytes | None]  # None: the connection is cut
 
@@ -187,3 +188,23 @@ async def test_nobody_there_is_told_at_once(tmp_path: Path) -> None:
 def test_percentiles_are_by_nearest_rank() -> None:
     assert Spread.of([number / 1000 for number in range(1, 101)]) == Spread(50, 90, 99, 100)
     assert Spread.of([]) == Spread(0, 0, 0, 0)
+
+
+async def test_what_became_of_each_is_told_to_who_asks(tmp_path: Path) -> None:
+    def answer(number: int) -> bytes:
+        return answered(b'{"id":7}', (b"201 Created", b"200 OK", b"503 Busy")[number % 3])
+
+    file, began = tmp_path / "became", time.perf_counter()
+    async with server(answer) as port:
+        one = await loaded(tmp_path, port, rate=100, seconds=0.5, connections=1, became=str(file))
+    became = msgspec.json.Decoder(Became).decode_lines(file.read_bytes())
+    assert [found.number for found in became] == list(range(one.offered))
+    assert {(found.status, found.failed, found.body) for found in became} == {
+        (201, "", '{"id":7}'),
+        (200, "", ""),
+        (503, "5xx", ""),
+    }
+    due = [found.due for found in became]
+    assert due == sorted(due)
+    assert began < due[0] <= due[-1] < began + 1
+    assert max(found.seconds for found in became) * 1000 == pytest.approx(one.latency.max_ms, abs=0.001)

@@ -171,13 +171,19 @@ class Asking:
 
     def _composed(self, number: int) -> Asked:
         body = msgspec.json.encode(self._author.writes(number)).decode()
-        key = UUID(int=self._author.chance.getrandbits(128))
-        more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nIdempotency-Key: {key}\r\n"
-        return Asked("compose", wire("POST", "/v1/messages", self._host, self._tokens[number], more) + body)
+        token = self._tokens[number]
+        return Asked("compose", posted(body, host=self._host, token=token, chance=self._author.chance))
 
 
 def of_author(person: UserId) -> str:
     return f"/v1/messages?author={person}&limit={LIMIT}"
+
+
+def posted(body: str, *, host: str, token: str, chance: random.Random) -> str:
+    """A message, under a key of its own."""
+    key = UUID(int=chance.getrandbits(128))
+    more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nIdempotency-Key: {key}\r\n"
+    return wire("POST", "/v1/messages", host, token, more) + body
 
 
 def wire(method: str, path: str, host: str, token: str, more: str = "") -> str:

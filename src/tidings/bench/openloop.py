@@ -35,7 +35,8 @@ class Plan(msgspec.Struct, frozen=True):
     With a `rate` (requests per second) they come for `seconds`, with exponential gaps. With `at_once` instead, so
     many are under way until all of the file are answered. What has no answer `patience` seconds after the last one
     was due has failed. By operation, `lists` names the member of an answer that may be an empty list, and `whole`
-    what an answer has in it unless something is missing.
+    what an answer has in it unless something is missing. The file `became` is told
+    what became of each request.
     """
 
     host: str
@@ -49,6 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
     patience: float = 5.0
     lists: dict[str, str] = {}
     whole: dict[str, str] = {}
+    became: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -56,6 +58,20 @@ class Asked(msgspec.Struct, frozen=True):
 
     operation: str
     wire: str
+
+
+class Became(msgspec.Struct, frozen=True):
+    """What became of the n-th request. `due` is in seconds of `time.perf_counter`, which all processes share.
+
+    `failed` is the class of its failure, as in `Loaded`. `body` is that of an answer by 201.
+    """
+
+    number: int
+    due: float
+    seconds: float
+    status: int  # 0 where nothing came
+    failed: str = ""
+    body: str = ""
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -150,6 +166,7 @@ class Generator:
         self.opening = 0
         self.opened = 0
         self.partial: set[int] = set()
+        self.created: dict[int, bytes] = {}
         self._whole = {name: text.encode() for name, text in plan.whole.items()}
         self.sampled: dict[str, list[bytes]] = {name: [] for name in plan.lists}
         every = Counter(self.operations)
@@ -190,7 +207,10 @@ class Generator:
             if self._left:
                 await asyncio.wait([self._finished], timeout=plan.seconds + plan.patience)
         ended = time.perf_counter() - self._began
-        return self._loaded(ended, time.process_time() - worked)
+        loaded = self._loaded(ended, time.process_time() - worked)
+        if plan.became:
+            self._write_became(ended)
+        return loaded
 
     # When requests are due.
 
@@ -274,6 +294,8 @@ class Generator:
             self._seen[operation] += 1
             if self._seen[operation] % self._stride[operation] == 0:
                 self.sampled[operation].append(body)
+        if status == 201 and self.plan.became:
+            self.created[number] = body
         self._left -= 1
         if not self._left and not self._finished.done():
             self._finished.set_result(None)
@@ -286,9 +308,7 @@ class Generator:
 
     def _loaded(self, ended: float, worked: float) -> Loaded:
         asked = range(self._next)
-        latencies = [
-            self.latencies[number] if self.latencies[number] >= 0 else ended - self._due[number] for number in asked
-        ]
+        latencies = [self._waited(number, ended) for number in asked]
         classes = [self._class_of(number) for number in asked]
         by_operation: dict[str, list[int]] = {}
         for number in asked:
@@ -318,6 +338,24 @@ class Generator:
             seconds=round(ended, 3),
             cpu_seconds=round(worked, 3),
         )
+
+    def _write_became(self, ended: float) -> None:
+        became = [
+            Became(
+                number,
+                due=self._began + self._due[number],
+                seconds=self._waited(number, ended),
+                status=self.statuses[number],
+                failed=self._class_of(number),
+                body=self.created.get(number, b"").decode(),
+            )
+            for number in range(self._next)
+        ]
+        Path(self.plan.became).write_bytes(msgspec.json.Encoder().encode_lines(became))
+
+    def _waited(self, number: int, ended: float) -> float:
+        """Seconds; without an answer, until the end."""
+        return self.latencies[number] if self.latencies[number] >= 0 else ended - self._due[number]
 
     def _class_of(self, number: int) -> str:
         """Empty for an answer that is none of a failure."""

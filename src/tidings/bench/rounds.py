@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
@@ -18,6 +18,15 @@ class Turn(msgspec.Struct, frozen=True):
     bytes_each: float
     server_us: float
     engines_us: float
+
+
+def cost_us(turn: Turn) -> float:
+    """Microseconds of processor time a request, of the server with its engines."""
+    return turn.server_us + turn.engines_us
+
+
+def per_second(turn: Turn) -> float:
+    return turn.per_second
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -52,13 +61,14 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """How many times the other's requests per second: the median over rounds, each with its own pair."""
+    """How many times the other's: the median over rounds, each with its own pair."""
 
     median: float
     least: float
     most: float
 
     @classmethod
-    def of(cls, ours: Sequence[Turn], theirs: Sequence[Turn]) -> Ratio:
-        each = [one.per_second / other.per_second for one, other in zip(ours, theirs, strict=True)]
+    def of(cls, ours: Sequence[Turn], theirs: Sequence[Turn], *, by: Callable[[Turn], float] = per_second) -> Ratio:
+        """Of requests per second, or of what `by` says."""
+        each = [by(one) / by(other) for one, other in zip(ours, theirs, strict=True)]
         return cls(round(median(each), 2), round(min(each), 2), round(max(each), 2))

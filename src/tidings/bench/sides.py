@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -36,6 +37,7 @@ Item = TypeVar("Item")
 
 BATCH: Final = 1000
 FRIENDSHIPS: Final = 5000
+REST_AFTER: Final = 20_000  # messages
 START: Final = 60.0  # seconds
 REST: Final = 120.0  # seconds
 LOOK: Final = 1.0  # seconds
@@ -56,7 +58,7 @@ Reach = Callable[[Path], AbstractAsyncContextManager[Caller]]  # the operator of
 class Side:
     """One that answers. `tokens`: those of the readers with so many friends, a line each; at `AUTHORS` of authors.
 
-    `engine` is the process of an engine that it did not start itself.
+    `engine` is the process of an engine that it did not start itself; `metrics` where Tidings tells its own.
     """
 
     name: str
@@ -64,6 +66,12 @@ class Side:
     tokens: dict[int, Path]
     pid: int
     engine: int | None = None
+    metrics: str | None = None
+
+    @property
+    def host(self) -> str:
+        """With its port."""
+        return self.url.removeprefix("http://")
 
     @property
     def is_ours(self) -> bool:
@@ -104,14 +112,20 @@ async def started(
 
 @asynccontextmanager
 async def tidings(
-    name: str, data: Path, cores: Sequence[int], *options: str, tokens: dict[int, Path]
+    name: str, data: Path, cores: Sequence[int], *options: str, tokens: dict[int, Path], sheds: bool = False
 ) -> AsyncIterator[Side]:
-    """`tidings up` as anybody runs it, without the limits that one reader who asks all the time would meet."""
-    limits = ("--limit-person", "1000000000", "--limit-address", "1000000000", "--max-requests-at-once", "0")
+    """`tidings up` as anybody runs it, without the limits that one reader who asks all the time would meet.
+
+    `sheds`: with its default of how many requests may be under way at once; else as many as come.
+    """
+    limits: tuple[str, ...] = ("--limit-person", "1000000000", "--limit-address", "1000000000")
+    if not sheds:
+        limits += ("--max-requests-at-once", "0")
     where = ("--data", str(data), "--port", "0", "--metrics-port", "0", "--log-to", "file", "--json")
     command = (sys.executable, "-m", "tidings.cli.main", "up", *where, *limits, *options)
     async with started(command, cores, until=b"\n}\n") as (said, pid):
-        yield Side(name, json.loads(said)["home"].rstrip("/"), tokens, pid)
+        card = json.loads(said)
+        yield Side(name, card["home"].rstrip("/"), tokens, pid, metrics=card["metrics"])
 
 
 async def fill_tidings(town: Town, side: Side, data: Path, reach: Reach) -> None:
@@ -136,6 +150,26 @@ async def fill_tidings(town: Town, side: Side, data: Path, reach: Reach) -> None
             for degree, file in side.tokens.items():
                 found = [await signed_in(session, operator, town.handle(one)) for one in town.signing_in[degree]]
                 file.write_text("\n".join(found) + "\n")
+
+
+async def import_messages(
+    said: Iterable[messages.ImportedMessage],
+    side: Side,
+    operator: Caller,
+    *,
+    told: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Rests now and then, so that what is announced is never far behind; then says how many are there for good."""
+    left = iter(said)
+    count = 0
+    while batch := list(islice(left, BATCH)):
+        await operator.call(messages.import_messages, messages.ImportMessages(messages=batch))
+        count += len(batch)
+        if count % REST_AFTER == 0:
+            await at_rest(side)
+            told(count)
+    await at_rest(side)
+    told(count)
 
 
 async def signed_in(session: aiohttp.ClientSession, operator: Caller, handle: str) -> str:
@@ -163,7 +197,7 @@ async def at_rest(side: Side) -> None:
 def worked(pid: int) -> tuple[float, float]:
     """Seconds of processor time so far: of a process and its children without the engines, and of those."""
     own = engines = 0.0
-    for process in (root := psutil.Process(pid), *root.children(recursive=True)):
+    for process in _family(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
             seconds = sum(process.cpu_times()[:2])
             if process.name() in ENGINES:
@@ -171,6 +205,16 @@ def worked(pid: int) -> tuple[float, float]:
             else:
                 own += seconds
     return own, engines
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory of a process and its children, without the engines."""
+    return sum(one.memory_info().rss for one in _family(pid) if one.name() not in ENGINES)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
 
 
 def worked_by(side: Side) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,18 +11,16 @@ from typing import Any, Final
 
 import msgspec
 
-from tidings.bench import sides
+from tidings.bench import sides, turns
 from tidings.bench.checker import Judged, checking
 from tidings.bench.monolith import PATH
 from tidings.bench.rounds import Figure, Ratio, Turn
 from tidings.bench.sides import Reach, Side
 from tidings.bench.town import AUTHORS, Town, make_town
-from tidings.bench.wrk import find_wrk, load
+from tidings.bench.wrk import find_wrk
 
 SEED: Final = 7
-CONNECTIONS: Final = 32
 READINGS: Final = 12_800  # friendships of all readers of one degree together, at most
-BETWEEN: Final = 0.3  # seconds: what the last side was still asked, it ends in its own time
 FEWEST_READERS: Final = 4
 STATE: Final = "rounds.json"
 FILLED: Final = "filled.json"
@@ -213,32 +210,15 @@ class _Load:
     judged: Judged
 
     async def turn(self, seat: Seat, seconds: float) -> Turn:
-        """With posts, processor time is taken until all that follows from them is done, what judges included."""
-        side = seat.side
-        await asyncio.sleep(BETWEEN)
-        own, engines = sides.worked_by(side)
-        async with AsyncExitStack() as stack:
-            if seat.posts and side.is_ours:
-                await stack.enter_async_context(checking(side, self.town, seat.degree, self.judged))
-            rate = await load(
-                side.url + PATH,
-                side.tokens[seat.degree],
-                seconds=seconds,
-                connections=CONNECTIONS,
-                cores=self.cores,
-                authors=side.tokens.get(AUTHORS),
-                post_every=self.plan.post_every if seat.posts else 0,
-            )
-        if seat.posts and side.is_ours:
-            await sides.at_rest(side)
-        own_now, engines_now = sides.worked_by(side)
-        return Turn(
-            rate.per_second,
-            rate.p50_ms,
-            rate.p99_ms,
-            rate.bytes_each,
-            server_us=(own_now - own) / rate.requests * 1e6,
-            engines_us=(engines_now - engines) / rate.requests * 1e6,
+        """With posts, sessions with Tidings are judged meanwhile."""
+        judges = seat.posts and seat.side.is_ours
+        return await turns.take(
+            seat.side,
+            seat.degree,
+            seconds=seconds,
+            cores=self.cores,
+            post_every=self.plan.post_every if seat.posts else 0,
+            meanwhile=checking(seat.side, self.town, seat.degree, self.judged) if judges else None,
         )
 
 

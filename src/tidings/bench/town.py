@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -68,11 +68,14 @@ def make_town(*, people: int, readers: Mapping[int, int], messages_each: int, se
     residents = [person(number) for number in range(people)]
     by_degree = {degree: [person(people + number) for number in range(count)] for degree, count in readers.items()}
     friends = {reader: chance.sample(residents, degree) for degree, found in by_degree.items() for reader in found}
-    said = []
+    return Town(residents, by_degree, friends, list(saying(residents, messages_each, chance)))
+
+
+def saying(people: Sequence[UserId], messages_each: int, chance: random.Random) -> Iterator[Said]:
+    """Everybody in turn, each a second after the one before."""
     for turn in range(messages_each):
-        for number, author in enumerate(residents):
-            at_ms = BEGAN_MS + 86_400_000 + (turn * people + number) * APART_MS
+        for number, author in enumerate(people):
+            at_ms = BEGAN_MS + 86_400_000 + (turn * len(people) + number) * APART_MS
             text = " ".join(chance.choices(WORDS, k=chance.randint(4, 24)))
             message_id = MessageId(uuid7(at_ms, rand_a=bucket_of(author), rand_b=chance.getrandbits(62)))
-            said.append(Said(message_id, author, text, at_ms))
-    return Town(residents, by_degree, friends, said)
+            yield Said(message_id, author, text, at_ms)
