@@ -206,5 +206,5 @@ async def test_what_became_of_each_is_told_to_who_asks(tmp_path: Path) -> None:
     }
     due = [found.due for found in became]
     assert due == sorted(due)
-    assert began < due[0] <= due[-1] < began + 1
+    assert began < due[0] <= due[-1] < began + 10
     assert max(found.seconds for found in became) * 1000 == pytest.approx(one.latency.max_ms, abs=0.001)

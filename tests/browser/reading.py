@@ -35,7 +35,8 @@ async def top_of(page: Page, message: str) -> int:
 
 
 async def shown(page: Page) -> list[str]:
-    """The ids of the messages on the page, from the top."""
+    """The ids of the messages on the page, from the top, once all of it has come."""
+    await page.wait_for_load_state("domcontentloaded")
     found: list[str] = await page.locator("#items > .message").evaluate_all(SHOWN)
     return found
 

@@ -81,3 +81,20 @@ async def test_who_waits_at_a_place_that_is_replaced_looks_again() -> None:
             await asyncio.sleep(0)
     async with asyncio.timeout(1):
         assert (await waiting).resync
+
+
+async def test_that_somebody_listens_is_said_again_in_time_and_no_oftener() -> None:
+    hub, reads = Hub(), Reads()
+
+    async def welcomed() -> None:
+        welcome = asyncio.create_task(hub.welcome(ADA, reads.circle))
+        await reads.answered(len(reads.asked))
+        await welcome
+
+    await welcomed()
+    assert hub.is_to_be_marked(ADA, every=60)
+    assert not hub.is_to_be_marked(ADA, every=60)
+    assert hub.is_to_be_marked(ADA, every=0)
+    hub.missed()
+    await welcomed()  # at a place of which nothing was said yet
+    assert hub.is_to_be_marked(ADA, every=60)

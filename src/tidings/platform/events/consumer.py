@@ -180,18 +180,22 @@ class Consumer:
             handled: list[UUID] = []
             for one in page.occurred:
                 if one.id not in done:
-                    outcome, wait = await self.handle(one)
-                    while outcome == "failed":
-                        await asyncio.sleep(wait)
-                        outcome, wait = await self.handle(one)
-                    if outcome == "done":
+                    if await self._handled(one):
                         handled.append(one.id)
                     await asyncio.sleep(0)  # most have no effect, and then nothing else lets others in between
-            await self._inbox.succeeded(handled)
+            await self._inbox.succeeded([one.id for one in page.occurred])
             made += len(await self._inbox.done(handled))  # some events have none
             after = page.after
             await self._inbox.reconcile_to(self.producer, after)
             request = Request(Viewer(role="operator"), caller=self.service, deadline=time.monotonic() + DEADLINE)
+
+    async def _handled(self, one: Occurred) -> bool:
+        """Handle it as often as it takes; False if it was set aside."""
+        outcome, wait = await self.handle(one)
+        while outcome == "failed":
+            await asyncio.sleep(wait)
+            outcome, wait = await self.handle(one)
+        return outcome == "done"
 
     async def replay(self, one: Occurred) -> Replay:
         """Try an event again that was set aside."""

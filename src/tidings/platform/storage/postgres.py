@@ -390,7 +390,8 @@ async def _transaction(connection: Connection, event: UUID | None, timeout_ms: i
     except BaseException:
         await connection.execute("ROLLBACK")
         raise
-    await connection.execute("COMMIT")
+    if (ended := await connection.execute("COMMIT")) != "COMMIT":  # an error in the block was hidden
+        raise RuntimeError(f"the transaction had failed; COMMIT answered {ended}")
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
 from collections import defaultdict
@@ -29,6 +30,7 @@ class Place:
     resync: int = 0
     waiting: set[asyncio.Event] = field(default_factory=set)
     used: float = field(default_factory=time.monotonic)
+    marked: float = -math.inf  # by time.monotonic(), when it was last said elsewhere that this person listens
 
 
 class Hub:
@@ -97,6 +99,14 @@ class Hub:
         if self._places.get(person) is not place:  # events were lost meanwhile
             return Heard(last=self._at(), resync=True)
         return self._after(place, number)
+
+    def is_to_be_marked(self, person: UserId, every: float) -> bool:
+        """Whether to say elsewhere that they listen: that was not asked for `every` seconds."""
+        place, now = self._places[person], time.monotonic()
+        if now - place.marked < every:
+            return False
+        place.marked = now
+        return True
 
     def sweep(self) -> None:
         """Let go of those who have not listened for a while."""

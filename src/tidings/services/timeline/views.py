@@ -95,7 +95,8 @@ async def listen(svc: Timeline, me: UserId, ask: timeline.StreamAsk) -> timeline
     """What changed for one person since the last event that they know; waits a little for something to."""
     if not svc.hub.knows(me):
         await svc.hub.welcome(me, lambda: svc.world.call(friends.circle, Nothing()))
-    await svc.temporary.mark([str(me)], seconds=ONLINE)
+    if svc.hub.is_to_be_marked(me, svc.wait):  # whoever hears much asks more often than that
+        await svc.temporary.mark([str(me)], seconds=ONLINE)
     heard = await svc.hub.heard(me, ask.last_event_id, svc.wait)
     if heard.changed or heard.resync:  # what is read next is as new as this
         for service in ("users", "friends", "messages"):
