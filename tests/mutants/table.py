@@ -921,6 +921,14 @@ MUTATIONS: Final = (
         tests=(IN_WRITES + "test_a_commit_whose_answer_is_lost_may_have_happened",),
     ),
     Mutation(
+        name="write: the tag of COMMIT",
+        protects="a transaction that had failed is not acknowledged",
+        file=STORAGE,
+        edits=gone(') != "COMMIT":  # an error in the block was hidden\n', ') == "":\n'),
+        broken=("I9",),
+        tests=(IN_WRITES + "test_a_transaction_whose_error_was_hidden_is_no_write",),
+    ),
+    Mutation(
         name="removal: given up",
         protects="a removal goes on when who asked for it gives up, and a retry waits for it",
         file=MAILROOM,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -108,3 +109,14 @@ async def test_what_was_rolled_back_is_told_to_nobody(ground: Ground) -> None:
             write.announce(friends.blocked, subject=ADA, version=2, body=BLOCKED)
             raise ZeroDivisionError
     assert ground.follower.heard == []
+
+
+async def test_a_transaction_whose_error_was_hidden_is_no_write(ground: Ground) -> None:
+    """COMMIT answers ROLLBACK there, without an error: only the tag tells."""
+    with pytest.raises(RuntimeError, match="ROLLBACK"):
+        async with ground.database.write(Write) as write:
+            with suppress(asyncpg.DivisionByZeroError):
+                await write.connection.fetch("select 1 / 0")
+    assert ground.follower.heard == []
+    await ground.blocks()  # on the same connection, which is as good as before
+    assert ground.follower.heard == [("committed", [ADA])]
