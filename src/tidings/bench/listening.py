@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import re
 import sys
 import time
@@ -88,11 +89,12 @@ class Listener(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Each event is one chunk of the body; sizes of chunks, which are between them, are passed over."""
         now = time.perf_counter()
-        whole, end, self._received = (self._received + data).rpartition(END)
+        received = self._received + data
+        if not self._greeted.done() and b"\r\n\r\n" in received:
+            self._greet(received)
+        whole, end, self._received = received.rpartition(END)
         if not end:
             return
-        if not self._greeted.done():
-            self._greet(whole)
         self.heard += [now] * len(NEWS.findall(whole))
         if ids := ID.findall(whole):
             self._last = ids[-1].decode()
@@ -127,6 +129,8 @@ async def listen(plan: Plan, tokens: list[str]) -> None:
             await one.open()
 
     await asyncio.gather(*(open_some() for _ in range(AT_ONCE)))
+    gc.collect()
+    gc.disable()  # a pause here would be taken for one of the server's
     _say(Open(len(listeners)))
     loop = asyncio.get_running_loop()
     while await loop.run_in_executor(None, sys.stdin.buffer.readline):

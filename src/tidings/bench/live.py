@@ -2,8 +2,9 @@
 
 Each author has friends of their own, whose streams are open all the time, so that a stream tells of one author's
 posts alone. A stream says that something changed, not what: an event may tell of two posts at once, and each post
-counts with the latest event that may be its own. So figures are never too good, and exact while posts of an author
-lie further apart than events take. Latency counts from when a post was due.
+counts with the latest event that may be its own. So figures are not too good where no post was refused and no
+stream was cut, and exact while posts of an author lie further apart than events take. An event that is lost before
+a later one comes is told by `together` alone. Latency counts from when a post was due.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ class Run(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct, frozen=True):
     """All runs at one rate: medians, with the least and the most p99; counts are sums.
 
-    `answered`: until the author had the answer. `post_us`: processor time of Tidings and its engines a post, in
-    microseconds, with its deliveries and with what open streams cost meanwhile. `holds`: none was refused, none is
-    missing, and the 99th percentile is within the limit.
+    `answered`: until the author had the answer. `post_us`: processor time of Tidings and its engines a post that
+    was acknowledged, in microseconds, until all is delivered, with what open streams and refusals cost meanwhile.
+    `holds`: none was refused, none is missing, and the 99th percentile is within the limit.
     """
 
     rate: float
@@ -280,6 +281,7 @@ class _Load:
     async def at(self, rate: float, seconds: float, *, seed: int) -> tuple[Tried, Run]:
         """Posts at a rate, authors in turn, until all are in the streams or patience ends."""
         await self.streams.heard()
+        before = sum(sides.worked(self.side.pid))
         became = self.folder / "became"
         asked = self._asked(len(due_times(rate, seconds, seed)))
         tried = await run(self.side, self.folder, asked, rate=rate, seconds=seconds, seed=seed, became=became)
@@ -290,13 +292,21 @@ class _Load:
             await asyncio.sleep(LOOK)
             more = await self.streams.heard()
             heard = [[*before, *some] for before, some in zip(heard, more.at, strict=True)]
-            found = self._found(rate, tried, posts, heard, more.cut - self.cut)
+            worked = sum(sides.worked(self.side.pid)) - before
+            found = self._found(tried, rate, posts, heard, cut=more.cut - self.cut, worked=worked)
             if (not found.missing and not any(more.at)) or asyncio.get_running_loop().time() > give_up_at:
                 self.cut = more.cut
                 return tried, found
 
     def _found(
-        self, rate: float, tried: Tried, posts: Sequence[Became], heard: Sequence[Sequence[float]], cut: int
+        self,
+        tried: Tried,
+        rate: float,
+        posts: Sequence[Became],
+        heard: Sequence[Sequence[float]],
+        *,
+        cut: int,
+        worked: float,
     ) -> Run:
         there = [one for one in posts if one.status == 201]
         count, friends = self.plan.authors, self.plan.friends
@@ -316,7 +326,7 @@ class _Load:
             together=sum(one.together for one in all_of_them) / max(1, len(delays)),
             answered=Spread.of([one.seconds for one in posts]),
             cut=cut,
-            post_us=tried.server_us + tried.engines_us,
+            post_us=worked / max(1, len(there)) * 1e6,
             kept_up=tried.loaded.kept_up,
         )
 

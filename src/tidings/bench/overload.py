@@ -246,7 +246,9 @@ async def measure_slowed(plan: Plan, graph: Graph, folder: Path, reach: Reach, t
     file = folder / "topology.toml"
     async with slowing() as slow:
         file.write_text(TOPOLOGY.format(service=SLOW, target=slow.target, port=slow.port))
-        there = filled(crowd, folder, reach, tell, posting=0, options=("--topology", str(file)))
+        # Without caches, or most feeds would need nothing of it.
+        options = ("--topology", str(file), "--cache-bytes", "0")
+        there = filled(crowd, folder, reach, tell, posting=0, options=options)
         async with there as (side, operator, author, tokens):
             tell("Importing messages ...")
             said = author.history(MESSAGES_EACH * graph.people, bare=True)

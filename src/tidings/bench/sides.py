@@ -208,8 +208,12 @@ def worked(pid: int) -> tuple[float, float]:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory of a process and its children, without the engines."""
-    return sum(one.memory_info().rss for one in _family(pid) if one.name() not in ENGINES)
+    """Bytes of memory of a process and its children, without the engines; what they share counts for each."""
+    found = 0
+    for process in _family(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += 0 if process.name() in ENGINES else process.memory_info().rss
+    return found
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -79,7 +79,7 @@ async def _at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 @asynccontextmanager
 async def slowing() -> AsyncIterator[Slowing]:
     """In front of a port that is free now, for whoever is about to listen there."""
-    port, target = _free_port(), _free_port()
+    port, target = _free_ports()
     slow = Slowing(port, target)
     server = await asyncio.start_server(slow.connected, "127.0.0.1", port, backlog=1024)
     try:
@@ -89,7 +89,7 @@ async def slowing() -> AsyncIterator[Slowing]:
         await slow.stop()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
+def _free_ports() -> tuple[int, int]:
+    """Two at once: one by one, they may be the same."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]

@@ -312,8 +312,9 @@ def overload(
     The mix is that of `tidings bench mix`, at several times the highest rate that it finds, to a server with its
     default of `max_requests_at_once`. An answer is good when it is whole and comes within a second; the good ones
     at twice the rate are compared with the most at any. Each post that was acknowledged is asked for afterwards.
-    Then `messages` has a process of its own, behind a proxy that holds requests for two seconds, while half of all
-    requests need it: the 99th percentile of the others is compared with what it was before.
+    Then `messages` has a process of its own, behind a proxy that holds requests for two seconds, and nothing is
+    cached, so that half of all requests need it: the 99th percentile of the others is compared with what it was
+    before.
 
     Example: `tidings bench overload --quick --only slow`
     """
