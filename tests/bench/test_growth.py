@@ -11,6 +11,7 @@ from tidings.bench import growth
 from tidings.bench.growth import Plan, Size, caches_in, outcome, planned, room_needed
 from tidings.bench.rounds import Ratio, Turn
 from tidings.cli import bench as command
+from tidings.cli import bench_results
 from tidings.platform import metrics
 
 SMALL, MORE, PEOPLE = Size(10, 2), Size(10, 20), Size(100, 2)
@@ -75,4 +76,4 @@ async def test_a_run_goes_on_with_what_was_filled_and_measures_both_ways(
     assert figures[0].bytes_each > 1000
     assert 0 < found.held[size.name].caches["timeline"] < found.held[size.name].bound
     assert room_needed(plan, tmp_path) == 0
-    command._print_growth(found)
+    bench_results.print_growth(found)

@@ -13,6 +13,7 @@ from tidings.bench.live import Plan, Run, delivered, outcome, town_of
 from tidings.bench.openloop import Spread
 from tidings.bench.runs import Failed
 from tidings.cli import bench as command
+from tidings.cli import bench_results
 
 
 def run(rate: float, p99_ms: float = 50.0, *, refused: int = 0, missing: int = 0) -> Run:
@@ -96,4 +97,4 @@ async def test_posts_are_in_the_streams_of_friends(tmp_path: Path, monkeypatch: 
         assert (step.refused, step.missing, step.deliveries) == (0, 0, 3 * step.posts)
         assert 0 < step.p50_ms <= step.p99_ms <= step.max_ms
     assert msgspec.json.encode(found)
-    command._print_live(found)
+    bench_results.print_live(found)

@@ -8,6 +8,7 @@ import pytest
 from tidings.bench import mix, sweep
 from tidings.bench.graph import make_graph
 from tidings.cli import bench as command
+from tidings.cli import bench_results
 
 
 async def test_a_rate_that_is_borne_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,4 +24,4 @@ async def test_a_rate_that_is_borne_is_found(tmp_path: Path, monkeypatch: pytest
     assert found.non_empty == 1
     assert 0 < found.p50_ms <= found.p99_ms
     assert msgspec.json.encode(found)
-    command._print_mix(found)
+    bench_results.print_mix(found)

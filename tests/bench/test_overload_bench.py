@@ -17,6 +17,7 @@ from tidings.bench.runs import Failed
 from tidings.bench.slowing import slowing
 from tidings.bench.sweep import Steps
 from tidings.cli import bench as command
+from tidings.cli import bench_results
 
 GRAPH = make_graph(people=40, mean=4, seed=7)
 TINY = mix.Plan(seconds=1.0, warm_up=1.0, posting=2, steps=Steps(start=40.0))
@@ -116,7 +117,7 @@ async def test_at_twice_the_rate_all_that_was_acknowledged_is_there(
     assert (found.rate, found.of_peak, found.lost) == (40.0, 1.0, 0)
     assert found.checked > 0
     assert found.levels[0].good > 0
-    command._print_overloaded(found)
+    bench_results.print_overloaded(found)
 
 
 async def test_pages_that_need_nothing_of_a_slow_service_are_answered(tmp_path: Path) -> None:
@@ -126,4 +127,4 @@ async def test_pages_that_need_nothing_of_a_slow_service_are_answered(tmp_path: 
     assert found.needing_before_ms < 1500 < found.needing_while_ms
     assert found.while_ms < 1500
     assert msgspec.json.encode(found)
-    command._print_slowed(found)
+    bench_results.print_slowed(found)
