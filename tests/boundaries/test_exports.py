@@ -36,7 +36,7 @@ def test_a_service_with_a_database_exports_or_says_why_not(service: str) -> None
 def test_a_service_with_a_database_that_says_neither_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     migrations = everything.SERVICES["friends"].migrations
     assert ServiceKind.of(friends, routes, open_friends, migrations)
-    monkeypatch.setattr(friends, "export", friends.circle)
+    monkeypatch.setattr(friends, "export", friends.circles)
     with pytest.raises(TypeError, match="friends has a database"):
         ServiceKind.of(friends, routes, open_friends, migrations)
     monkeypatch.setattr(friends, "export", NothingPersonal("a test's reason"))

@@ -19,7 +19,7 @@ from tests.harness.people import Person
 from tests.harness.system import Whole, whole
 from tidings.contracts import friends, messages, users
 from tidings.contracts.users import UserId
-from tidings.platform.contract import Call, Nothing, Untrusted
+from tidings.platform.contract import Call, Untrusted
 from tidings.platform.http.internal import ENVELOPE, MAC
 from tidings.platform.request import Request, Viewer
 from tidings.platform.topology import CLI, EDGE
@@ -270,9 +270,9 @@ class Reached:
 
 
 NOT_LISTED: list[tuple[str, Call[Any, Any], Any]] = [
-    ("users", friends.circle, Nothing()),
-    ("messages", friends.circle, Nothing()),
-    (EDGE, friends.circle, Nothing()),
+    ("users", friends.circles, users.ByIds(ids=[])),
+    ("messages", friends.circles, users.ByIds(ids=[])),
+    (EDGE, friends.circles, users.ByIds(ids=[])),
     ("friends", messages.latest_by_authors, messages.LatestAsk(friends=[], others=[])),
     ("users", messages.page_by_authors, messages.PageByAuthorsAsk(friends=[], others=[])),
     ("timeline", users.import_people, users.ImportPeople(people=[])),

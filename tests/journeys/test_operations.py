@@ -28,7 +28,7 @@ async def test_metrics_of_every_process_are_one_valid_exposition(tidings: Whole)
     families = {family.name: family for family in text_string_to_metric_families(text)}
     calls = next(family for name, family in families.items() if name.startswith("tidings_") and "call" in name)
     made = {(sample.labels["caller"], sample.labels["call"]) for sample in calls.samples if "call" in sample.labels}
-    assert {("edge", "users/whois"), ("timeline", "friends/circle"), ("timeline", "users/cards_as_of")} <= made
+    assert {("edge", "users/whois"), ("timeline", "friends/circles"), ("timeline", "users/cards_as_of")} <= made
     processes = {sample.labels["process"] for sample in calls.samples}
     if tidings.mode == "apart":  # each process counts the calls that it makes
         assert {"edge", "timeline"} <= processes <= {"edge", *everything.SERVICES}

@@ -137,7 +137,7 @@ async def _costs_three_internal_calls(tidings: Whole, friends: int) -> None:
     # The edge's own call is safe, so in tests it is sent twice: the timeline is composed twice, and the second time
     # each part may come from what was kept of the first.
     calls = Counter(tidings.points.calls(answer.trace, caller="timeline"))
-    assert calls.keys() == {"friends/circle", "messages/latest_by_authors", "users/cards_as_of"}
+    assert calls.keys() == {"friends/circles", "messages/latest_by_authors", "users/cards_as_of"}
     assert max(calls.values()) <= 2
     assert set(tidings.points.calls(answer.trace, caller="edge")) - {"users/whois"} == {"timeline/get_timeline"}
 

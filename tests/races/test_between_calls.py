@@ -21,7 +21,7 @@ Commit = Callable[[AsyncClientSession], Awaitable[None]]
 
 @asynccontextmanager
 async def caught_between(
-    tidings: Whole, reader: Person, path: str = "/v1/timeline", *, point: str = "after friends/circle"
+    tidings: Whole, reader: Person, path: str = "/v1/timeline", *, point: str = "after friends/circles"
 ) -> AsyncIterator[tuple[Held, asyncio.Task[Answer]]]:
     """`reader`'s request, held after the friends were read and before anything else is."""
     async with tidings.points.holds(point, viewer=reader.id) as held:
@@ -111,7 +111,7 @@ async def test_messages_down_shows_friends_without_a_message(tidings: Whole) -> 
     assert (await alice.timeline())["unreachable"] == []
 
 
-@pytest.mark.parametrize(("call", "service"), [("friends/circle", "friends"), ("users/cards_as_of", "users")])
+@pytest.mark.parametrize(("call", "service"), [("friends/circles", "friends"), ("users/cards_as_of", "users")])
 @pytest.mark.parametrize("path", ["/v1/timeline", "/v1/feed"])
 async def test_friends_or_users_down_is_a_503_that_names_it(
     tidings: Whole, path: str, call: str, service: str

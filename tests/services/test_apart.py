@@ -24,7 +24,7 @@ async def test_apart_a_service_answers_from_a_process_of_its_own(postgres: Embed
     async with lone(kind, postgres, around.played, mode="apart") as alone:
         page = await alone.route(timeline.get_timeline, timeline.TimelineAsk(), around.me)
         assert [one.author.id for one in page.entries] == [friend]
-        assert sorted(alone.calls) == ["friends/circle", "messages/latest_by_authors", "users/cards_as_of"]
+        assert sorted(alone.calls) == ["friends/circles", "messages/latest_by_authors", "users/cards_as_of"]
 
         assert alone.pid is not None and alone.pid != os.getpid()
         os.kill(alone.pid, signal.SIGKILL)

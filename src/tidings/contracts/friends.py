@@ -41,9 +41,9 @@ class NotYourself(Refusal, code="not_yourself", status=422, title="That is you")
 
 
 class Circle(Value, frozen=True):
-    """The viewer's friends, oldest friendship first, and which of them the viewer has muted.
+    """Somebody's friends, oldest friendship first, and which of them they have muted.
 
-    `as_of`: the version of the viewer's own graph when it was read.
+    `as_of`: the version of their own graph when it was read.
     """
 
     friends: list[UserId]
@@ -84,7 +84,9 @@ class Everybody(Value, frozen=True):
     ids: list[UserId]
 
 
-circle = Call("friends/circle", Nothing, Circle, safe=True, callers={"timeline"})
+circles: Call[ByIds, dict[UserId, Circle]] = Call(
+    "friends/circles", ByIds, dict[UserId, Circle], safe=True, callers={"timeline"}
+)  # an empty one of whoever has no friends, or is not there
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
     "friends/relations",
     ByIds,

@@ -119,10 +119,10 @@ class CardAsOf(Value, frozen=True):
     as_of: int
 
 
-class TokenDigest(Value, frozen=True):
-    """SHA-256 of a session's token: the token itself stays at the edge."""
+class TokenDigests(Value, frozen=True):
+    """SHA-256 of sessions' tokens: the tokens themselves stay at the edge."""
 
-    digest: bytes
+    digests: list[bytes]
 
 
 class SignedIn(Value, frozen=True):
@@ -304,7 +304,9 @@ cards: Call[ByIds, dict[UserId, UserCard]] = Call(
 cards_as_of: Call[ByIds, dict[UserId, CardAsOf]] = Call(
     "users/cards_as_of", ByIds, dict[UserId, CardAsOf], safe=True, callers={"timeline"}
 )
-whois = Call("users/whois", TokenDigest, SignedIn, safe=True, callers={"edge"})
+whois: Call[TokenDigests, list[SignedIn | None]] = Call(
+    "users/whois", TokenDigests, list[SignedIn | None], safe=True, callers={"edge"}
+)  # in their order; None for a token that opens nothing
 set_up_state = Call("users/set_up_state", Nothing, SetUpState, callers={"cli"})
 find = Call("users/find", ByHandle, Account, safe=True, callers={"cli"})
 accounts = Call("users/accounts", AccountsAsk, Accounts, safe=True, callers={"cli"})

@@ -278,7 +278,10 @@ class Gateway:
             raise Unauthenticated("Sign in at POST /v1/sessions and send the token as `Authorization: Bearer ...`.")
         digest = hashlib.sha256(token.strip().encode()).digest()
         stranger = Request(viewer=STRANGER, caller="edge", deadline=deadline)
-        signed_in = await self._world.call(users.whois, users.TokenDigest(digest=digest), request=stranger)
+        asked = users.TokenDigests(digests=[digest])
+        [signed_in] = await self._world.call(users.whois, asked, request=stranger)
+        if signed_in is None:
+            raise Unauthenticated("This token is unknown, expired or revoked. Sign in again.")
         return Viewer(user_id=signed_in.user_id, role=signed_in.role, session_id=signed_in.session_id)
 
     def _idempotency(

@@ -6,28 +6,32 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tidings.contracts import users
-from tidings.contracts.users import SignedIn, TokenDigest
+from tidings.contracts.users import SignedIn, TokenDigests
 from tidings.platform.cache.keeper import Kept, Piece
 from tidings.platform.request import Viewer
 
 
-def _holder(viewer: Viewer, ask: TokenDigest, found: SignedIn) -> list[Piece]:
-    return [Piece(ask.digest, found, found.user_id, found.as_of, until_ms=found.expires_ms)]
+def _digests(viewer: Viewer, ask: TokenDigests) -> Sequence[bytes]:
+    return ask.digests
 
 
-def _digests(viewer: Viewer, ask: TokenDigest) -> Sequence[bytes]:
-    return [ask.digest]
+def _these(missing: Sequence[bytes]) -> TokenDigests:
+    return TokenDigests(digests=list(missing))
 
 
-def _same(ask: TokenDigest, missing: Sequence[bytes]) -> TokenDigest:
-    return ask
+def _holders(viewer: Viewer, ask: TokenDigests, found: list[SignedIn | None]) -> list[Piece]:
+    return [
+        Piece(digest, one, one.user_id, one.as_of, until_ms=one.expires_ms)
+        for digest, one in zip(ask.digests, found, strict=True)
+        if one is not None
+    ]
 
 
-def _found(ask: TokenDigest, found: Mapping[bytes, SignedIn], as_of_ns: int) -> SignedIn:
-    return found[ask.digest]
+def _in_order(ask: TokenDigests, found: Mapping[bytes, SignedIn], as_of_ns: int) -> list[SignedIn | None]:
+    return [found.get(digest) for digest in ask.digests]
 
 
 KEPT: Final = (
     # A person is let in by it, and is shown nothing of it.
-    Kept(users.whois, keys=_digests, rest=_same, pieces=_holder, whole=_found, shown=False),
+    Kept(users.whois, keys=_digests, rest=_these, pieces=_holders, whole=_in_order, shown=False),
 )

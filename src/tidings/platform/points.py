@@ -18,7 +18,7 @@ Verdict = Literal["go", "drop"]
 class Reached(msgspec.Struct, frozen=True):
     """Which point, in whose request. `attempt` is above 0 when a safe call is repeated."""
 
-    point: str  # "before friends/circle", "after friends/circle"
+    point: str  # "before friends/circles", "after friends/circles"
     caller: str
     trace: str
     viewer: str

@@ -113,6 +113,7 @@ class Process:
             strict=settings.freshness == "on",
             replicated=self._plan.replicated,
             vouched=vouched,
+            shares=not settings.points,  # a point is met by one's own call
         )
         self._keepers[name] = keeper
         self._keeping.append(keeper)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
+
+from msgspec import structs
 
 from tidings.platform import logs, metrics, tracing
 from tidings.platform.cache.keeper import Keeper
@@ -115,9 +118,17 @@ class World:
         return answer
 
     async def _ask(
-        self, call: Call[Ask, Answer], asked: Request, ask: Ask, *, conditions: bool = False
+        self,
+        call: Call[Ask, Answer],
+        asked: Request,
+        ask: Ask,
+        *,
+        conditions: bool = False,
+        for_others: bool = False,
     ) -> tuple[Answer, int]:
         with tracing.span("call " + call.name, kind="client") as span:
+            if for_others:
+                asked = structs.replace(asked, deadline=math.inf)
             onward = self._onward(call, asked, conditions=conditions)
             try:
                 dependency = self._before[call.name]

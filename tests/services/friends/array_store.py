@@ -167,7 +167,10 @@ class ArrayFriends:
     async def ready(self) -> None:
         await self._database.ready()
 
-    async def circle(self, user_id: UserId) -> Circle:
+    async def circles(self, people: Sequence[UserId]) -> dict[UserId, Circle]:
+        return {one: await self._circle(one) for one in people}
+
+    async def _circle(self, user_id: UserId) -> Circle:
         # Read first: what comes after is as new as it says, or newer.
         versions = await self._database.fetch("select version from subject_fence where user_id = $1", user_id)
         mine = await self._shelf(user_id)

@@ -26,7 +26,7 @@ from tidings.contracts.friends import (
 )
 from tidings.contracts.users import ByIds, Imported, UserCard, UserId
 from tidings.platform.clock import now_ms
-from tidings.platform.contract import Nothing, Refusal, Route, Unavailable
+from tidings.platform.contract import Refusal, Route, Unavailable
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Viewer
 
@@ -161,7 +161,7 @@ class Person:
         return await self._do(contract.list_mutes, PageAsk(limit=limit, cursor=cursor))
 
     async def circle(self) -> Circle:
-        return await self.town.lone.call(contract.circle, Nothing(), self.id)
+        return (await self.town.lone.call(contract.circles, ByIds(ids=[self.id])))[self.id]
 
     async def relations(self, *others: Person) -> dict[UserId, Relation]:
         return await self.town.lone.call(contract.relations, ByIds(ids=ids(others)), self.id)

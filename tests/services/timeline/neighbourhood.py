@@ -63,15 +63,15 @@ class Neighbourhood:
     @property
     def played(self) -> Mapping[str, Played]:
         return {
-            "friends/circle": self.circle,
+            "friends/circles": self.circles,
             "users/cards_as_of": self.cards,
             "messages/latest_by_authors": self.latest,
             "messages/page_by_authors": self.page,
         }
 
-    async def circle(self, viewer: Viewer, ask: object) -> friends.Circle:
+    async def circles(self, viewer: Viewer, ask: users.ByIds) -> dict[UserId, friends.Circle]:
         self._up("friends")
-        return friends.Circle(friends=self.friends, muted=self.muted)
+        return {one: friends.Circle(friends=self.friends, muted=self.muted) for one in ask.ids}
 
     async def cards(self, viewer: Viewer, ask: users.ByIds) -> dict[UserId, users.CardAsOf]:
         self._up("users")
@@ -99,7 +99,14 @@ class Neighbourhood:
                 )
         authors.sort(key=lambda one: one.newest_id, reverse=True)
         below = [one for one in authors if ask.before is None or one.newest_id < ask.before]
-        return messages.Latest(authors=below[: ask.limit], more=len(below) > ask.limit, newer=newer)
+        return messages.Latest(
+            authors=below[: ask.limit],
+            more=len(below) > ask.limit,
+            newer=newer,
+            as_of=[messages.AuthorAsOf(author_id=one, version=1, same_for_friends=True) for one in ask.friends]
+            if ask.to_keep
+            else [],
+        )
 
     async def page(self, viewer: Viewer, ask: messages.PageByAuthorsAsk) -> messages.PageByAuthors:
         self._up("messages")

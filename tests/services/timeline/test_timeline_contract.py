@@ -32,12 +32,12 @@ async def test_three_calls_however_many_friends(alone: Alone, friends: int) -> N
 
     page = await alone.lone.route(timeline.get_timeline, timeline.TimelineAsk(limit=100), around.me)
     assert len(page.entries) == min(friends, 100)
-    assert sorted(alone.lone.calls) == ["friends/circle", "messages/latest_by_authors", "users/cards_as_of"]
+    assert sorted(alone.lone.calls) == ["friends/circles", "messages/latest_by_authors", "users/cards_as_of"]
 
     alone.lone.calls.clear()
     feed = await alone.lone.route(timeline.get_feed, timeline.FeedAsk(limit=100), around.me)
     assert len(feed.items) == min(friends, 100)
-    assert sorted(alone.lone.calls) == ["friends/circle", "messages/page_by_authors", "users/cards_as_of"]
+    assert sorted(alone.lone.calls) == ["friends/circles", "messages/page_by_authors", "users/cards_as_of"]
 
 
 async def test_messages_down_leaves_the_friends(alone: Alone) -> None:

@@ -16,7 +16,7 @@ from tidings.contracts import friends, media, messages, users
 from tidings.contracts.messages import MediaId
 from tidings.contracts.users import UserId
 from tidings.platform.clock import now_ms
-from tidings.platform.contract import Nothing, Unavailable
+from tidings.platform.contract import Nothing, Unauthenticated, Unavailable
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.ids import uuid7
 from tidings.platform.request import Viewer
@@ -53,7 +53,10 @@ class Town:
         return await self.lone.route(users.sign_in, users.SignIn(body=users.NewSession(link=link.secret)))
 
     async def whois(self, token: str) -> users.SignedIn:
-        return await self.lone.call(users.whois, users.TokenDigest(digest=digest(token)))
+        [signed_in] = await self.lone.call(users.whois, users.TokenDigests(digests=[digest(token)]))
+        if signed_in is None:
+            raise Unauthenticated("This token opens nothing.")
+        return signed_in
 
     async def cards(self, *ids: UserId) -> dict[UserId, users.UserCard]:
         return await self.lone.call(users.cards, users.ByIds(ids=list(ids)))

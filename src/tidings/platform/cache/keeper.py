@@ -7,13 +7,15 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
 
 from tidings.platform import metrics
 from tidings.platform.cache.resting import Part, gathering, resting_on
+from tidings.platform.cache.sharing import Sharing
 from tidings.platform.cache.shelf import Entry, Held, Reading, Shelf
 from tidings.platform.clock import SKEW_NS
 from tidings.platform.contract import Call, Unavailable
@@ -22,8 +24,20 @@ from tidings.platform.seen import Seen, seen
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
-# The answer, and when it had been made, by the producer's clock (ns since 1970).
-Bring = Callable[[Ask], Awaitable[tuple[Answer, int]]]
+Ask_contra = TypeVar("Ask_contra", contravariant=True)
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+
+class Bring(Protocol[Ask_contra, Answer_co]):
+    """Asks the producer."""
+
+    def __call__(self, ask: Ask_contra, /, *, for_others: bool = False) -> Awaitable[tuple[Answer_co, int]]:
+        """The answer, and when it had been made, by the producer's clock (ns since 1970).
+
+        `for_others`: it has as much time as any such call, however little who asks has left.
+        """
+        ...
+
 
 OVERHEAD: Final = 400  # bytes that an entry costs beside its value
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
@@ -46,23 +60,38 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Kept(Generic[Ask, Answer]):
-    """How one safe bulk call is kept. Functions are pure; no keys: this ask is not kept at all.
+    """How one safe bulk call is kept and shared. Functions are pure; no keys: this ask is neither.
 
-    `rest` is the ask for some keys alone, `pieces` what its answer says of each (who is absent has none), and
-    `whole` the answer to the whole ask from the values by key, as of a time (ns since 1970), or None if they do not
-    tell: then it is asked for as it is. `shown`: whether people see what it says.
+    It rests on its producer's own data alone. `rest` is the ask for some keys, of this request or of several,
+    `pieces` what its answer says of each (who is absent has none), and `whole` the answer to the whole ask from the
+    values by key, as of a time (ns since 1970), or None if they do not tell: then it is asked for as it is.
+    `shown`: whether people see what it says. `dear`: more than the ask itself would bring, so that it is worth
+    nothing where it is not kept.
     """
 
     call: Call[Ask, Answer]
     keys: Callable[[Viewer, Ask], Sequence[Hashable]]
-    rest: Callable[[Ask, Sequence[Any]], Ask]
+    rest: Callable[[Sequence[Any]], Ask]
     pieces: Callable[[Viewer, Ask, Answer], Iterable[Piece]]
     whole: Callable[[Ask, Mapping[Any, Any], int], Answer | None]
     shown: bool = True
+    dear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """What one call brought: a piece of each key, and of those that are kept the entry."""
+
+    pieces: Mapping[Hashable, Piece]
+    entries: Mapping[Hashable, Entry]
+    reading: Reading
 
 
 class Keeper:
-    """What one service, or the edge, keeps in this process: a shelf for each producer, with a share of the room."""
+    """What one service, or the edge, keeps in this process: a shelf for each producer, with a share of the room.
+
+    What it has to ask for it asks for together with what other requests wait for, if it `shares`.
+    """
 
     def __init__(
         self,
@@ -73,12 +102,15 @@ class Keeper:
         strict: bool = True,
         replicated: Collection[str] = (),  # the producers that several processes serve
         vouched: Collection[str] = (),  # producers of which another process keeps answers for us
+        shares: bool = True,
     ) -> None:
         self.id: UUID = uuid4()
         self.holder = holder
         self.strict = strict
-        self._asked: dict[tuple[str, Hashable], asyncio.Future[None]] = {}  # of keys that are being asked for
-        self._kept = {one.call.name: one for one in kept} if room else {}
+        self._kept = {one.call.name: one for one in kept}
+        # By call, of keys that are being asked for and may be kept.
+        self._asked: dict[str, dict[Hashable, asyncio.Future[None]]] = {name: {} for name in self._kept}
+        self._sharing: dict[str, Sharing[_Brought]] = {name: Sharing() for name in self._kept if shares}
         producers = sorted({one.call.service for one in kept}.union(vouched)) if room else []
         self.shelves = {
             name: Shelf(
@@ -107,37 +139,44 @@ class Keeper:
         """
         known, producer = seen(), kept.call.service
         resting = resting_on()
-        keys = kept.keys(viewer, ask) if self.shelves[producer].keeps else ()
+        shelf = self.shelves.get(producer)
+        if shelf is not None and not shelf.keeps:
+            shelf = None
+        keys = kept.keys(viewer, ask) if shelf is not None or not kept.dear else ()
         if not keys:
             return await self._as_it_is(kept, ask, bring, known)
-        name, shelf = kept.call.name, self.shelves[producer]
-        values, found, missing = shelf.find(keys, known, of=name)
-        if missing and (others := {self._asked[name, key] for key in missing if (name, key) in self._asked}):
-            await asyncio.wait(others)  # whoever asks for them now may bring what will do here
+        name = kept.call.name
+        values: dict[Any, Any] = {}
+        found: list[Entry] = []
+        missing: Sequence[Hashable] = keys
+        if shelf is not None:
             values, found, missing = shelf.find(keys, known, of=name)
+            asked = self._asked[name]
+            if missing and asked and (others := {asked[key] for key in missing if key in asked}):
+                await asyncio.wait(others)  # whoever asks for them now may bring what will do here
+                values, found, missing = shelf.find(keys, known, of=name)
         stamp = max([entry.reading.ended_ns for entry in found], default=0)
-        as_of_ns = shelf.as_of_ns if found else time.time_ns()
+        as_of_ns = shelf.as_of_ns if shelf is not None and found else time.time_ns()
         if as_of_ns <= 0:  # used without beats, where that is measured
             as_of_ns = min(entry.reading.began_ns for entry in found)
         metrics.cache_read(holder=self.holder, call=name, hits=len(found), misses=len(missing))
         if missing:
             try:
-                with self._asking(name, missing):
-                    asked = kept.rest(ask, missing)
-                    pieces, reading, filled = await self._brought(kept, viewer, asked, bring, known)
+                brought = await self._brought(kept, viewer, missing, bring, known)
             except BaseException:
                 if resting is not None:
                     resting.on_more()  # on its absence
                 raise
-            found += filled
-            as_of_ns = min(as_of_ns, reading.began_ns)
-            values.update((piece.key, piece.value) for piece in pieces)
-            stamp = max(stamp, reading.ended_ns)
+            for part, pieces in brought:
+                found += [part.entries[piece.key] for piece in pieces if piece.key in part.entries]
+                as_of_ns = min(as_of_ns, part.reading.began_ns)
+                values.update((piece.key, piece.value) for piece in pieces)
+                stamp = max(stamp, part.reading.ended_ns)
         answer = kept.whole(ask, values, as_of_ns - SKEW_NS)
         if answer is None:
             return await self._as_it_is(kept, ask, bring, known)
         if resting is not None:
-            if len(found) < len(keys):
+            if shelf is None or len(found) < len(keys):
                 resting.on_more()
             else:
                 resting.on(Part(self.holder, name, shelf, Held(found), as_of_ns))
@@ -157,50 +196,83 @@ class Keeper:
     @contextmanager
     def _asking(self, call: str, keys: Sequence[Hashable]) -> Iterator[None]:
         """Let others know, within the block, that the producer is being asked for these."""
-        done = asyncio.get_running_loop().create_future()
-        for key in keys:
-            self._asked[call, key] = done
+        done, asked = asyncio.get_running_loop().create_future(), self._asked[call]
+        asked.update(dict.fromkeys(keys, done))
         try:
             yield
         finally:
             done.set_result(None)
             for key in keys:
-                if self._asked.get((call, key)) is done:
-                    del self._asked[call, key]
+                if asked.get(key) is done:
+                    del asked[key]
 
     async def _brought(
         self,
         kept: Kept[Ask, Answer],
         viewer: Viewer,
-        ask: Ask,
+        missing: Sequence[Hashable],
         bring: Bring[Ask, Answer],
         known: Seen,
-    ) -> tuple[list[Piece], Reading, list[Entry]]:
+    ) -> list[tuple[_Brought, list[Piece]]]:
+        """The missing pieces, with the calls that brought them."""
         producer = kept.call.service
         for attempt in range(2):
-            began, began_ns = time.monotonic(), time.time_ns()
-            with gathering():  # what it rests on with its producer is no concern of who asked: it is kept here
-                answer, ended_ns = await bring(ask)
-            reading = Reading(began, began_ns, ended_ns)
-            pieces = list(kept.pieces(viewer, ask, answer))
+            parts = await self._asked_for(kept, viewer, missing, bring)
             own = known.versions(producer) if self.strict else {}
-            if own and any(piece.version < own.get(piece.subject, 0) for piece in pieces):
-                if not attempt:
-                    await asyncio.sleep(BEHIND)
-                continue
-            return pieces, reading, self._fill(kept, pieces, reading)
+            if not own or all(
+                piece.version >= own.get(piece.subject, 0) for _, pieces in parts for piece in pieces
+            ):
+                return parts
+            if not attempt:
+                await asyncio.sleep(BEHIND)
         raise Unavailable(f"{producer} is behind what you have seen. Try again.", service=producer, retry_after=1)
 
-    def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> list[Entry]:
+    async def _asked_for(
+        self, kept: Kept[Ask, Answer], viewer: Viewer, missing: Sequence[Hashable], bring: Bring[Ask, Answer]
+    ) -> list[tuple[_Brought, list[Piece]]]:
+        sharing = self._sharing.get(kept.call.name)
+        if sharing is None:
+            part, is_own = await self._call(kept, viewer, bring, missing), True
+        else:
+            part, is_own = await sharing.ask(missing, partial(self._call, kept, viewer, bring, for_others=True))
+        pieces = [part.pieces[key] for key in missing if key in part.pieces]
+        if is_own or all(piece.keep for piece in pieces):
+            return [(part, pieces)]
+        # What was meant for who asked: everybody else asks for themselves.
+        alone = await self._call(kept, viewer, bring, [piece.key for piece in pieces if not piece.keep])
+        return [(part, [piece for piece in pieces if piece.keep]), (alone, list(alone.pieces.values()))]
+
+    async def _call(
+        self,
+        kept: Kept[Ask, Answer],
+        viewer: Viewer,
+        bring: Bring[Ask, Answer],
+        keys: Sequence[Hashable],
+        *,
+        for_others: bool = False,
+    ) -> _Brought:
+        ask = kept.rest(keys)
+        shelf = self.shelves.get(kept.call.service)
+        with self._asking(kept.call.name, keys if shelf is not None and shelf.keeps else ()):
+            began, began_ns = time.monotonic(), time.time_ns()
+            with gathering():  # what it rests on with its producer is no concern of who asked: it is kept here
+                answer, ended_ns = await bring(ask, for_others=for_others)
+            reading = Reading(began, began_ns, ended_ns)
+            pieces = {piece.key: piece for piece in kept.pieces(viewer, ask, answer)}
+            return _Brought(pieces, self._fill(kept, pieces.values(), reading), reading)
+
+    def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> dict[Hashable, Entry]:
         """Keep what may be kept; what is on the shelf of it now."""
-        shelf = self.shelves[kept.call.service]
-        filled: list[Entry] = []
+        shelf = self.shelves.get(kept.call.service)
+        filled: dict[Hashable, Entry] = {}
+        if shelf is None or not shelf.keeps:
+            return filled
         for piece in pieces:
             if piece.keep:
                 size = OVERHEAD + len(msgspec.json.encode(piece.value))
                 entry = Entry(piece.subject, piece.version, piece.value, reading, size, piece.until_ms)
                 held = shelf.fill((kept.call.name, piece.key), entry)
                 if held is not None:
-                    filled.append(held)
+                    filled[piece.key] = held
         metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)
         return filled

@@ -21,9 +21,9 @@ NOTHING = Nothing()
 # What other services ask.
 
 
-@serves(friends.circle)
-async def circle(svc: Friends, viewer: Viewer, ask: Nothing) -> Circle:
-    return await svc.store.circle(_me(viewer))
+@serves(friends.circles)
+async def circles(svc: Friends, viewer: Viewer, ask: ByIds) -> dict[UserId, Circle]:
+    return await svc.store.circles(ask.ids)
 
 
 @serves(friends.relations)

@@ -6,13 +6,12 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from tidings.contracts import friends, messages, users
-from tidings.contracts.friends import Circle
 from tidings.contracts.messages import (
     AuthorLatest,
     Latest,
@@ -24,9 +23,8 @@ from tidings.contracts.messages import (
     Rules,
 )
 from tidings.contracts.timeline import FeedAsk, TimelineAsk, get_feed, get_timeline
-from tidings.contracts.users import ByIds, CardAsOf, UserId
+from tidings.contracts.users import ByIds, UserId
 from tidings.platform.cache.keeper import Kept, Piece
-from tidings.platform.contract import Nothing
 from tidings.platform.request import Viewer
 
 MOST_AUTHORS: Final = 512  # of a feed; beyond, messages gives a page rather than everybody's newest few
@@ -43,42 +41,32 @@ def _ids(numbers: Sequence[int]) -> list[UserId]:
     return [UserId(UUID(int=one)) for one in numbers]
 
 
-# One's own circle.
+# Of each person the circle, and the card.
 
 
-def _viewer(viewer: Viewer, ask: Nothing) -> Sequence[UUID]:
-    return [viewer.known]
+class AsOf(Protocol):
+    """What is told with the version of whom it is about."""
+
+    @property
+    def as_of(self) -> int: ...
 
 
-def _nothing(ask: Nothing, missing: Sequence[UUID]) -> Nothing:
-    return ask
-
-
-def _circle(viewer: Viewer, ask: Nothing, found: Circle) -> list[Piece]:
-    return [Piece(viewer.known, found, viewer.known, found.as_of)]
-
-
-def _only(ask: Nothing, found: Mapping[UUID, Circle], as_of_ns: int) -> Circle:
-    [circle] = found.values()
-    return circle
-
-
-# People's cards.
+Told = TypeVar("Told", bound=AsOf)
 
 
 def _people(viewer: Viewer, ask: ByIds) -> Sequence[int]:
     return _numbers(ask.ids)
 
 
-def _these(ask: ByIds, missing: Sequence[int]) -> ByIds:
+def _these(missing: Sequence[int]) -> ByIds:
     return ByIds(ids=_ids(missing))
 
 
-def _cards(viewer: Viewer, ask: ByIds, found: dict[UserId, CardAsOf]) -> list[Piece]:
+def _told(viewer: Viewer, ask: ByIds, found: dict[UserId, Told]) -> list[Piece]:
     return [Piece(user_id.int, one, user_id, one.as_of) for user_id, one in found.items()]
 
 
-def _by_id(ask: ByIds, found: Mapping[int, CardAsOf], as_of_ns: int) -> dict[UserId, CardAsOf]:
+def _by_id(ask: ByIds, found: Mapping[int, Told], as_of_ns: int) -> dict[UserId, Told]:
     return {user_id: found[user_id.int] for user_id in ask.ids if user_id.int in found}
 
 
@@ -91,7 +79,7 @@ def _authors(viewer: Viewer, ask: LatestAsk) -> Sequence[int]:
     return _numbers(ask.friends) if plain and ask.as_of_ms is None else ()
 
 
-def _of_these(ask: LatestAsk, missing: Sequence[int]) -> LatestAsk:
+def _of_these(missing: Sequence[int]) -> LatestAsk:
     return LatestAsk(friends=_ids(missing), others=[], limit=max(1, len(missing)), to_keep=True)
 
 
@@ -135,7 +123,7 @@ def _all_authors(viewer: Viewer, ask: PageByAuthorsAsk) -> Sequence[int]:
     return _numbers(ask.friends) if first and len(ask.friends) <= MOST_AUTHORS else ()
 
 
-def _recents_of(ask: PageByAuthorsAsk, missing: Sequence[int]) -> PageByAuthorsAsk:
+def _recents_of(missing: Sequence[int]) -> PageByAuthorsAsk:
     return PageByAuthorsAsk(friends=_ids(missing), others=[], to_keep=True)
 
 
@@ -167,10 +155,10 @@ def _feed(ask: PageByAuthorsAsk, found: Mapping[int, Recents], as_of_ns: int) ->
 
 
 KEPT: Final = (
-    Kept(friends.circle, keys=_viewer, rest=_nothing, pieces=_circle, whole=_only),
-    Kept(users.cards_as_of, keys=_people, rest=_these, pieces=_cards, whole=_by_id),
+    Kept(friends.circles, keys=_people, rest=_these, pieces=_told, whole=_by_id),
+    Kept(users.cards_as_of, keys=_people, rest=_these, pieces=_told, whole=_by_id),
     Kept(messages.latest_by_authors, keys=_authors, rest=_of_these, pieces=_latest, whole=_page),
-    Kept(messages.page_by_authors, keys=_all_authors, rest=_recents_of, pieces=_recents, whole=_feed),
+    Kept(messages.page_by_authors, keys=_all_authors, rest=_recents_of, pieces=_recents, whole=_feed, dear=True),
 )
 
 

@@ -23,7 +23,7 @@ async def stream(svc: Timeline, viewer: Viewer, ask: contract.StreamAsk) -> cont
 
 @serves(contract.get_presence)
 async def get_presence(svc: Timeline, viewer: Viewer, ask: contract.PresenceAsk) -> contract.Presence:
-    return await views.presence(svc, ask.ids)
+    return await views.presence(svc, UserId(viewer.known), ask.ids)
 
 
 @serves(contract.get_feed)

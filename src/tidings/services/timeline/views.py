@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 from tidings.contracts import friends, messages, timeline, users
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.clock import SKEW_NS, now_ms, stamp_ns
 from tidings.platform.compose import Composite, Need
-from tidings.platform.contract import FieldError, Invalid, Nothing
+from tidings.platform.contract import FieldError, Invalid
 from tidings.platform.request import Viewer
 from tidings.platform.seen import seen
 from tidings.services.timeline import present, rules
@@ -30,7 +31,7 @@ async def friends_and_rules(svc: Timeline, viewer: Viewer, ask: timeline.Timelin
     wanted = rules.asked_rules(ask, now)
     if position is not None:
         wanted = messages.Rules(since_ms=position.since_ms, has_media=wanted.has_media, near=wanted.near)
-    circle = await svc.world.call(friends.circle, Nothing())
+    circle = await _circle(svc, viewer.known)
     muted = set(circle.muted)
     return TimelineSkeleton(
         ask=ask,
@@ -50,7 +51,7 @@ async def friends_and_self(svc: Timeline, viewer: Viewer, ask: timeline.FeedAsk)
         if position is not None:
             raise Invalid("Begin at a cursor or at a message.", errors=(FieldError("?at", "not with a cursor"),))
         position = svc.cursors.open(ask.cursor, rules.FeedPosition, asker=viewer.known, of="feed")
-    circle = await svc.world.call(friends.circle, Nothing())
+    circle = await _circle(svc, viewer.known)
     muted = set(circle.muted)
     return FeedSkeleton(
         friends=[friend for friend in circle.friends if friend not in muted] if muted else circle.friends,
@@ -61,6 +62,11 @@ async def friends_and_self(svc: Timeline, viewer: Viewer, ask: timeline.FeedAsk)
         room=rules.room_for(position, ask.limit, now_ms=now_ms()),
         seal=lambda place: svc.cursors.seal(place, asker=viewer.known, of="feed"),
     )
+
+
+async def _circle(svc: Timeline, me: UUID) -> friends.Circle:
+    [circle] = (await svc.world.call(friends.circles, users.ByIds(ids=[UserId(me)]))).values()
+    return circle
 
 
 def latest_of_friends(page: TimelineSkeleton) -> messages.LatestAsk | None:
@@ -94,7 +100,7 @@ def page_of_feed(page: FeedSkeleton) -> messages.PageByAuthorsAsk | None:
 async def listen(svc: Timeline, me: UserId, ask: timeline.StreamAsk) -> timeline.Heard:
     """What changed for one person since the last event that they know; waits a little for something to."""
     if not svc.hub.knows(me):
-        await svc.hub.welcome(me, lambda: svc.world.call(friends.circle, Nothing()))
+        await svc.hub.welcome(me, lambda: _circle(svc, me))
     if svc.hub.is_to_be_marked(me, svc.wait):  # whoever hears much asks more often than that
         await svc.temporary.mark([str(me)], seconds=ONLINE)
     heard = await svc.hub.heard(me, ask.last_event_id, svc.wait)
@@ -104,9 +110,9 @@ async def listen(svc: Timeline, me: UserId, ask: timeline.StreamAsk) -> timeline
     return heard
 
 
-async def presence(svc: Timeline, ids: Sequence[UserId]) -> timeline.Presence:
+async def presence(svc: Timeline, me: UserId, ids: Sequence[UserId]) -> timeline.Presence:
     """Of one's friends: who listens, and lets it be seen. Asked for each time, so that hiding holds at once."""
-    circle = await svc.world.call(friends.circle, Nothing())
+    circle = await _circle(svc, me)
     friends_asked = set(circle.friends).intersection(ids) if ids else circle.friends
     listening = await svc.temporary.marked([str(one) for one in friends_asked])
     online = sorted(one for one in friends_asked if str(one) in listening)

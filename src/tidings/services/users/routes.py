@@ -43,8 +43,8 @@ async def greeting(svc: Users, viewer: Viewer, ask: Nothing) -> users.Greeting:
 
 
 @serves(users.whois)
-async def whois(svc: Users, viewer: Viewer, ask: users.TokenDigest) -> users.SignedIn:
-    return await views.whois(svc.store, ask.digest)
+async def whois(svc: Users, viewer: Viewer, ask: users.TokenDigests) -> list[users.SignedIn | None]:
+    return await views.whois(svc.store, ask.digests)
 
 
 @serves(users.export)

@@ -45,7 +45,7 @@ from tidings.platform.world import World
 from tidings.services.users import avatar
 from tidings.services.users.codes import Codes
 from tidings.services.users.rules import folded, instant
-from tidings.services.users.store.port import AccountRow, Found, InviteRow, UsersStore
+from tidings.services.users.store.port import AccountRow, Found, Holder, InviteRow, UsersStore
 
 FIRST = UserId(UUID(int=0))
 MOST_AT_ONCE = 1000
@@ -119,11 +119,13 @@ async def greeting(store: UsersStore, user_id: UserId) -> Greeting:
     return Greeting(card=as_card(account), role=account.role, preferences=kept)
 
 
-async def whois(store: UsersStore, digest: bytes) -> SignedIn:
-    """Who holds a token. `Unauthenticated` if it opens nothing."""
-    holder = await store.holder(digest)
-    if holder is None:
-        raise Unauthenticated("This token is unknown, expired or revoked. Sign in again.")
+async def whois(store: UsersStore, digests: Sequence[bytes]) -> list[SignedIn | None]:
+    """Who holds each token; None for one that is unknown, expired or revoked."""
+    holders = await store.holders(digests)
+    return [_signed_in(holders[digest]) if digest in holders else None for digest in digests]
+
+
+def _signed_in(holder: Holder) -> SignedIn:
     return SignedIn(
         user_id=holder.user_id,
         role=holder.role,

@@ -20,15 +20,17 @@ from tidings.services.friends.store.port import Entry, FriendsStore, Listing, Re
 
 State = Literal["friends", "requested", "asked"]
 
-_CIRCLE: Final = """
+_CIRCLES: Final = """
     select
-        array(select friend_id from friendships where user_id = $1 order by since_ms, friend_id) as friends,
+        asked.id,
+        array(select friend_id from friendships where user_id = asked.id order by since_ms, friend_id) as friends,
         array(
             select m.muted_id from mutes m
-            join friendships f on f.user_id = $1 and f.friend_id = m.muted_id
-            where m.muter_id = $1
+            join friendships f on f.user_id = asked.id and f.friend_id = m.muted_id
+            where m.muter_id = asked.id
         ) as muted,
-        coalesce((select version from subject_fence where user_id = $1), 0) as as_of
+        coalesce((select version from subject_fence where user_id = asked.id), 0) as as_of
+    from unnest($1::uuid[]) as asked(id)
 """
 
 _RELATIONS: Final = """
@@ -173,7 +175,7 @@ _EVERYBODY: Final = (
 )
 
 STATEMENTS: Final = (
-    *(_CIRCLE, _RELATIONS, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS, _FRIENDS_AMONG),
+    *(_CIRCLES, _RELATIONS, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS, _FRIENDS_AMONG),
     *(_RAISE_VERSIONS, _ADD_FRIENDSHIPS, _ANSWER_REQUESTS, _END_FRIENDSHIP, _ADD_REQUEST, _DROP_REQUEST),
     *(_ADD_BLOCK, _DROP_BLOCK, _ADD_MUTE, _DROP_MUTE, _REMOVE_FRIENDSHIPS, *_REMOVE, _EVERYBODY),
 )
@@ -250,9 +252,9 @@ class PostgresFriends:
     async def ready(self) -> None:
         await self._database.ready()
 
-    async def circle(self, user_id: UserId) -> Circle:
-        [row] = await self._database.fetch(_CIRCLE, user_id)
-        return Circle(friends=row["friends"], muted=row["muted"], as_of=row["as_of"])
+    async def circles(self, people: Sequence[UserId]) -> dict[UserId, Circle]:
+        rows = await self._database.fetch(_CIRCLES, people)
+        return {row[0]: Circle(friends=row[1], muted=row[2], as_of=row[3]) for row in rows}
 
     async def relations(self, user_id: UserId, others: Collection[UserId]) -> dict[UserId, Relation]:
         found: dict[UserId, dict[str, bool]] = {}

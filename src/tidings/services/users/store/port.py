@@ -225,8 +225,8 @@ class UsersStore(Protocol):
         """Accounts with an entry that begins with `prefix`, each at its first such entry, in entry order."""
         ...
 
-    async def holder(self, digest: bytes) -> Holder | None:
-        """Who holds the token, unless it has expired or its account is suspended."""
+    async def holders(self, digests: Sequence[bytes]) -> dict[bytes, Holder]:
+        """Who holds each token, unless it has expired or its account is suspended."""
         ...
 
     async def sessions(self, user_id: UserId) -> list[SessionRow]: ...

@@ -47,10 +47,10 @@ FOUND = f"""
     ORDER BY e.entry, e.user_id LIMIT $4
 """  # noqa: S608
 
-HOLDER = """
-    SELECT a.id, a.role, s.id, s.expires_at, f.version
+HOLDERS = """
+    SELECT s.digest, a.id, a.role, s.id, s.expires_at, f.version
     FROM sessions s JOIN accounts a ON a.id = s.user_id JOIN subject_fence f ON f.user_id = a.id
-    WHERE s.digest = $1 AND s.expires_at > now() AND a.state = 'live' AND NOT a.suspended
+    WHERE s.digest = ANY($1::bytea[]) AND s.expires_at > now() AND a.state = 'live' AND NOT a.suspended
 """
 SESSION = "SELECT id, user_id, label, created_at, expires_at FROM sessions"
 HIDING_PRESENCE = (
@@ -314,9 +314,8 @@ class PostgresUsers:
         rows = await self._database.fetch(FOUND, prefix, *after, limit, suspended)
         return [Found(row[0], AccountRow(*row[1:])) for row in map(tuple, rows)]
 
-    async def holder(self, digest: bytes) -> Holder | None:
-        rows = await self._database.fetch(HOLDER, digest)
-        return Holder(*rows[0]) if rows else None
+    async def holders(self, digests: Sequence[bytes]) -> dict[bytes, Holder]:
+        return {row[0]: Holder(*row[1:]) for row in map(tuple, await self._database.fetch(HOLDERS, digests))}
 
     async def sessions(self, user_id: UserId) -> list[SessionRow]:
         rows = await self._database.fetch(

@@ -1,0 +1,225 @@
+"""Several requests in one bulk call: who goes together, what each gets, and that nobody waits for long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import pytest
+
+from tidings.platform.cache.keeper import Keeper, Kept, Piece
+from tidings.platform.cache.sharing import AT_ONCE, MOST_KEYS, WINDOW, Sharing
+from tidings.platform.clock import stamp_ns
+from tidings.platform.contract import Call, Unavailable
+from tidings.platform.request import Viewer
+from tidings.platform.seen import Known, Position, Seen, seeing
+
+
+@dataclass
+class Producer:
+    """Answers with the keys; while it is `held`, it waits."""
+
+    asked: list[list[Hashable]] = field(default_factory=list)
+    by: list[str] = field(default_factory=list)
+    going: asyncio.Event = field(default_factory=asyncio.Event)
+    sharing: Sharing[set[Hashable]] = field(default_factory=Sharing)
+
+    async def ask(self, who: str, *keys: Hashable) -> tuple[set[Hashable], bool]:
+        async def send(together: Sequence[Hashable]) -> set[Hashable]:
+            self.asked.append(list(together))
+            self.by.append(who)
+            await self.going.wait()
+            return set(together)
+
+        return await self.sharing.ask(keys, send)
+
+
+async def turn() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_requests_of_the_same_turn_go_together_in_the_first_ones_name() -> None:
+    producer = Producer()
+    producer.going.set()
+    answers = await asyncio.gather(producer.ask("Ada", 1, 2), producer.ask("Bob", 2, 3), producer.ask("Cyd", 1))
+    assert [own for _, own in answers] == [True, False, False]
+    assert all(answer == {1, 2, 3} for answer, _ in answers)
+    assert (producer.asked, producer.by) == ([[1, 2, 3]], ["Ada"])
+
+
+async def test_one_alone_waits_for_nobody() -> None:
+    producer = Producer()
+    first = asyncio.create_task(producer.ask("Ada", 1))
+    await turn()
+    second = asyncio.create_task(producer.ask("Bob", 1))  # Ada's may have been read before Bob came
+    await turn()
+    assert producer.asked == [[1], [1]]
+    producer.going.set()
+    assert [await first, await second] == [({1}, True), ({1}, True)]
+
+
+async def busy(producer: Producer) -> list[asyncio.Task[tuple[set[Hashable], bool]]]:
+    tasks = []
+    for number in range(AT_ONCE):
+        tasks.append(asyncio.create_task(producer.ask(f"busy {number}", -number)))
+        await turn()
+    return tasks
+
+
+async def test_while_enough_are_under_way_keys_gather_until_one_of_them_ends() -> None:
+    producer = Producer()
+    before = await busy(producer)
+    later = [asyncio.create_task(producer.ask("Ada", 1))]
+    await turn()
+    later.append(asyncio.create_task(producer.ask("Bob", 2)))
+    await turn()
+    assert len(producer.asked) == AT_ONCE
+    producer.going.set()
+    await asyncio.gather(*before)
+    assert [await one for one in later] == [({1, 2}, True), ({1, 2}, False)]
+
+
+async def test_nobody_waits_longer_than_the_window() -> None:
+    producer = Producer()
+    before = await busy(producer)
+    late = asyncio.create_task(producer.ask("Ada", 1))
+    await asyncio.sleep(20 * WINDOW)
+    assert producer.asked[AT_ONCE:] == [[1]]  # though none of the others has ended
+    producer.going.set()
+    await asyncio.gather(*before, late)
+
+
+async def test_a_call_takes_no_more_than_so_many_keys() -> None:
+    producer = Producer()
+    producer.going.set()
+    answers = await asyncio.gather(
+        producer.ask("Ada", *range(MOST_KEYS)), producer.ask("Bob", -1), producer.ask("Cyd", -2)
+    )
+    assert [own for _, own in answers] == [True, True, False]
+    assert [len(one) for one in producer.asked] == [MOST_KEYS, 2]
+
+
+async def test_who_gives_up_gives_up_alone() -> None:
+    producer = Producer()
+    first, second = asyncio.create_task(producer.ask("Ada", 1)), asyncio.create_task(producer.ask("Bob", 2))
+    await turn()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    producer.going.set()
+    assert await second == ({1, 2}, False)
+
+
+async def test_all_who_wait_hear_of_a_failure_and_the_next_ask_anew() -> None:
+    sharing: Sharing[int] = Sharing()
+    told: list[int] = []
+
+    async def send(keys: Sequence[Hashable]) -> int:
+        told.append(len(keys))
+        if len(told) == 1:
+            raise Unavailable("gone", service="people")
+        return len(keys)
+
+    failed = await asyncio.gather(sharing.ask([1], send), sharing.ask([2], send), return_exceptions=True)
+    assert all(isinstance(one, Unavailable) for one in failed)
+    assert await sharing.ask([1], send) == (1, True)
+    assert told == [2, 1]
+
+
+async def test_who_waits_when_everything_stops_is_stopped() -> None:
+    producer = Producer()
+    waiting = asyncio.create_task(producer.ask("Ada", 1))
+    await turn()
+    [under_way] = producer.sharing._under_way
+    under_way.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+# By way of a keeper.
+
+Names = dict[UUID, tuple[str, int]]  # with versions
+names_of: Call[list[UUID], Names] = Call("people/names", list, dict, safe=True, callers={"page"})
+
+
+@dataclass
+class People:
+    """Names; a secret is for Ada alone."""
+
+    names: Names
+    room: int = 0
+    asked: list[tuple[str, list[UUID], bool]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        kept = Kept(
+            names_of,
+            keys=lambda viewer, ask: ask,
+            rest=list,
+            pieces=lambda viewer, ask, found: [
+                Piece(one, named, one, named[1], keep="secret" not in named[0]) for one, named in found.items()
+            ],
+            whole=lambda ask, found, as_of_ns: {one: found[one] for one in ask if one in found},
+        )
+        self.keeper = Keeper("page", [kept], room=self.room)
+        for shelf in self.keeper.shelves.values():
+            shelf.listening()
+            shelf.registered(time.monotonic() + 1000)
+            shelf.beat(time.time_ns() + 3_600_000_000_000)
+
+    async def read(self, who: str, *ids: UUID) -> Names:
+        async def bring(ask: list[UUID], *, for_others: bool = False) -> tuple[Names, int]:
+            self.asked.append((who, list(ask), for_others))
+            await asyncio.sleep(0)
+            return {one: self._for(who, one) for one in ask if one in self.names}, stamp_ns()
+
+        kept = self.keeper.keeps(names_of)
+        assert kept is not None
+        return await self.keeper.answer(kept, Viewer(user_id=uuid4(), role="member"), list(ids), bring)
+
+    def _for(self, who: str, one: UUID) -> tuple[str, int]:
+        name, version = self.names[one]
+        return (f"{name} of {who}" if name == "secret" else name), version
+
+
+@pytest.mark.parametrize("room", [0, 100_000])
+async def test_each_gets_what_it_asked_for_of_one_call(room: int) -> None:
+    ada, bob, cyd, nobody = (uuid4() for _ in range(4))
+    people = People({ada: ("Ada", 1), bob: ("Bob", 1), cyd: ("Cyd", 1)}, room)
+    first, second = await asyncio.gather(people.read("x", ada, bob), people.read("y", cyd, nobody, bob))
+    assert first == {ada: ("Ada", 1), bob: ("Bob", 1)}
+    assert second == {cyd: ("Cyd", 1), bob: ("Bob", 1)}
+    assert people.asked == [("x", [ada, bob, cyd, nobody], True)]
+
+
+@pytest.mark.parametrize("room", [0, 100_000])
+async def test_what_is_for_one_asker_alone_is_shared_with_nobody(room: int) -> None:
+    ada, bob = uuid4(), uuid4()
+    people = People({ada: ("secret", 1), bob: ("Bob", 1)}, room)
+    first, second = await asyncio.gather(people.read("x", ada, bob), people.read("y", ada, bob))
+    assert first == {ada: ("secret of x", 1), bob: ("Bob", 1)}
+    assert second == {ada: ("secret of y", 1), bob: ("Bob", 1)}
+    assert people.asked == [("x", [ada, bob], True), ("y", [ada], False)]
+
+
+async def test_one_who_knows_of_a_newer_version_alone_asks_again() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+
+    async def knows() -> Names:
+        with seeing(Seen(Known((Position("people", ada, 2, time.time_ns()),), {}))):
+            return await people.read("y", ada)
+
+    async def changes() -> None:
+        while not people.asked:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        people.names[ada] = ("Augusta", 2)
+
+    first, second, _ = await asyncio.gather(people.read("x", ada), knows(), changes())
+    assert first == {ada: ("Ada", 1)}
+    assert second == {ada: ("Augusta", 2)}
+    assert [who for who, _, _ in people.asked] == ["x", "y"]
