@@ -131,7 +131,8 @@ class LatestAsk(Value, frozen=True):
 
     `friends` are believed to be the viewer's friends (only listed callers ask); of `others` public messages
     and those addressed to the viewer are given. Authors come by their newest message, newest first; only those
-    whose newest is older than `before`, and at most `limit`. `as_of_ms`: leave out what is younger.
+    whose newest is older than `before`, and at most `limit`. `as_of_ms`: leave out what is younger. Whoever keeps
+    the answer (`to_keep`) is given the newest one of all `friends`, whatever else is asked.
     """
 
     friends: Authors

@@ -442,3 +442,32 @@ async def test_rows_documents_and_the_promise_agree(running: Neighbourhood, step
         as_viewer = Viewer(user_id=viewer.id, role="member")
         with request_of(viewer.id):
             assert answered(await by_authors.latest_by_authors(documents_only, as_viewer, ask)) == want
+
+
+async def test_who_keeps_the_latest_is_told_whether_it_is_so_for_all_friends(town: Neighbourhood) -> None:
+    alice, spoke, named, before, silent, withdrew = town.people(6)
+    said = await spoke.posts("hi", place=at(1.5, 2.5))
+    await named.posts()
+    for_her = await named.posts(audience="only", only=[alice])
+    older = await before.posts()
+    await before.posts(audience="only", only=[spoke])
+    for _ in range(present.KEPT + 1):
+        shown = await withdrew.posts()
+    everything = await withdrew.posts()
+    await withdrew.withdraws(everything)
+    latest = await alice.latest([spoke, named, before, silent, withdrew], to_keep=True)
+    assert {one.author_id: one.newest_id for one in latest.authors} == {
+        spoke.id: said.id,
+        named.id: for_her.id,
+        before.id: older.id,
+        withdrew.id: shown.id,
+    }
+    bodies = {one.author_id: bytes(one.messages[0]) for one in latest.authors}
+    assert bodies[spoke.id] == msgspec.json.encode(said)  # with its place: friends are shown it
+    assert {one.author_id: one.same_for_friends for one in latest.as_of} == {
+        spoke.id: True,
+        named.id: False,
+        before.id: False,
+        silent.id: True,
+        withdrew.id: True,
+    }

@@ -161,6 +161,8 @@ async def use_all(store: MongoStore) -> None:
     await store.latest([alice, bob], bodies=2)
     await store.latest([alice, bob], bodies=0)
     rows = await store.latest_as_of([alice, bob, carol], bodies=1)
+    told = {one.author_id: (one.told, one.id) for one in await store.newest_as_of([alice, bob, carol])}
+    assert told == {author: (True, row.heads[0].id if row.heads else None) for author, row in rows.items()}
     heads: dict[UserId, list[Head]] = {author: row.heads for author, row in rows.items()}
     assert await store.latest_bodies(heads)
     sieve = Sieve(above=LOWEST, latitudes=(0, 2), longitudes=((1, 3), (1, 3)), tag="sea")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -43,8 +44,7 @@ OVERHEAD: Final = 400  # bytes that an entry costs beside its value
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True, gc=False):
     """What an answer says under one key, as of a version of whom it is about.
 
     `keep` is False where it is meant for this asker alone; `until_ms`: from then on it is void.
@@ -80,9 +80,11 @@ class Kept(Generic[Ask, Answer]):
 
 @dataclass(frozen=True, slots=True)
 class _Brought:
-    """What one call brought: a piece of each key, and of those that are kept the entry."""
+    """What one call brought, by key; `entries` of what is kept."""
 
+    values: Mapping[Hashable, Any]
     pieces: Mapping[Hashable, Piece]
+    alone: AbstractSet[Hashable]  # meant for who asked
     entries: Mapping[Hashable, Entry]
     reading: Reading
 
@@ -167,10 +169,11 @@ class Keeper:
                 if resting is not None:
                     resting.on_more()  # on its absence
                 raise
-            for part, pieces in brought:
-                found += [part.entries[piece.key] for piece in pieces if piece.key in part.entries]
+            for part, told in brought:
+                values.update({key: part.values[key] for key in told})
+                if part.entries:
+                    found += [part.entries[key] for key in told if key in part.entries]
                 as_of_ns = min(as_of_ns, part.reading.began_ns)
-                values.update((piece.key, piece.value) for piece in pieces)
                 stamp = max(stamp, part.reading.ended_ns)
         answer = kept.whole(ask, values, as_of_ns - SKEW_NS)
         if answer is None:
@@ -213,15 +216,13 @@ class Keeper:
         missing: Sequence[Hashable],
         bring: Bring[Ask, Answer],
         known: Seen,
-    ) -> list[tuple[_Brought, list[Piece]]]:
-        """The missing pieces, with the calls that brought them."""
+    ) -> list[tuple[_Brought, list[Hashable]]]:
+        """The calls that brought what was missing, each with the keys of which it tells."""
         producer = kept.call.service
         for attempt in range(2):
             parts = await self._asked_for(kept, viewer, missing, bring)
             own = known.versions(producer) if self.strict else {}
-            if not own or all(
-                piece.version >= own.get(piece.subject, 0) for _, pieces in parts for piece in pieces
-            ):
+            if not own or all(_is_as_new(part.pieces[key], own) for part, told in parts for key in told):
                 return parts
             if not attempt:
                 await asyncio.sleep(BEHIND)
@@ -229,18 +230,18 @@ class Keeper:
 
     async def _asked_for(
         self, kept: Kept[Ask, Answer], viewer: Viewer, missing: Sequence[Hashable], bring: Bring[Ask, Answer]
-    ) -> list[tuple[_Brought, list[Piece]]]:
+    ) -> list[tuple[_Brought, list[Hashable]]]:
         sharing = self._sharing.get(kept.call.name)
         if sharing is None:
             part, is_own = await self._call(kept, viewer, bring, missing), True
         else:
             part, is_own = await sharing.ask(missing, partial(self._call, kept, viewer, bring, for_others=True))
-        pieces = [part.pieces[key] for key in missing if key in part.pieces]
-        if is_own or all(piece.keep for piece in pieces):
-            return [(part, pieces)]
+        told = [key for key in missing if key in part.values]
+        if is_own or part.alone.isdisjoint(told):
+            return [(part, told)]
         # What was meant for who asked: everybody else asks for themselves.
-        alone = await self._call(kept, viewer, bring, [piece.key for piece in pieces if not piece.keep])
-        return [(part, [piece for piece in pieces if piece.keep]), (alone, list(alone.pieces.values()))]
+        alone = await self._call(kept, viewer, bring, [key for key in told if key in part.alone])
+        return [(part, [key for key in told if key not in part.alone]), (alone, list(alone.values))]
 
     async def _call(
         self,
@@ -259,7 +260,13 @@ class Keeper:
                 answer, ended_ns = await bring(ask, for_others=for_others)
             reading = Reading(began, began_ns, ended_ns)
             pieces = {piece.key: piece for piece in kept.pieces(viewer, ask, answer)}
-            return _Brought(pieces, self._fill(kept, pieces.values(), reading), reading)
+            return _Brought(
+                values={key: piece.value for key, piece in pieces.items()},
+                pieces=pieces,
+                alone={key for key, piece in pieces.items() if not piece.keep},
+                entries=self._fill(kept, pieces.values(), reading),
+                reading=reading,
+            )
 
     def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> dict[Hashable, Entry]:
         """Keep what may be kept; what is on the shelf of it now."""
@@ -276,3 +283,7 @@ class Keeper:
                     filled[piece.key] = held
         metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)
         return filled
+
+
+def _is_as_new(piece: Piece, own: Mapping[UUID, int]) -> bool:
+    return piece.version >= own.get(piece.subject, 0)

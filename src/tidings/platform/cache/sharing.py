@@ -10,9 +10,9 @@ from typing import Final, Generic, TypeVar
 Answer = TypeVar("Answer")
 Send = Callable[[Sequence[Hashable]], Awaitable[Answer]]
 
-AT_ONCE: Final = 2  # calls; while fewer are under way, only those of the same turn of the loop go together
+AT_ONCE: Final = 1  # calls; while fewer are under way, only those of the same turn of the loop go together
 WINDOW: Final = 0.002  # seconds; nobody waits longer for others
-MOST_KEYS: Final = 1000  # of several requests together
+MOST_KEYS: Final = 2000  # of several requests together
 
 
 class _Gathering(Generic[Answer]):

@@ -215,13 +215,6 @@ def from_row(
     return FromRow(positions, complete or len(positions) == per_author, newer)
 
 
-def same_for_friends(heads: Sequence[Headed], *, complete: bool, rules: Rules) -> bool:
-    """Whether all friends of an author are shown the same newest message, or alike none."""
-    if rules != Rules():
-        return False
-    return heads[0].audience != "only" if heads else complete
-
-
 # Distance.
 
 

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
-from uuid import UUID
 
 import msgspec
 
@@ -38,7 +37,8 @@ def _numbers(ids: Sequence[UserId]) -> list[int]:
 
 
 def _ids(numbers: Sequence[int]) -> list[UserId]:
-    return [UserId(UUID(int=one)) for one in numbers]
+    """In one go: `UUID(int=...)` takes four times as long."""
+    return msgspec.convert([one.to_bytes(16, "big") for one in numbers], list[UserId])
 
 
 # Of each person the circle, and the card.
@@ -67,7 +67,7 @@ def _told(viewer: Viewer, ask: ByIds, found: dict[UserId, Told]) -> list[Piece]:
 
 
 def _by_id(ask: ByIds, found: Mapping[int, Told], as_of_ns: int) -> dict[UserId, Told]:
-    return {user_id: found[user_id.int] for user_id in ask.ids if user_id.int in found}
+    return {user_id: told for user_id in ask.ids if (told := found.get(user_id.int)) is not None}
 
 
 # What friends said last.

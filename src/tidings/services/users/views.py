@@ -66,10 +66,12 @@ async def cards(store: UsersStore, ids: Sequence[UserId]) -> dict[UserId, UserCa
 
 async def cards_as_of(store: UsersStore, ids: Sequence[UserId]) -> dict[UserId, CardAsOf]:
     """The same, with the version that the person had in the same snapshot; who is suspended has no card."""
-    found = await store.by_ids_as_of(ids)
     return {
-        user_id: CardAsOf(card=None if account.suspended else as_card(account), as_of=version)
-        for user_id, (account, version) in found.items()
+        row.id: CardAsOf(
+            card=None if row.suspended else UserCard(row.id, row.handle, row.name, _shown_by(row.id, row.avatar)),
+            as_of=row.version,
+        )
+        for row in await store.cards_as_of(ids)
     }
 
 
@@ -221,8 +223,11 @@ def deletion_state(outcome: TransactionOutcome | None) -> Literal["deciding", "d
 
 
 def as_card(account: AccountRow) -> UserCard:
-    shown_by = avatar.path(account.id, account.avatar, "avatar-96")
-    return UserCard(id=account.id, handle=account.handle, name=account.name, avatar=shown_by)
+    return UserCard(account.id, account.handle, account.name, _shown_by(account.id, account.avatar))
+
+
+def _shown_by(user_id: UserId, own: UUID | None) -> str:
+    return avatar.path(user_id, own, "avatar-96")
 
 
 def as_profile(account: AccountRow, *, privately: bool) -> Profile:

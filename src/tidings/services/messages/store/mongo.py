@@ -26,6 +26,7 @@ from tidings.services.messages.store.port import (
     Earlier,
     Head,
     LatestRow,
+    Newest,
     Probe,
     Reacted,
     Remove,
@@ -266,6 +267,15 @@ class MongoStore:
         found = {author: LatestRow(author, True, [], []) for author in authors}
         found.update({row["_id"]: _latest_row(row) for row in await self._latest(authors, bodies)})
         return found
+
+    async def newest_as_of(self, authors: Sequence[UserId]) -> list[Newest]:
+        found = (await self.latest_as_of(authors, bodies=1)).values()
+        return [
+            Newest(row.author_id, row.version, row.heads[0].audience != "only", row.heads[0].id, row.bodies[0])
+            if row.heads
+            else Newest(row.author_id, row.version, row.complete, None, None)
+            for row in found
+        ]
 
     async def latest_bodies(self, heads: Mapping[UserId, Sequence[Head]]) -> dict[tuple[MessageId, int], bytes]:
         found: dict[tuple[MessageId, int], bytes] = {}

@@ -81,6 +81,19 @@ class LatestRow(msgspec.Struct, frozen=True, gc=False):
     version: int = 0  # the author's, in the same snapshot, where it was asked for
 
 
+class Newest(msgspec.Struct, frozen=True, gc=False):
+    """An author's newest message with its JSON, if there is one that all friends may see, and their version then.
+
+    `told`: this is so for every friend; else it takes more than this to know what one of them may see.
+    """
+
+    author_id: UserId
+    version: int
+    told: bool
+    id: MessageId | None
+    body: bytes | None
+
+
 class Probe(msgspec.Struct, frozen=True, gc=False):
     """One author to look through, from below an id downwards."""
 
@@ -128,6 +141,10 @@ class MessageReads(Protocol):
 
     async def latest_as_of(self, authors: Sequence[UserId], *, bodies: int) -> dict[UserId, LatestRow]:
         """A row of each, with the author's version in the same snapshot, also of those who said nothing."""
+        ...
+
+    async def newest_as_of(self, authors: Sequence[UserId]) -> list[Newest]:
+        """Of each, in one snapshot with the version; also of those who said nothing."""
         ...
 
     async def latest_bodies(self, heads: Mapping[UserId, Sequence[Head]]) -> dict[tuple[MessageId, int], bytes]:

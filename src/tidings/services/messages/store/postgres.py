@@ -26,6 +26,7 @@ from tidings.services.messages.store.port import (
     Earlier,
     Head,
     LatestRow,
+    Newest,
     Probe,
     Reacted,
     Remove,
@@ -51,6 +52,14 @@ JOIN latest l ON l.bucket = asked.bucket AND l.author_id = asked.author_id
 
 LATEST_AS_OF = """
 SELECT asked.author_id, l.complete, l.heads, l.bodies[1:$3::int], coalesce(f.version, 0)
+FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
+LEFT JOIN latest l ON l.bucket = asked.bucket AND l.author_id = asked.author_id
+LEFT JOIN subject_fence f ON f.user_id = asked.author_id
+"""
+
+NEWEST_AS_OF = """
+SELECT asked.author_id, coalesce(f.version, 0), coalesce(l.newest_audience <> 'only', l.complete, true),
+       l.newest_id, l.newest_body
 FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
 LEFT JOIN latest l ON l.bucket = asked.bucket AND l.author_id = asked.author_id
 LEFT JOIN subject_fence f ON f.user_id = asked.author_id
@@ -554,6 +563,10 @@ class PostgresStore:
             else LatestRow(author, complete, _heads(heads), found, version)
             for author, complete, heads, found, version in rows
         }
+
+    async def newest_as_of(self, authors: Sequence[UserId]) -> list[Newest]:
+        rows = await self._database.fetch(NEWEST_AS_OF, *_author_keys(authors))
+        return [Newest(*row) for row in rows]
 
     async def latest_bodies(self, heads: Mapping[UserId, Sequence[Head]]) -> dict[tuple[MessageId, int], bytes]:
         rows = await self._database.fetch(LATEST_BODIES, *_author_keys(heads))

@@ -26,7 +26,25 @@ SPARE: Final = 3  # read beyond what is wanted, since the box lets more through 
 
 async def latest_by_authors(svc: Messages, viewer: Viewer, ask: contract.LatestAsk) -> contract.Latest:
     """The newest of each author: from the `latest` rows where they tell, else from the documents."""
+    if ask.to_keep:
+        return await _newest_of_all(svc, viewer, ask.friends)
     return await _LatestRead(svc, _asker(viewer), ask).answer()
+
+
+async def _newest_of_all(svc: Messages, viewer: Viewer, friends: list[UserId]) -> contract.Latest:
+    """The newest of each, as of when. Many are read at once: nothing is unpacked that does not have to be."""
+    found = await svc.store.newest_as_of(friends)
+    authors = [
+        contract.AuthorLatest(one.author_id, one.id, [msgspec.Raw(one.body)])
+        for one in found
+        if one.told and one.id is not None and one.body is not None
+    ]
+    if untold := [one.author_id for one in found if not one.told]:
+        own = contract.LatestAsk(friends=untold, others=[], limit=len(untold))
+        authors += (await _LatestRead(svc, _asker(viewer), own).answer()).authors
+    return contract.Latest(
+        authors=authors, as_of=[contract.AuthorAsOf(one.author_id, one.version, one.told) for one in found]
+    )
 
 
 class _LatestRead:
@@ -44,9 +62,8 @@ class _LatestRead:
 
     async def answer(self) -> contract.Latest:
         ask = self._ask
-        few = len(self._asked) <= FEW_AUTHORS or ask.to_keep  # then all are chosen
-        read = self._store.latest_as_of if ask.to_keep else self._store.latest
-        self._rows = await read(list(self._asked), bodies=min(ask.per_author, KEPT) if few else 0)
+        few = len(self._asked) <= FEW_AUTHORS
+        self._rows = await self._store.latest(list(self._asked), bodies=min(ask.per_author, KEPT) if few else 0)
         floor, ceiling = rules.floor_of(ask.rules), rules.ceiling_of(ask.as_of_ms)
         for author, row in self._rows.items():
             self._told[author] = rules.from_row(
@@ -67,15 +84,6 @@ class _LatestRead:
             authors=await self._hydrated(chosen),
             more=len(newest) > ask.limit,
             newer=await self._newer(),
-            as_of=[self._as_of(row) for row in self._rows.values()] if ask.to_keep else [],
-        )
-
-    def _as_of(self, row: LatestRow) -> contract.AuthorAsOf:
-        return contract.AuthorAsOf(
-            author_id=row.author_id,
-            version=row.version,
-            same_for_friends=rules.same_for_friends(row.heads, complete=row.complete, rules=self._ask.rules)
-            and self._asked[row.author_id] == "friend",
         )
 
     async def _newest(self) -> list[tuple[MessageId, UserId]]:

@@ -34,6 +34,17 @@ class AccountRow(msgspec.Struct, frozen=True):
     avatar: UUID | None  # media keeps the picture
 
 
+class CardRow(msgspec.Struct, frozen=True, gc=False):
+    """What is shown of a live account, with its fence's version in the same snapshot: events carry it."""
+
+    id: UserId
+    version: int
+    handle: str
+    name: str
+    avatar: UUID | None
+    suspended: bool
+
+
 class NewAccount(msgspec.Struct, frozen=True):
     """An account to be made; `entries` are the texts by whose beginning it is found."""
 
@@ -207,8 +218,8 @@ class UsersStore(Protocol):
         """Live accounts, the suspended too."""
         ...
 
-    async def by_ids_as_of(self, ids: Sequence[UserId]) -> Mapping[UserId, tuple[AccountRow, int]]:
-        """Each with the version that the fence had in the same snapshot: events carry it."""
+    async def cards_as_of(self, ids: Sequence[UserId]) -> list[CardRow]:
+        """Live accounts, suspended ones too."""
         ...
 
     async def by_handle(self, handle: str) -> AccountRow | None: ...

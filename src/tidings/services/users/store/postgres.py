@@ -16,6 +16,7 @@ from tidings.platform.twophase.postgres_log import PostgresLog
 from tidings.platform.twophase.transaction import Transaction
 from tidings.services.users.store.port import (
     AccountRow,
+    CardRow,
     Found,
     Holder,
     InviteRow,
@@ -28,10 +29,11 @@ from tidings.services.users.store.port import (
 
 ACCOUNT = "a.id, a.handle, a.name, a.bio, a.role, a.suspended, a.version, a.created_at, a.password_hash, a.avatar"
 BY_IDS = f"SELECT {ACCOUNT} FROM accounts a WHERE a.id = ANY($1::uuid[]) AND a.state = 'live'"  # noqa: S608
-BY_IDS_AS_OF = f"""
-    SELECT f.version, {ACCOUNT} FROM accounts a JOIN subject_fence f ON f.user_id = a.id
+CARDS_AS_OF = """
+    SELECT a.id, f.version, a.handle, a.name, a.avatar, a.suspended
+    FROM accounts a JOIN subject_fence f ON f.user_id = a.id
     WHERE a.id = ANY($1::uuid[]) AND a.state = 'live'
-"""  # noqa: S608
+"""
 BY_HANDLE = f"SELECT {ACCOUNT} FROM accounts a WHERE a.handle = $1"  # noqa: S608
 BY_HANDLES = f"SELECT {ACCOUNT} FROM accounts a WHERE a.handle = ANY($1::text[])"  # noqa: S608
 AFTER_HANDLE = f"SELECT {ACCOUNT} FROM accounts a WHERE a.handle > $1 ORDER BY a.handle LIMIT $2"  # noqa: S608
@@ -290,9 +292,8 @@ class PostgresUsers:
     async def by_ids(self, ids: Sequence[UserId]) -> dict[UserId, AccountRow]:
         return _by_id(await self._database.fetch(BY_IDS, ids))
 
-    async def by_ids_as_of(self, ids: Sequence[UserId]) -> dict[UserId, tuple[AccountRow, int]]:
-        rows = await self._database.fetch(BY_IDS_AS_OF, ids)
-        return {row[1]: (AccountRow(*row[1:]), row[0]) for row in map(tuple, rows)}
+    async def cards_as_of(self, ids: Sequence[UserId]) -> list[CardRow]:
+        return [CardRow(*row) for row in await self._database.fetch(CARDS_AS_OF, ids)]
 
     async def by_handle(self, handle: str) -> AccountRow | None:
         rows = await self._database.fetch(BY_HANDLE, handle)
