@@ -6,13 +6,15 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from tests.harness.streams import listening
 from tests.harness.system import Whole
 from tests.harness.waiting import until
-from tidings.contracts import users
+from tidings.contracts import messages, users
+from tidings.platform.ids import bucket_of, uuid7
 from tidings.platform.settings import Settings
 
 MARGIN = 1.0  # seconds, beyond the pause between two looks
@@ -45,6 +47,23 @@ async def test_what_was_missed_is_told_after_coming_back(tidings: Whole) -> None
     for unknown in ("nobody.7", "x"):
         async with listening(alice, unknown) as lost:
             assert [name for name, _, _ in lost.events] == ["resync"]
+
+
+async def test_a_past_that_is_imported_is_read_anew(tidings: Whole) -> None:
+    alice, bob = [await tidings.joins(name) for name in ("Alice", "Bob")]
+    await alice.befriends(bob)
+    author = users.UserId(UUID(bob.id))
+    old = messages.MessageId(uuid7(1_700_000_000_000, rand_a=bucket_of(author)))
+    said = messages.ImportedMessage(id=old, author_id=author, text="long ago")
+    async with listening(alice) as hers:
+        await tidings.operator.call(messages.import_messages, messages.ImportMessages(messages=[said]))
+        await hers.until("timeline")
+
+        async def told() -> bool:
+            return "resync" in [name for name, _, _ in hers.events]
+
+        await until(told, what="that all is to be read again")
+    assert [one["message"]["text"] for one in (await alice.get("/v1/feed")).ok()["items"]] == ["long ago"]
 
 
 async def test_row_05_an_end_of_friendship_filters_the_open_stream(tidings: Whole) -> None:

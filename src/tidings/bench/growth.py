@@ -249,7 +249,8 @@ async def _fill(size: Size, friends: int, folder: Path, reach: Reach, tell: Tell
         sides.remove(data)
     town = _town(size, friends)
     everywhere = sorted(os.sched_getaffinity(0))
-    async with sides.tidings(size.name, data, everywhere, tokens={friends: _tokens(size, folder)}) as side:
+    tokens = {friends: _tokens(size, folder)}
+    async with sides.tidings(size.name, data, everywhere, *sides.FILLING, tokens=tokens) as side:
         if there < 0:
             tell(f"Importing {size.people:,} people and their friendships ...")
             await sides.fill_tidings(town, side, data, reach)
@@ -265,6 +266,7 @@ async def _fill(size: Size, friends: int, folder: Path, reach: Reach, tell: Tell
         tell(f"Importing {size.messages - there:,} messages of {size.people:,} people ...")
         async with reach(data) as operator:
             await sides.import_messages(_said(town, size, there), side, operator, told=told)
+        await sides.compared(side)
 
 
 def _town(size: Size, friends: int) -> Town:

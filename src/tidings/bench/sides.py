@@ -42,6 +42,8 @@ START: Final = 60.0  # seconds
 REST: Final = 120.0  # seconds
 LOOK: Final = 1.0  # seconds
 ENGINES: Final = {"postgres", "nats-server", "valkey-server", "mongod"}
+COMPARED: Final = 2.0  # seconds
+FILLING: Final = ("--reconcile-after", f"{COMPARED}", "--reconcile-every", "1")
 IDLE: Final = 0.15  # of a core; beats and looks go on for ever
 
 
@@ -192,6 +194,15 @@ async def at_rest(side: Side) -> None:
             return
         before = now
     raise DidNotStart(f"{side.name} does not come to rest.")
+
+
+async def compared(side: Side) -> None:
+    """Return once all that was filled in, under the options `FILLING`, was compared with its producers' records.
+
+    That happens once, a minute later without those options: in the middle of what is measured.
+    """
+    await asyncio.sleep(2 * COMPARED)
+    await at_rest(side)
 
 
 def worked(pid: int) -> tuple[float, float]:

@@ -261,9 +261,9 @@ async def _filled(
         mark.unlink(missing_ok=True)
         sides.remove(filled)
         tell("Filling Tidings ...")
-        async with sides.tidings("filled", filled, serving, tokens=tokens) as side:
+        async with sides.tidings("filled", filled, serving, *sides.FILLING, tokens=tokens) as side:
             await sides.fill_tidings(town, side, filled, reach)
-            await sides.at_rest(side)
+            await sides.compared(side)
         mark.write_bytes(wanted)
     for name, needed in (("warm", True), ("cold", plan.cold), ("apart", plan.apart)):
         sides.remove(folder / name)

@@ -72,9 +72,9 @@ def make_town(*, people: int, readers: Mapping[int, int], messages_each: int, se
 
 
 def saying(people: Sequence[UserId], messages_each: int, chance: random.Random) -> Iterator[Said]:
-    """Everybody in turn, each a second after the one before."""
-    for turn in range(messages_each):
-        for number, author in enumerate(people):
+    """One's own together, as they are imported; they spoke in turn, each a second after the one before."""
+    for number, author in enumerate(people):
+        for turn in range(messages_each):
             at_ms = BEGAN_MS + 86_400_000 + (turn * len(people) + number) * APART_MS
             text = " ".join(chance.choices(WORDS, k=chance.randint(4, 24)))
             message_id = MessageId(uuid7(at_ms, rand_a=bucket_of(author), rand_b=chance.getrandbits(62)))

@@ -289,6 +289,13 @@ class MessageChanged(Value, frozen=True):
     media: list[MediaId] = []  # that the message shows, as it is now
 
 
+class MessagesImported(Value, frozen=True):
+    """Read the author's messages again. Those that mention or show something are `posted` one by one instead."""
+
+    author_id: UserId
+    version: int
+
+
 class ReactionChanged(Value, frozen=True):
     message_id: MessageId
     author_id: UserId  # of the message
@@ -305,6 +312,7 @@ class AuthorRemoved(Value, frozen=True):
 
 
 posted = Event("messages.posted", MessageChanged)
+imported = Event("messages.imported", MessagesImported)
 edited = Event("messages.edited", MessageChanged, takes_away=True)
 withdrawn = Event("messages.withdrawn", MessageChanged, takes_away=True)
 reacted = Event("messages.reacted", ReactionChanged)

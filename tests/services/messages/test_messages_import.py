@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tests.services.messages.neighbourhood import Neighbourhood, at, refusal
 from tests.services.messages.test_messages_by_authors import ids, imported, imports
 from tests.services.messages.writing import events_of, set_fence
@@ -31,6 +33,20 @@ async def test_imported_messages_are_messages(town: Neighbourhood) -> None:
     events = await events_of(town, alice.id)
     assert [event[:2] for event in events] == [("messages.posted", version) for version in range(1, 9)]
     assert [str(one.id) in event[2] for one, event in zip(batch, events, strict=True)] == [True] * 8
+
+
+async def test_what_concerns_nobody_else_is_told_together(town: Neighbourhood) -> None:
+    alice, bob, carol = town.people(3)
+    batch = [imported(alice.id, PAST + number, str(number)) for number in range(5)]
+    batch[2] = msgspec.structs.replace(batch[2], mentions=[bob.id])
+    batch += [imported(carol.id, PAST + number, str(number)) for number in range(2)]
+    assert await imports(town, batch) == (7, 0)
+    told = await events_of(town, alice.id)
+    assert [event[:2] for event in told] == [("messages.posted", 1), ("messages.imported", 2)]
+    assert str(batch[2].id) in told[0][2]
+    assert [event[:2] for event in await events_of(town, carol.id)] == [("messages.imported", 1)]
+    await imports(town, batch)
+    assert await events_of(town, alice.id) == told
 
 
 async def test_a_second_import_changes_nothing(town: Neighbourhood) -> None:

@@ -17,6 +17,7 @@ from tidings.contracts.messages import (
     Message,
     MessageChanged,
     MessageId,
+    MessagesImported,
     NewMedia,
     ReactionChanged,
 )
@@ -179,11 +180,7 @@ async def import_messages(svc: Messages, viewer: Viewer, ask: contract.ImportMes
         changed = sorted({one.author_id for one in added})
         if changed:
             await _rebuild_latest(messages, changed)
-            newest = {one.author_id: one.created_ms for one in added}
-            versions = await messages.raise_versions(Counter(one.author_id for one in added), newest)
-            for one in reversed(added):  # the newest message has its author's newest version
-                _announce(messages, contract.posted, one, versions[one.author_id], parent=None)
-                versions[one.author_id] -= 1
+            await _announce_imported(messages, added)
     return Imported(added=len(added), present=len(ask.messages) - len(added))
 
 
@@ -338,6 +335,21 @@ def _announce(
         media=[one.media_id for one in document.media],
     )
     messages.announce(event, subject=document.author_id, version=version, body=body)
+
+
+async def _announce_imported(messages: MessageWrite, added: Sequence[Document]) -> None:
+    """What concerns others is told by itself; the rest of an author's, maybe years of it, in one event."""
+    apart = [one for one in added if one.mentions or one.media]
+    together = {one.author_id for one in added if not (one.mentions or one.media)}
+    events = Counter([*(one.author_id for one in apart), *together])
+    versions = await messages.raise_versions(events, {one.author_id: one.created_ms for one in added})
+    for author in sorted(together):
+        body = MessagesImported(author_id=author, version=versions[author])
+        messages.announce(contract.imported, subject=author, version=versions[author], body=body)
+        versions[author] -= 1
+    for one in reversed(apart):
+        _announce(messages, contract.posted, one, versions[one.author_id], parent=None)
+        versions[one.author_id] -= 1
 
 
 def _author_in(chain: Iterable[Document], message_id: MessageId) -> UserId | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidings.contracts import friends, messages, notifications, users
 from tidings.contracts.friends import GraphChanged
-from tidings.contracts.messages import MessageChanged, ReactionChanged
+from tidings.contracts.messages import MessageChanged, MessagesImported, ReactionChanged
 from tidings.contracts.notifications import NotificationsChanged
 from tidings.contracts.users import UserChanged
 from tidings.platform.clock import now_ms
@@ -24,6 +24,12 @@ async def on_message_changed(svc: Timeline, happened: Occurrence[MessageChanged]
         svc.hub.changed_by(body.author_id, "timeline")
     else:
         svc.hub.changed_by(body.author_id, "replies")
+
+
+@reacts(messages.imported)
+async def on_messages_imported(svc: Timeline, happened: Occurrence[MessagesImported]) -> None:
+    svc.hub.resync_for_readers_of(happened.body.author_id)  # they are of any time
+    svc.hub.changed_by(happened.body.author_id, "timeline")
 
 
 @reacts(messages.reacted, messages.unreacted)
