@@ -59,6 +59,26 @@ class Relation(Value, frozen=True):
     muted: bool = False
 
 
+class Pair(Value, frozen=True, array_like=True):
+    """`me`, and whom they might see."""
+
+    me: UserId
+    other: UserId
+
+
+class Pairs(Value, frozen=True):
+    """Who may ask vouches for everybody that is `me`."""
+
+    pairs: Annotated[list[Pair], Meta(max_length=5001)]
+
+
+class RelationAsOf(Value, frozen=True):
+    """A relation, and the version of one's own graph when it was read."""
+
+    relation: Relation
+    as_of: int
+
+
 class ImportedFriendship(Value, frozen=True):
     a: UserId
     b: UserId
@@ -94,7 +114,12 @@ relations: Call[ByIds, dict[UserId, Relation]] = Call(
     safe=True,
     callers={"messages", "notifications", "users", "media", "web"},
 )  # strangers are absent
-register_cache = Call("friends/register_cache", Registration, Nothing, callers={"timeline", "edge"}, guarded=False)
+relations_as_of: Call[Pairs, list[RelationAsOf]] = Call(
+    "friends/relations_as_of", Pairs, list[RelationAsOf], safe=True, callers={"messages"}
+)  # in their order
+register_cache = Call(
+    "friends/register_cache", Registration, Nothing, callers={"timeline", "messages", "edge"}, guarded=False
+)
 occurrences = Call(
     "friends/occurrences",
     OccurredAsk,

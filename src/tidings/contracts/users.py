@@ -302,7 +302,7 @@ cards: Call[ByIds, dict[UserId, UserCard]] = Call(
     callers={"timeline", "messages", "friends", "cli", "notifications", "media"},
 )
 cards_as_of: Call[ByIds, dict[UserId, CardAsOf]] = Call(
-    "users/cards_as_of", ByIds, dict[UserId, CardAsOf], safe=True, callers={"timeline"}
+    "users/cards_as_of", ByIds, dict[UserId, CardAsOf], safe=True, callers={"timeline", "messages"}
 )
 whois: Call[TokenDigests, list[SignedIn | None]] = Call(
     "users/whois", TokenDigests, list[SignedIn | None], safe=True, callers={"edge"}
@@ -323,7 +323,9 @@ make_administrator = Call("users/make_administrator", ByHandle, Account, callers
 # Not guarded: participants hold locks until they know it.
 outcome = Call("users/outcome", OneTransaction, Outcome, safe=True, callers={"friends", "messages"}, guarded=False)
 transactions = Call("users/transactions", TransactionsAsk, Transactions, safe=True, callers={"cli"})
-register_cache = Call("users/register_cache", Registration, Nothing, callers={"timeline", "edge"}, guarded=False)
+register_cache = Call(
+    "users/register_cache", Registration, Nothing, callers={"timeline", "messages", "edge"}, guarded=False
+)
 occurrences = Call(
     "users/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications", "media"}, guarded=False
 )

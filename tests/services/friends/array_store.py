@@ -11,7 +11,7 @@ from typing import Any, Final
 from asyncpg import Record
 
 from tidings.contracts import friends as contract
-from tidings.contracts.friends import Circle, ImportedFriendship, Relation
+from tidings.contracts.friends import Circle, ImportedFriendship, Pair, Relation, RelationAsOf
 from tidings.contracts.users import UserId
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
@@ -187,6 +187,15 @@ class ArrayFriends:
             if relation != Relation():
                 found[other] = relation
         return found
+
+    async def relations_as_of(self, pairs: Sequence[Pair]) -> list[RelationAsOf]:
+        others: dict[UserId, list[UserId]] = {}
+        for pair in pairs:
+            others.setdefault(pair.me, []).append(pair.other)
+        # Versions first, as above.
+        versions = {me: (await self._circle(me)).as_of for me in others}
+        found = {me: await self.relations(me, theirs) for me, theirs in others.items()}
+        return [RelationAsOf(found[one.me].get(one.other, Relation()), versions[one.me]) for one in pairs]
 
     async def standing(self, me: UserId, other: UserId) -> Standing:
         return standing_of(await self._shelf(me), other)

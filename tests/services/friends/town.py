@@ -164,7 +164,13 @@ class Person:
         return (await self.town.lone.call(contract.circles, ByIds(ids=[self.id])))[self.id]
 
     async def relations(self, *others: Person) -> dict[UserId, Relation]:
-        return await self.town.lone.call(contract.relations, ByIds(ids=ids(others)), self.id)
+        found = await self.town.lone.call(contract.relations, ByIds(ids=ids(others)), self.id)
+        pairs = [contract.Pair(self.id, other.id) for other in others]
+        kept = await self.town.lone.call(contract.relations_as_of, contract.Pairs(pairs=pairs))
+        assert [one.relation for one in kept] == [found.get(other.id, Relation()) for other in others]
+        if others:  # who keeps these is told of changes by the version of one's circle
+            assert {one.as_of for one in kept} == {(await self.circle()).as_of}
+        return found
 
     async def _do(self, route: Route[Any, Answer], ask: Any) -> Answer:
         return await self.town.lone.route(route, ask, self.id)

@@ -41,7 +41,9 @@ async def running(
     neighbourhood = Neighbourhood()
     played = {
         "friends/relations": neighbourhood.relations,
+        "friends/relations_as_of": neighbourhood.relations_as_of,
         "users/cards": neighbourhood.cards,
+        "users/cards_as_of": neighbourhood.cards_as_of,
         "media/hold": neighbourhood.hold,
     }
     async with (

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tests.harness.lone import Lone
 from tidings.contracts import messages as contract
-from tidings.contracts.friends import Relation
+from tidings.contracts.friends import Pairs, Relation, RelationAsOf
 from tidings.contracts.media import Attachable, OwnMedia
 from tidings.contracts.messages import (
     Media,
@@ -22,7 +22,7 @@ from tidings.contracts.messages import (
     NewPlace,
     Shown,
 )
-from tidings.contracts.users import ByIds, UserCard, UserId
+from tidings.contracts.users import ByIds, CardAsOf, UserCard, UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import NotFound, Refusal, Served, Unavailable
 from tidings.platform.ids import uuid7
@@ -69,6 +69,16 @@ class Neighbourhood:
             elif pair in self.friendships:
                 found[other] = Relation(friend=True)
         return found
+
+    async def relations_as_of(self, viewer: Viewer, ask: Pairs) -> list[RelationAsOf]:
+        found: list[RelationAsOf] = []
+        for pair in ask.pairs:
+            one = await self.relations(Viewer(user_id=pair.me), ByIds(ids=[pair.other]))
+            found.append(RelationAsOf(one.get(pair.other, Relation()), as_of=1))
+        return found
+
+    async def cards_as_of(self, viewer: Viewer, ask: ByIds) -> dict[UserId, CardAsOf]:
+        return {one: CardAsOf(card, as_of=1) for one, card in (await self.cards(viewer, ask)).items()}
 
     async def cards(self, viewer: Viewer, ask: ByIds) -> dict[UserId, UserCard]:
         self._check("users")

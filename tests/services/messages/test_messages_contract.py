@@ -395,7 +395,6 @@ async def test_a_read_makes_two_calls_however_many_authors(town: Neighbourhood, 
     for read in (
         alice.finds(said, *posted),
         alice.reads(said),
-        alice.lists(others[0]),
         alice.reads_replies(said, limit=100),
         alice.reads_reactions(said),
         alice.reads_history(said),
@@ -404,6 +403,9 @@ async def test_a_read_makes_two_calls_however_many_authors(town: Neighbourhood, 
         town.lone.calls.clear()
         await read
         assert sorted(town.lone.calls) == ["friends/relations", "users/cards"]
+    town.lone.calls.clear()
+    await alice.lists(others[0])
+    assert sorted(town.lone.calls) == ["friends/relations_as_of", "users/cards_as_of"]
     town.lone.calls.clear()
     await alice.latest(others)
     await alice.page(others)

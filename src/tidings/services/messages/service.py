@@ -18,6 +18,7 @@ from tidings.platform.twophase.recovery import repeating
 from tidings.platform.twophase.transaction import Outcome
 from tidings.services.messages import actions, routes
 from tidings.services.messages.holder import Messages
+from tidings.services.messages.kept import KEPT
 from tidings.services.messages.store.mongo_schema import SCHEMA
 from tidings.services.messages.store.opening import open_store
 from tidings.services.messages.worker import erasing
@@ -52,4 +53,6 @@ async def open_messages(resources: Resources) -> AsyncIterator[Messages]:
             yield svc
 
 
-messages = ServiceKind.of(contract, routes, open_messages, Path(__file__).parent / "migrations", documents=SCHEMA)
+messages = ServiceKind.of(
+    contract, routes, open_messages, Path(__file__).parent / "migrations", kept=KEPT, documents=SCHEMA
+)

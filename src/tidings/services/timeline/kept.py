@@ -6,7 +6,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -23,51 +23,15 @@ from tidings.contracts.messages import (
 )
 from tidings.contracts.timeline import FeedAsk, TimelineAsk, get_feed, get_timeline
 from tidings.contracts.users import ByIds, UserId
+from tidings.platform.cache.by_subject import ids_of, kept_by_subject, numbers_of
 from tidings.platform.cache.keeper import Kept, Piece
 from tidings.platform.request import Viewer
 
 MOST_AUTHORS: Final = 512  # of a feed; beyond, messages gives a page rather than everybody's newest few
 
 
-# People are keyed by the number that their id is: Python compares and hashes those many times as fast.
-
-
-def _numbers(ids: Sequence[UserId]) -> list[int]:
-    return [one.int for one in ids]
-
-
-def _ids(numbers: Sequence[int]) -> list[UserId]:
-    """In one go: `UUID(int=...)` takes four times as long."""
-    return msgspec.convert([one.to_bytes(16, "big") for one in numbers], list[UserId])
-
-
-# Of each person the circle, and the card.
-
-
-class AsOf(Protocol):
-    """What is told with the version of whom it is about."""
-
-    @property
-    def as_of(self) -> int: ...
-
-
-Told = TypeVar("Told", bound=AsOf)
-
-
-def _people(viewer: Viewer, ask: ByIds) -> Sequence[int]:
-    return _numbers(ask.ids)
-
-
-def _these(missing: Sequence[int]) -> ByIds:
-    return ByIds(ids=_ids(missing))
-
-
-def _told(viewer: Viewer, ask: ByIds, found: dict[UserId, Told]) -> list[Piece]:
-    return [Piece(user_id.int, one, user_id, one.as_of) for user_id, one in found.items()]
-
-
-def _by_id(ask: ByIds, found: Mapping[int, Told], as_of_ns: int) -> dict[UserId, Told]:
-    return {user_id: told for user_id in ask.ids if (told := found.get(user_id.int)) is not None}
+def _about(ids: list[UserId]) -> ByIds:
+    return ByIds(ids=ids)
 
 
 # What friends said last.
@@ -76,11 +40,11 @@ def _by_id(ask: ByIds, found: Mapping[int, Told], as_of_ns: int) -> dict[UserId,
 def _authors(viewer: Viewer, ask: LatestAsk) -> Sequence[int]:
     """The plain first page; what goes by rules or leads on from a cursor is read anew."""
     plain = ask.per_author == 1 and ask.rules == Rules() and not ask.others
-    return _numbers(ask.friends) if plain and ask.as_of_ms is None else ()
+    return numbers_of(ask.friends) if plain and ask.as_of_ms is None else ()
 
 
 def _of_these(missing: Sequence[int]) -> LatestAsk:
-    return LatestAsk(friends=_ids(missing), others=[], limit=max(1, len(missing)), to_keep=True)
+    return LatestAsk(friends=ids_of(missing), others=[], limit=max(1, len(missing)), to_keep=True)
 
 
 def _latest(viewer: Viewer, ask: LatestAsk, found: Latest) -> list[Piece]:
@@ -120,11 +84,11 @@ class Recents(NamedTuple):
 def _all_authors(viewer: Viewer, ask: PageByAuthorsAsk) -> Sequence[int]:
     """The first page; what leads on from a cursor is read anew."""
     first = ask.before is None and ask.after is None and not ask.others
-    return _numbers(ask.friends) if first and len(ask.friends) <= MOST_AUTHORS else ()
+    return numbers_of(ask.friends) if first and len(ask.friends) <= MOST_AUTHORS else ()
 
 
 def _recents_of(missing: Sequence[int]) -> PageByAuthorsAsk:
-    return PageByAuthorsAsk(friends=_ids(missing), others=[], to_keep=True)
+    return PageByAuthorsAsk(friends=ids_of(missing), others=[], to_keep=True)
 
 
 def _recents(viewer: Viewer, ask: PageByAuthorsAsk, found: PageByAuthors) -> list[Piece]:
@@ -155,8 +119,8 @@ def _feed(ask: PageByAuthorsAsk, found: Mapping[int, Recents], as_of_ns: int) ->
 
 
 KEPT: Final = (
-    Kept(friends.circles, keys=_people, rest=_these, pieces=_told, whole=_by_id),
-    Kept(users.cards_as_of, keys=_people, rest=_these, pieces=_told, whole=_by_id),
+    kept_by_subject(friends.circles, _about),
+    kept_by_subject(users.cards_as_of, _about),
     Kept(messages.latest_by_authors, keys=_authors, rest=_of_these, pieces=_latest, whole=_page),
     Kept(messages.page_by_authors, keys=_all_authors, rest=_recents_of, pieces=_recents, whole=_feed, dear=True),
 )

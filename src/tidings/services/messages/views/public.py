@@ -11,9 +11,9 @@ import msgspec
 
 from tidings.contracts import friends, users
 from tidings.contracts import messages as contract
-from tidings.contracts.friends import Relation
+from tidings.contracts.friends import Pair, Pairs, Relation
 from tidings.contracts.messages import MessageId
-from tidings.contracts.users import ByIds, UserCard, UserId
+from tidings.contracts.users import ByIds, CardAsOf, UserCard, UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.compose import Composite, Need, Parts
 from tidings.platform.contract import FieldError, Invalid, NotFound, Reply
@@ -75,6 +75,34 @@ PEOPLE: Final = Composite(
     keep=_stand,
     present=_as_is,
     name="messages/people",
+)
+
+
+# One author, whom the asker names. What is kept may answer: how soon it does tells of nobody else.
+
+
+async def _one(svc: Messages, viewer: Viewer, author: UserId) -> tuple[UserId, UserId]:
+    return UserId(viewer.known), author
+
+
+def _stand_to(skeleton: tuple[UserId, UserId], parts: Parts) -> People:
+    viewer, author = skeleton
+    [relation] = parts["relation"]
+    told: CardAsOf | None = parts["card"].get(author)
+    cards = {} if told is None or told.card is None else {author: told.card}
+    standing = rules.standing(viewer, author, relation.relation, has_card=author in cards)
+    return People(viewer=viewer, cards=cards, standings={author: standing})
+
+
+AUTHOR: Final = Composite(
+    skeleton=_one,
+    needs={
+        "relation": Need(friends.relations_as_of, keys=lambda pair: Pairs(pairs=[Pair(*pair)])),
+        "card": Need(users.cards_as_of, keys=lambda pair: ByIds(ids=[pair[1]])),
+    },
+    keep=_stand_to,
+    present=_as_is,
+    name="messages/author",
 )
 
 
@@ -156,7 +184,7 @@ async def _by_author(
     below = HIGHEST
     if ask.cursor is not None:
         below = svc.cursors.open(ask.cursor, Before, asker=asker, of=of).before
-    people = await _people(svc, viewer, [author])
+    people = await AUTHOR.read(svc, svc.world, viewer, author)
     stands = people.stands(author)
     if stands == "hidden":
         return Reply(contract.Messages(messages=[]))
