@@ -271,7 +271,7 @@ class Reached:
 
 NOT_LISTED: list[tuple[str, Call[Any, Any], Any]] = [
     ("users", friends.circles, users.ByIds(ids=[])),
-    ("messages", friends.circles, users.ByIds(ids=[])),
+    ("media", friends.circles, users.ByIds(ids=[])),
     (EDGE, friends.circles, users.ByIds(ids=[])),
     ("friends", messages.latest_by_authors, messages.LatestAsk(friends=[], others=[])),
     ("users", messages.page_by_authors, messages.PageByAuthorsAsk(friends=[], others=[])),

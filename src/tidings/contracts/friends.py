@@ -41,13 +41,14 @@ class NotYourself(Refusal, code="not_yourself", status=422, title="That is you")
 
 
 class Circle(Value, frozen=True):
-    """Somebody's friends, oldest friendship first, and which of them they have muted.
+    """Somebody's friends, oldest friendship first, which of them they have muted, and who is hidden from them.
 
-    `as_of`: the version of their own graph when it was read.
+    `blocked` are those with a block between, whoever made it. `as_of`: the version of their own graph when it was read.
     """
 
     friends: list[UserId]
     muted: list[UserId]
+    blocked: list[UserId] = []
     as_of: int = 0
 
 
@@ -57,26 +58,6 @@ class Relation(Value, frozen=True):
     friend: bool = False
     blocked: bool = False
     muted: bool = False
-
-
-class Pair(Value, frozen=True, array_like=True):
-    """`me`, and whom they might see."""
-
-    me: UserId
-    other: UserId
-
-
-class Pairs(Value, frozen=True):
-    """Who may ask vouches for everybody that is `me`."""
-
-    pairs: Annotated[list[Pair], Meta(max_length=5001)]
-
-
-class RelationAsOf(Value, frozen=True):
-    """A relation, and the version of one's own graph when it was read."""
-
-    relation: Relation
-    as_of: int
 
 
 class ImportedFriendship(Value, frozen=True):
@@ -105,7 +86,7 @@ class Everybody(Value, frozen=True):
 
 
 circles: Call[ByIds, dict[UserId, Circle]] = Call(
-    "friends/circles", ByIds, dict[UserId, Circle], safe=True, callers={"timeline"}
+    "friends/circles", ByIds, dict[UserId, Circle], safe=True, callers={"timeline", "messages"}
 )  # an empty one of whoever has no friends, or is not there
 relations: Call[ByIds, dict[UserId, Relation]] = Call(
     "friends/relations",
@@ -114,9 +95,6 @@ relations: Call[ByIds, dict[UserId, Relation]] = Call(
     safe=True,
     callers={"messages", "notifications", "users", "media", "web"},
 )  # strangers are absent
-relations_as_of: Call[Pairs, list[RelationAsOf]] = Call(
-    "friends/relations_as_of", Pairs, list[RelationAsOf], safe=True, callers={"messages"}
-)  # in their order
 register_cache = Call(
     "friends/register_cache", Registration, Nothing, callers={"timeline", "messages", "edge"}, guarded=False
 )

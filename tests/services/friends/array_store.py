@@ -11,7 +11,7 @@ from typing import Any, Final
 from asyncpg import Record
 
 from tidings.contracts import friends as contract
-from tidings.contracts.friends import Circle, ImportedFriendship, Pair, Relation, RelationAsOf
+from tidings.contracts.friends import Circle, ImportedFriendship, Relation
 from tidings.contracts.users import UserId
 from tidings.platform.service import ServiceKind
 from tidings.platform.settings import Settings
@@ -176,7 +176,8 @@ class ArrayFriends:
         mine = await self._shelf(user_id)
         oldest_first = sorted(mine["friends"], key=lambda friend: (mine["friends"][friend], friend))
         muted = [friend for friend in mine["mutes"] if friend in mine["friends"]]
-        return Circle(friends=oldest_first, muted=muted, as_of=versions[0][0] if versions else 0)
+        blocked = [*mine["blocks"], *mine["blocked_by"]]
+        return Circle(friends=oldest_first, muted=muted, blocked=blocked, as_of=versions[0][0] if versions else 0)
 
     async def relations(self, user_id: UserId, others: Collection[UserId]) -> dict[UserId, Relation]:
         mine = await self._shelf(user_id)
@@ -187,15 +188,6 @@ class ArrayFriends:
             if relation != Relation():
                 found[other] = relation
         return found
-
-    async def relations_as_of(self, pairs: Sequence[Pair]) -> list[RelationAsOf]:
-        others: dict[UserId, list[UserId]] = {}
-        for pair in pairs:
-            others.setdefault(pair.me, []).append(pair.other)
-        # Versions first, as above.
-        versions = {me: (await self._circle(me)).as_of for me in others}
-        found = {me: await self.relations(me, theirs) for me, theirs in others.items()}
-        return [RelationAsOf(found[one.me].get(one.other, Relation()), versions[one.me]) for one in pairs]
 
     async def standing(self, me: UserId, other: UserId) -> Standing:
         return standing_of(await self._shelf(me), other)

@@ -41,7 +41,7 @@ async def running(
     neighbourhood = Neighbourhood()
     played = {
         "friends/relations": neighbourhood.relations,
-        "friends/relations_as_of": neighbourhood.relations_as_of,
+        "friends/circles": neighbourhood.circles,
         "users/cards": neighbourhood.cards,
         "users/cards_as_of": neighbourhood.cards_as_of,
         "media/hold": neighbourhood.hold,

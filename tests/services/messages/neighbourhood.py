@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tests.harness.lone import Lone
 from tidings.contracts import messages as contract
-from tidings.contracts.friends import Pairs, Relation, RelationAsOf
+from tidings.contracts.friends import Circle, Relation
 from tidings.contracts.media import Attachable, OwnMedia
 from tidings.contracts.messages import (
     Media,
@@ -70,12 +70,17 @@ class Neighbourhood:
                 found[other] = Relation(friend=True)
         return found
 
-    async def relations_as_of(self, viewer: Viewer, ask: Pairs) -> list[RelationAsOf]:
-        found: list[RelationAsOf] = []
-        for pair in ask.pairs:
-            one = await self.relations(Viewer(user_id=pair.me), ByIds(ids=[pair.other]))
-            found.append(RelationAsOf(one.get(pair.other, Relation()), as_of=1))
-        return found
+    async def circles(self, viewer: Viewer, ask: ByIds) -> dict[UserId, Circle]:
+        self._check("friends")
+        return {
+            one: Circle(
+                friends=[other for pair in self.friendships if one in pair for other in pair - {one}],
+                muted=[],
+                blocked=[other for pair in self.blocks if one in pair for other in pair - {one}],
+                as_of=1,
+            )
+            for one in ask.ids
+        }
 
     async def cards_as_of(self, viewer: Viewer, ask: ByIds) -> dict[UserId, CardAsOf]:
         return {one: CardAsOf(card, as_of=1) for one, card in (await self.cards(viewer, ask)).items()}

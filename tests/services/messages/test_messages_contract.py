@@ -405,7 +405,7 @@ async def test_a_read_makes_two_calls_however_many_authors(town: Neighbourhood, 
         assert sorted(town.lone.calls) == ["friends/relations", "users/cards"]
     town.lone.calls.clear()
     await alice.lists(others[0])
-    assert sorted(town.lone.calls) == ["friends/relations_as_of", "users/cards_as_of"]
+    assert sorted(town.lone.calls) == ["friends/circles", "users/cards_as_of"]
     town.lone.calls.clear()
     await alice.latest(others)
     await alice.page(others)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tidings.contracts import friends
-from tidings.contracts.friends import Circle, Friendship, Pairs, People, Relation, RelationAsOf
+from tidings.contracts.friends import Circle, Friendship, People, Relation
 from tidings.contracts.users import Branch, Branches, ByIds, Imported, Removal, TransactionsAsk, UserId, Vote
 from tidings.platform.cache.registration import Registration
 from tidings.platform.contract import Nothing, Reply
@@ -31,11 +31,6 @@ async def relations(svc: Friends, viewer: Viewer, ask: ByIds) -> dict[UserId, Re
     if viewer.user_id is None:  # a stranger to all
         return {}
     return await svc.store.relations(_me(viewer), ask.ids)
-
-
-@serves(friends.relations_as_of)
-async def relations_as_of(svc: Friends, viewer: Viewer, ask: Pairs) -> list[RelationAsOf]:
-    return await svc.store.relations_as_of(ask.pairs)
 
 
 @serves(friends.register_cache)

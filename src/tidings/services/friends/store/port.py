@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from tidings.contracts.friends import Circle, ImportedFriendship, Pair, Relation, RelationAsOf
+from tidings.contracts.friends import Circle, ImportedFriendship, Relation
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Event, Value
 from tidings.platform.storage.handle import Fence
@@ -105,10 +105,6 @@ class FriendsStore(Protocol):
 
     async def relations(self, user_id: UserId, others: Collection[UserId]) -> dict[UserId, Relation]:
         """Strangers are absent."""
-        ...
-
-    async def relations_as_of(self, pairs: Sequence[Pair]) -> list[RelationAsOf]:
-        """In their order, each with the version of one's own graph in the same snapshot."""
         ...
 
     async def standing(self, me: UserId, other: UserId) -> Standing: ...

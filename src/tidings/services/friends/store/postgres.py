@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from asyncpg import Record
 
-from tidings.contracts.friends import Circle, ImportedFriendship, Pair, Relation, RelationAsOf
+from tidings.contracts.friends import Circle, ImportedFriendship, Relation
 from tidings.contracts.users import UserId
 from tidings.platform.settings import Settings
 from tidings.platform.storage.postgres import Database, Write, rows_of
@@ -29,6 +29,10 @@ _CIRCLES: Final = """
             join friendships f on f.user_id = asked.id and f.friend_id = m.muted_id
             where m.muter_id = asked.id
         ) as muted,
+        array(
+            select blocked_id from blocks where blocker_id = asked.id
+            union all select blocker_id from blocks where blocked_id = asked.id
+        ) as blocked,
         coalesce((select version from subject_fence where user_id = asked.id), 0) as as_of
     from unnest($1::uuid[]) as asked(id)
 """
@@ -38,17 +42,6 @@ _RELATIONS: Final = """
     union all select blocked_id, 'blocked' from blocks where blocker_id = $1 and blocked_id = any($2::uuid[])
     union all select blocker_id, 'blocked' from blocks where blocked_id = $1 and blocker_id = any($2::uuid[])
     union all select muted_id, 'muted' from mutes where muter_id = $1 and muted_id = any($2::uuid[])
-"""
-
-_RELATIONS_AS_OF: Final = """
-    select
-        exists (select from friendships where user_id = asked.me and friend_id = asked.other),
-        exists (select from blocks where blocker_id = asked.me and blocked_id = asked.other)
-            or exists (select from blocks where blocker_id = asked.other and blocked_id = asked.me),
-        exists (select from mutes where muter_id = asked.me and muted_id = asked.other),
-        coalesce((select version from subject_fence where user_id = asked.me), 0)
-    from unnest($1::uuid[], $2::uuid[]) with ordinality as asked(me, other, place)
-    order by asked.place
 """
 
 _STANDING: Final = """
@@ -186,7 +179,7 @@ _EVERYBODY: Final = (
 )
 
 STATEMENTS: Final = (
-    *(_CIRCLES, _RELATIONS, _RELATIONS_AS_OF, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS, _FRIENDS_AMONG),
+    *(_CIRCLES, _RELATIONS, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS, _FRIENDS_AMONG),
     *(_RAISE_VERSIONS, _ADD_FRIENDSHIPS, _ANSWER_REQUESTS, _END_FRIENDSHIP, _ADD_REQUEST, _DROP_REQUEST),
     *(_ADD_BLOCK, _DROP_BLOCK, _ADD_MUTE, _DROP_MUTE, _REMOVE_FRIENDSHIPS, *_REMOVE, _EVERYBODY),
 )
@@ -265,17 +258,13 @@ class PostgresFriends:
 
     async def circles(self, people: Sequence[UserId]) -> dict[UserId, Circle]:
         rows = await self._database.fetch(_CIRCLES, people)
-        return {row[0]: Circle(friends=row[1], muted=row[2], as_of=row[3]) for row in rows}
+        return {row[0]: Circle(friends=row[1], muted=row[2], blocked=row[3], as_of=row[4]) for row in rows}
 
     async def relations(self, user_id: UserId, others: Collection[UserId]) -> dict[UserId, Relation]:
         found: dict[UserId, dict[str, bool]] = {}
         for other, what in await self._database.fetch(_RELATIONS, user_id, list(others)):
             found.setdefault(other, {})[what] = True
         return {other: Relation(**what) for other, what in found.items()}
-
-    async def relations_as_of(self, pairs: Sequence[Pair]) -> list[RelationAsOf]:
-        rows = await self._database.fetch(_RELATIONS_AS_OF, [one.me for one in pairs], [one.other for one in pairs])
-        return [RelationAsOf(Relation(row[0], row[1], row[2]), row[3]) for row in rows]
 
     async def standing(self, me: UserId, other: UserId) -> Standing:
         return _standing(await self._database.fetch(_STANDING, me, other))

@@ -11,7 +11,7 @@ import msgspec
 
 from tidings.contracts import friends, users
 from tidings.contracts import messages as contract
-from tidings.contracts.friends import Pair, Pairs, Relation
+from tidings.contracts.friends import Circle, Relation
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import ByIds, CardAsOf, UserCard, UserId
 from tidings.platform.clock import now_ms
@@ -87,17 +87,18 @@ async def _one(svc: Messages, viewer: Viewer, author: UserId) -> tuple[UserId, U
 
 def _stand_to(skeleton: tuple[UserId, UserId], parts: Parts) -> People:
     viewer, author = skeleton
-    [relation] = parts["relation"]
+    circle: Circle = parts["circle"][viewer]
     told: CardAsOf | None = parts["card"].get(author)
     cards = {} if told is None or told.card is None else {author: told.card}
-    standing = rules.standing(viewer, author, relation.relation, has_card=author in cards)
+    relation = Relation(friend=author in circle.friends, blocked=author in circle.blocked)
+    standing = rules.standing(viewer, author, relation, has_card=author in cards)
     return People(viewer=viewer, cards=cards, standings={author: standing})
 
 
 AUTHOR: Final = Composite(
     skeleton=_one,
     needs={
-        "relation": Need(friends.relations_as_of, keys=lambda pair: Pairs(pairs=[Pair(*pair)])),
+        "circle": Need(friends.circles, keys=lambda pair: ByIds(ids=[pair[0]])),
         "card": Need(users.cards_as_of, keys=lambda pair: ByIds(ids=[pair[1]])),
     },
     keep=_stand_to,
