@@ -18,7 +18,7 @@ def test_the_line_that_lists_callers_is_the_one_of_the_source() -> None:
     before, after = listing.text.splitlines()
 
     assert before[1:] in (ROOT / "src/tidings/contracts/friends.py").read_text().splitlines()
-    assert after[1:] == before[1:].replace('{"timeline"}', '{"quiet", "timeline"}')
+    assert after[1:] == before[1:].replace('{"timeline"', '{"quiet", "timeline"')
 
 
 async def test_the_composite_of_the_document_names_friends_who_fell_quiet(client: Client) -> None:

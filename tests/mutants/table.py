@@ -709,7 +709,7 @@ MUTATIONS: Final = (
         name="read: own writes",
         protects="nobody is shown less than what they wrote",
         file=SHELF,
-        edits=gone("                or (own and entry.version < own.get(entry.subject, 0))\n"),
+        edits=gone("        if own and entry.version < own.get(entry.subject, 0):\n            return False\n"),
         broken=("I5",),
         tests=(IN_SHELF + "test_what_is_older_than_a_write_of_the_client_is_not_shown_to_them_alone",),
     ),
@@ -717,7 +717,7 @@ MUTATIONS: Final = (
         name="read: stamp",
         protects="nobody is shown less than what they were shown",
         file=SHELF,
-        edits=gone("                or (stamp and not _as_new_as(entry.reading, stamp))\n"),
+        edits=gone("        return not stamp or _as_new_as(entry.reading, stamp)\n", "        return True\n"),
         broken=("I5",),
         tests=(IN_SHELF + "test_what_may_be_older_than_what_the_client_was_shown_waits_for_a_beat",),
     ),
@@ -813,7 +813,7 @@ MUTATIONS: Final = (
         name="read: producer behind",
         protects="a producer that does not know the client's write is asked again, and is no answer",
         file=KEEPER,
-        edits=gone("            if own and any(", "            if not own and any("),
+        edits=gone("            if not own or all(", "            if own or all("),
         broken=("I5",),
         tests=(
             "tests/platform/test_cache_keeper.py::"

@@ -85,7 +85,7 @@ class Fleet:
         began, began_ns, version = self.now, self.clocks[1].wall_ns(), self.version(subject)
         self.passes(0.001)
         reading = Reading(began, began_ns, self.clocks[0].wall_ns())
-        self.shelves[0].fill(("card", subject), Entry(subject, version, version, reading, 100))
+        self.shelves[0].fill(subject, Entry(subject, version, version, reading, 100), of="card")
 
     def answers(self, subjects: list[UUID]) -> bytes | None:
         """An answer of who keeps; what goes to the edge with it."""

@@ -43,7 +43,7 @@ class NotYourself(Refusal, code="not_yourself", status=422, title="That is you")
 class Circle(Value, frozen=True):
     """Somebody's friends, oldest friendship first, which of them they have muted, and who is hidden from them.
 
-    `blocked` are those with a block between, whoever made it. `as_of`: the version of their own graph when it was read.
+    `blocked` are those with a block between, whoever made it. `as_of`: the version of their own graph then.
     """
 
     friends: list[UserId]

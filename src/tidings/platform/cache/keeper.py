@@ -278,7 +278,7 @@ class Keeper:
             if piece.keep:
                 size = OVERHEAD + len(msgspec.json.encode(piece.value))
                 entry = Entry(piece.subject, piece.version, piece.value, reading, size, piece.until_ms)
-                held = shelf.fill((kept.call.name, piece.key), entry)
+                held = shelf.fill(piece.key, entry, of=kept.call.name)
                 if held is not None:
                     filled[piece.key] = held
         metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -45,7 +45,7 @@ class Entry:
     reading: Reading
     size: int
     until_ms: int | None = None
-    key: Hashable = None
+    key: tuple[str, Hashable] = ("", None)  # whose call told it, and under which key
     gone: bool = False  # it was on the shelf, and is not any more
     used_at: float = 0.0  # time.monotonic()
 
@@ -101,8 +101,9 @@ class Shelf:
         self._skew_ns = skew_ns
         self._clock = clock
         self._wall_ns = wall_ns
-        self._entries: OrderedDict[Hashable, Entry] = OrderedDict()  # the least recently used first
-        self._by_subject: defaultdict[UUID, set[Hashable]] = defaultdict(set)
+        self._entries: OrderedDict[tuple[str, Hashable], Entry] = OrderedDict()  # the least recently used first
+        self._of: defaultdict[str, dict[Any, Entry]] = defaultdict(dict)  # the same, by call
+        self._by_subject: defaultdict[UUID, set[tuple[str, Hashable]]] = defaultdict(set)
         self._left: OrderedDict[UUID, tuple[int, float]] = OrderedDict()  # version, and until when; oldest first
         self._listening_since: float | None = None
         self._registered_since: float | None = None
@@ -121,40 +122,42 @@ class Shelf:
 
     # Reading and filling.
 
-    def find(
-        self, keys: Iterable[Key], known: Seen, of: str | None = None
-    ) -> tuple[dict[Key, Any], list[Entry], list[Key]]:
+    def find(self, keys: Sequence[Key], known: Seen, of: str = "") -> tuple[dict[Key, Any], list[Entry], list[Key]]:
         """What may be shown now to a client who knows that much: values by key, entries; and the keys of the rest.
 
-        On the shelf a key goes together with `of`, if that is given.
+        Keys are those of one call.
         """
-        values: dict[Key, Any] = {}
-        found: list[Entry] = []
-        missing: list[Key] = []
         if not self._usable():
-            return values, found, list(keys)
+            return {}, [], list(keys)
         own = known.versions(self.producer) if self._strict else {}
         stamp = known.stamp(self.producer) if self._strict else 0
         if stamp <= self._beat_ns - self._skew_ns:  # all is as new as that
             stamp = 0
-        entries, now = self._entries, self._clock()
+        # A reader with many friends waits for this: nothing is done for each of them without need.
+        there = list(map(self._of[of].get, keys))
+        found = [entry for entry in there if entry is not None]
+        if own or stamp or any(entry.until_ms is not None for entry in found):
+            there = [
+                entry if entry is not None and self._may_be_shown(entry, own, stamp) else None for entry in there
+            ]
+            found = [entry for entry in there if entry is not None]
+        now = self._clock()
         used_before = now - TOUCHED
-        for key in keys:  # a reader with many friends waits for this loop: nothing is called in it without need
-            entry = entries.get(key if of is None else (of, key))
-            if (
-                entry is None
-                or (entry.until_ms is not None and self._is_over(entry))
-                or (own and entry.version < own.get(entry.subject, 0))
-                or (stamp and not _as_new_as(entry.reading, stamp))
-            ):
-                missing.append(key)
-                continue
+        for entry in found:
             if entry.used_at < used_before:
                 entry.used_at = now
-                entries.move_to_end(entry.key)
-            values[key] = entry.value
-            found.append(entry)
-        return values, found, missing
+                self._entries.move_to_end(entry.key)
+        if len(found) == len(keys):
+            return {key: entry.value for key, entry in zip(keys, found, strict=True)}, found, []
+        values = {key: entry.value for key, entry in zip(keys, there, strict=True) if entry is not None}
+        return values, found, [key for key, entry in zip(keys, there, strict=True) if entry is None]
+
+    def _may_be_shown(self, entry: Entry, own: Mapping[UUID, int], stamp: int) -> bool:
+        if entry.gone or (entry.until_ms is not None and self._is_over(entry)):
+            return False
+        if own and entry.version < own.get(entry.subject, 0):
+            return False
+        return not stamp or _as_new_as(entry.reading, stamp)
 
     def _is_over(self, entry: Entry) -> bool:
         """Whether its time has come; then it goes."""
@@ -197,7 +200,7 @@ class Shelf:
         reading = Reading(self._clock() - (now - began_ns) / 1e9, began_ns, as_of_ns)
         found: list[Entry] = []
         for subject, version in versions.items():
-            entry = self.fill((VOUCHED, subject), Entry(subject, version, None, reading, VOUCHED_SIZE))
+            entry = self.fill(subject, Entry(subject, version, None, reading, VOUCHED_SIZE), of=VOUCHED)
             if entry is None:
                 return None
             found.append(entry)
@@ -211,8 +214,11 @@ class Shelf:
                 entry.used_at = now
                 self._entries.move_to_end(entry.key)
 
-    def fill(self, key: Hashable, entry: Entry) -> Entry | None:
-        """Keep it, unless it may be older than what was heard or held here meanwhile. What is held by then."""
+    def fill(self, key: Hashable, entry: Entry, of: str = "") -> Entry | None:
+        """Keep what a call told under a key, unless it may be older than what was heard or held here meanwhile.
+
+        What is held by then.
+        """
         began = entry.reading.began
         if self._listening_since is None or self._registered_since is None or entry.size > self._room:
             return None
@@ -223,7 +229,7 @@ class Shelf:
         left = self._left.get(entry.subject)
         if left is not None and entry.version < left[0]:
             return None
-        held = self._entries.get(key)
+        held = self._of[of].get(key)
         if held is not None and held.version == entry.version and held.until_ms == entry.until_ms:
             if held.reading.began < began:
                 held.reading = entry.reading
@@ -231,10 +237,10 @@ class Shelf:
         if held is not None and (entry.version, began) < (held.version, held.reading.began):
             return None
         if held is not None:
-            self._drop(key)
-        entry.key, entry.used_at = key, self._clock()
-        self._entries[key] = entry
-        self._by_subject[entry.subject].add(key)
+            self._drop(held.key)
+        entry.key, entry.used_at = (of, key), self._clock()
+        self._entries[entry.key] = self._of[of][key] = entry
+        self._by_subject[entry.subject].add(entry.key)
         self.size += entry.size
         while self.size > self._room:
             oldest, evicted = next(iter(self._entries.items()))
@@ -282,8 +288,9 @@ class Shelf:
         in_lease = self._clock() < self._leased_until - LAST_OF_LEASE
         return in_lease and self._wall_ns() < self._beat_ns + FRESH_NS
 
-    def _drop(self, key: Hashable) -> None:
+    def _drop(self, key: tuple[str, Hashable]) -> None:
         entry = self._entries.pop(key)
+        del self._of[key[0]][key[1]]
         entry.goes()
         self.generation += 1
         self.size -= entry.size
@@ -309,6 +316,7 @@ class Shelf:
         for entry in self._entries.values():
             entry.goes()
         self._entries.clear()
+        self._of.clear()
         self.generation += 1
         self._by_subject.clear()
         self.size = 0
