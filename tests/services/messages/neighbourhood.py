@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -121,6 +122,7 @@ class Person:
         return Media(media_id=media_id, kind="image", width=4, height=3, alt=alt, blurhash=blurhash)
 
     async def posts(self, text: str = "hello", *, key: str | None = None, **said: Any) -> Message:
+        await asyncio.sleep(0.001)  # ids of one millisecond are in no order, unless they are of one author
         ask = contract.Post(body=NewMessage(text=text, **_written(said)))
         return await self.town.lone.route(contract.post, ask, self.id, key=key)
 

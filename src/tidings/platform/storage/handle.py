@@ -67,6 +67,11 @@ class Saying:
         self._happened.append(Happened(subject, version, event.takes_away))
 
     @property
+    def announced(self) -> Sequence[Announced]:
+        """The outbox rows."""
+        return self._announced
+
+    @property
     def happened(self) -> Sequence[Happened]:
         """What others will hear of, once it is committed."""
         return self._happened

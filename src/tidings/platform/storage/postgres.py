@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from itertools import groupby
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
@@ -21,10 +21,11 @@ from tidings.platform.contract import (
 )
 from tidings.platform.ending import ended
 from tidings.platform.jitter import jittered
-from tidings.platform.request import Idempotency, current, reacting_to, writing
+from tidings.platform.request import Idempotency, current, reacting_to, refuse_remote, writing
 from tidings.platform.service import AlreadyDone, Replayed
 from tidings.platform.settings import Settings
-from tidings.platform.storage.followers import announced, in_doubt, unchanged
+from tidings.platform.storage.at_once import values_of
+from tidings.platform.storage.followers import Happened, announced, in_doubt, unchanged, wake_relay
 from tidings.platform.storage.handle import KEPT, Fence, Saying, replay
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
@@ -321,29 +322,60 @@ class Database:
         """
         idempotency = current().idempotency
         committing = False
-        try:
-            async with self.writers.acquire() as connection:
-                with writing(self.service):
-                    write = handle(connection, idempotency)
-                    try:
-                        async with _transaction(connection, reacting_to(), timeout_ms):
-                            await write._claim()
-                            yield write
-                            await write._finish()
-                            committing = True
-                    except BaseException:
-                        if committing and write.happened:
-                            in_doubt(self.service, self._dsn, write.happened)
-                        raise
-                    finally:
-                        write._die()
+        with self._refusing():
+            try:
+                async with self.writers.acquire() as connection:
+                    with writing(self.service):
+                        write = handle(connection, idempotency)
+                        try:
+                            async with _transaction(connection, reacting_to(), timeout_ms):
+                                await write._claim()
+                                yield write
+                                await write._finish()
+                                committing = True
+                        except BaseException:
+                            if committing and write.happened:
+                                in_doubt(self.service, self._dsn, write.happened)
+                            raise
+                        finally:
+                            write._die()
+            except Replayed:
+                await unchanged(self.service, self._dsn)
+                raise
             if write.happened:
                 await announced(self.service, self._dsn, write.happened)
             else:
                 await unchanged(self.service, self._dsn)
-        except Replayed:
-            await unchanged(self.service, self._dsn)
-            raise
+
+    async def at_once(self, statement: str, *own: Any, subject: UUID, minted_ms: int, said: Saying) -> int | None:
+        """A write in one statement, made of `storage.at_once`; the subject's new version, as `said` by its event.
+
+        None: nothing was written, and `write` tells why. Somebody else holds the fence, or it is not there, is not
+        live, or has minted later ids; or the request's Idempotency-Key was used before. Raises what `write` does.
+        """
+        [promised] = said.happened
+        if promised.takes_away or reacting_to() is not None:
+            raise RuntimeError("what takes away, and what reacts to an event, is written by `write`")
+        refuse_remote(f"a write of {self.service} in one statement")
+        values = values_of(subject, minted_ms, said, current().idempotency)
+        with self._refusing():
+            try:
+                version: int | None = await self.writers.fetchval(statement, *values, *own)
+            except CONTENDED:  # with another request under the same key
+                return None
+            except BaseException:
+                # It may have been committed. It took nothing away: who keeps answers may hear of it by the event.
+                wake_relay(self.service)
+                raise
+        if version is not None:
+            await announced(self.service, self._dsn, [Happened(subject, version, takes_away=False)])
+        return version
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What a write that fails means to who asked."""
+        try:
+            yield
         except CONTENDED as error:
             raise Busy(
                 "Another change is under way there. Try again.", retry_after=1, service=self.service

@@ -68,36 +68,26 @@ async def _write(
     author = UserId(viewer.known)
     said = rules.written(body)
     pictures = rules.pictured(said.media, await _described(svc, said.media))
+    if parent is None:
+        document = _composed(author, said, pictures, [], now_ms())
+        answer = _answered(document)
+        row, told = present.latest_row(author, [document]), _changed(document, 0, parent=None)
+        if await svc.store.post_at_once(document, row, kept=KEPT, body=told, route=route, answer=answer):
+            return answer
     async with svc.store.write() as messages:
         last_ms = await _fence(messages, author, None if parent is None else parent.document.author_id)
         ancestors: list[MessageId] = []
         if parent is not None:
             ancestors = [*(await _held(messages, parent)).ancestors, parent.document.id]
         minted_ms = rules.next_ms(now_ms(), last_ms)
-        bucket = bucket_in(ancestors[-1]) if ancestors else bucket_of(author)
-        document = Document(
-            id=MessageId(uuid7(minted_ms, rand_a=bucket)),
-            author_id=author,
-            text=said.text,
-            media=pictures,
-            place=None if said.place is None else rules.rounded(said.place),
-            mentions=said.mentions,
-            tags=said.tags,
-            audience=said.audience,
-            only=said.only,
-            ancestors=ancestors,
-        )
+        document = _composed(author, said, pictures, ancestors, minted_ms)
         if ancestors:
             await messages.add(document)
             version = (await messages.raise_versions({author: 1}, {author: minted_ms}))[author]
         else:
             version = await messages.post(document, present.latest_row(author, [document]), kept=KEPT)
         _announce(messages, contract.posted, document, version, parent=parent)
-        answer = Reply(
-            present.message(document, with_place=True),
-            version=document.version,
-            location=f"/v1/messages/{document.id}",
-        )
+        answer = _answered(document)
         messages.answers(route, answer)
     return answer
 
@@ -250,6 +240,36 @@ async def _described(svc: Messages, named: Sequence[NewMedia], *, shown: Sequenc
     return rules.described(held, named, new)
 
 
+def _composed(
+    author: UserId,
+    said: contract.NewMessage,
+    pictures: list[Media],
+    ancestors: list[MessageId],
+    minted_ms: int,
+) -> Document:
+    bucket = bucket_in(ancestors[-1]) if ancestors else bucket_of(author)
+    return Document(
+        id=MessageId(uuid7(minted_ms, rand_a=bucket)),
+        author_id=author,
+        text=said.text,
+        media=pictures,
+        place=None if said.place is None else rules.rounded(said.place),
+        mentions=said.mentions,
+        tags=said.tags,
+        audience=said.audience,
+        only=said.only,
+        ancestors=ancestors,
+    )
+
+
+def _answered(document: Document) -> Reply[Message]:
+    return Reply(
+        present.message(document, with_place=True),
+        version=document.version,
+        location=f"/v1/messages/{document.id}",
+    )
+
+
 def _patched(before: Document, patch: contract.MessagePatch, new: Sequence[Media]) -> Document:
     """`new` is what is said of media that the message did not show when it was read."""
     audience, only = rules.patched_audience(before.audience, before.only, patch)
@@ -322,10 +342,15 @@ def _check_imported(ask: contract.ImportMessages) -> None:
 def _announce(
     messages: MessageWrite, event: Event, document: Document, version: int, *, parent: Seen | None
 ) -> None:
+    body = _changed(document, version, parent=parent)
+    messages.announce(event, subject=document.author_id, version=version, body=body)
+
+
+def _changed(document: Document, version: int, *, parent: Seen | None) -> MessageChanged:
     answered = None
     if document.parent is not None and parent is not None:
         answered = _author_in(parent.chain, document.parent)
-    body = MessageChanged(
+    return MessageChanged(
         message_id=document.id,
         author_id=document.author_id,
         version=version,
@@ -334,7 +359,6 @@ def _announce(
         mentions=document.mentions,
         media=[one.media_id for one in document.media],
     )
-    messages.announce(event, subject=document.author_id, version=version, body=body)
 
 
 async def _announce_imported(messages: MessageWrite, added: Sequence[Document]) -> None:

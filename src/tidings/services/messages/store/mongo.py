@@ -14,6 +14,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
+from tidings.platform.contract import Route, Value
 from tidings.platform.ids import bucket_in, bucket_of
 from tidings.platform.settings import Settings
 from tidings.platform.storage.mongo import ONE_TRIP, MongoDatabase, MongoWrite, Opening, Row, keyed
@@ -254,6 +255,11 @@ class MongoStore:
     async def erase_some(self, author: UserId, *, answers: Sequence[str], limit: int) -> bool:
         async with self._database.transaction(MongoMessageWrite, limit=ERASING) as write:
             return await write.erase(author, answers, min(limit, ERASED_AT_ONCE))
+
+    async def post_at_once(
+        self, document: Document, row: LatestRow, *, kept: int, body: Value, route: Route[Any, Any], answer: Any
+    ) -> bool:
+        return False  # no one statement does all that
 
     async def by_ids(self, ids: Iterable[MessageId]) -> dict[MessageId, Document]:
         distinct = list(dict.fromkeys(ids))

@@ -304,6 +304,15 @@ class MessageStore(MessageReads, Protocol):
         """Raises `Busy` and `Unavailable`; a refusal inside rolls everything back."""
         ...
 
+    async def post_at_once(
+        self, document: Document, row: LatestRow, *, kept: int, body: Value, route: Route[Any, Any], answer: Any
+    ) -> bool:
+        """`MessageWrite.post` as a write of its own, told by `body` but for its version, and answered.
+
+        False: nothing was written, for it takes `write` to do it, or to tell why not.
+        """
+        ...
+
     async def recall(self) -> None:
         """Answer a retry under a known Idempotency-Key as the first time, by raising `Replayed`."""
         ...

@@ -11,10 +11,13 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from tidings.contracts.messages import MessageId
+from tidings.contracts.messages import MessageId, posted
 from tidings.contracts.users import UserId
+from tidings.platform.contract import Route, Value
 from tidings.platform.ids import bucket_in, bucket_of
 from tidings.platform.settings import Settings
+from tidings.platform.storage import at_once
+from tidings.platform.storage.handle import Saying
 from tidings.platform.storage.postgres import Database, Write, rows_of
 from tidings.platform.twophase.failpoints import Failpoints
 from tidings.platform.twophase.participant import Participant
@@ -212,23 +215,42 @@ SHARE_MESSAGE = "SELECT document FROM message WHERE bucket = $1 AND id = $2 FOR 
 SHARE_REPLY = "SELECT document FROM reply WHERE bucket = $1 AND id = $2 FOR SHARE"
 
 ADD_MESSAGE = "INSERT INTO message (bucket, author_id, id, document) VALUES ($1, $2, $3, $4)"
+_IN_FRONT = """
+    ON CONFLICT (bucket, author_id) DO UPDATE SET
+        complete = l.complete AND cardinality(l.bodies) < (SELECT kept FROM bound),
+        heads = jsonb_path_query_array(
+            excluded.heads::jsonb || l.heads::jsonb, '$[0 to $last]',
+            jsonb_build_object('last', (SELECT kept - 1 FROM bound))
+        )::json,
+        bodies = (excluded.bodies || l.bodies)[1:(SELECT kept FROM bound)]
+"""
 # One round trip. The author's fence is held, so nobody else writes their latest row.
-POST = """
-WITH added AS (
+POST = f"""
+WITH bound AS (
+    SELECT $8::int AS kept
+), added AS (
     INSERT INTO message (bucket, author_id, id, document) VALUES ($1, $2, $3, $4)
 ), in_front AS (
     INSERT INTO latest AS l (bucket, author_id, complete, heads, bodies)
     VALUES ($1, $2, $5, $6::json, $7::bytea[])
-    ON CONFLICT (bucket, author_id) DO UPDATE SET
-        complete = l.complete AND cardinality(l.bodies) < $8::int,
-        heads = jsonb_path_query_array(
-            excluded.heads::jsonb || l.heads::jsonb, '$[0 to $last]', jsonb_build_object('last', $8::int - 1)
-        )::json,
-        bodies = (excluded.bodies || l.bodies)[1:$8::int]
+    {_IN_FRONT}
 )
 UPDATE subject_fence SET version = version + 1, last_ms = greatest(last_ms, $9) WHERE user_id = $2
 RETURNING version
-"""
+"""  # noqa: S608 - of constants
+# The whole write, fence and outbox and all.
+POST_AT_ONCE = f"""
+{at_once.BEGUN}, bound AS (
+    SELECT $18::int AS kept
+), added AS (
+    INSERT INTO message (bucket, author_id, id, document) SELECT $12, $1, $13, $14 FROM cleared
+), in_front AS (
+    INSERT INTO latest AS l (bucket, author_id, complete, heads, bodies)
+    SELECT $12, $1, $15, $16::json, $17::bytea[] FROM cleared
+    {_IN_FRONT}
+)
+{at_once.RAISED}
+"""  # noqa: S608 - of constants
 ADD_REPLY = "INSERT INTO reply (bucket, parent_id, id, author_id, document) VALUES ($1, $2, $3, $4, $5)"
 
 ADD_MISSING = """
@@ -527,6 +549,27 @@ class PostgresStore:
     async def write(self, *, timeout_ms: int | None = None) -> AsyncIterator[PostgresWrite]:
         async with self._database.write(PostgresWrite, timeout_ms=timeout_ms) as write:
             yield write
+
+    async def post_at_once(
+        self, document: Document, row: LatestRow, *, kept: int, body: Value, route: Route[Any, Any], answer: Any
+    ) -> bool:
+        said = Saying()
+        said.announce(posted, subject=document.author_id, version=0, body=body)
+        said.answers(route, answer)
+        version = await self._database.at_once(
+            POST_AT_ONCE,
+            bucket_in(document.id),
+            document.id,
+            _json(document),
+            row.complete,
+            _json(row.heads),
+            row.bodies,
+            kept,
+            subject=document.author_id,
+            minted_ms=document.created_ms,
+            said=said,
+        )
+        return version is not None
 
     async def ready(self) -> None:
         await self._database.ready()
