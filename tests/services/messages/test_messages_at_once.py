@@ -20,6 +20,8 @@ from tidings.platform.storage.handle import Saying
 from tidings.services.messages import present
 from tidings.services.messages.store.port import Document
 
+SOON = 0.2  # seconds; less than a writer waits for a row
+
 pytestmark = pytest.mark.parametrize("mongod_or_none", ["postgres"], indirect=True)
 
 
@@ -80,7 +82,8 @@ async def test_what_stands_in_its_way_leaves_nothing_behind(town: Neighbourhood,
     before = await fence_of(town, alice)
     if way == "held":
         async with holding_fence(town, alice.id):
-            assert not await at_once(town, document)  # nobody is waited for
+            async with asyncio.timeout(SOON):
+                assert not await at_once(town, document)  # nobody is waited for
     else:
         assert not await at_once(town, document)
     assert await fence_of(town, alice) == before
