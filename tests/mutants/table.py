@@ -669,7 +669,7 @@ MUTATIONS: Final = (
         name="stream: signed in still",
         protects="an open stream ends with its session",
         file=STREAMS,
-        edits=gone("                if not await self._still_signed_in():\n                    return\n"),
+        edits=gone("                    if not await self._still_signed_in():\n                        return\n"),
         broken=("I9",),
         tests=("tests/security/test_row_15.py::" + EVERY_SESSION + "[near-sign-out everywhere]",),
     ),

@@ -13,6 +13,7 @@ from tidings.platform.contract import Refusal
 
 EVENT_STREAM: Final = "text/event-stream"
 RETRY_MS: Final = 1000
+LOOK_EVERY: Final = 1.0  # seconds
 HEARTBEAT: Final = 12.0  # seconds; proxies cut what is silent for longer
 
 log = logs.get_logger("edge")
@@ -29,7 +30,8 @@ class _Heard(msgspec.Struct):
 class EventStream:
     """`listen(last)` answers as soon as something changed after `last`, or after a few seconds with nothing.
 
-    Between two answers `still_signed_in` is asked, so a stream ends within seconds of its session.
+    Between two answers `still_signed_in` is asked, at most every second, so a stream ends within seconds of its
+    session.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class EventStream:
         yield f"retry: {RETRY_MS}\n\n".encode()
         if not (heard.changed or heard.resync):
             yield _event("hello", heard.last, body)
-        said_at = time.monotonic()
+        said_at = looked_at = time.monotonic()
         try:
             while True:
                 if heard.changed or heard.resync:
@@ -62,8 +64,10 @@ class EventStream:
                     said_at = time.monotonic()
                 last = heard.last
                 body = await self._listen(last)
-                if not await self._still_signed_in():
-                    return
+                if time.monotonic() - looked_at >= LOOK_EVERY:  # whoever hears much is not asked after each time
+                    if not await self._still_signed_in():
+                        return
+                    looked_at = time.monotonic()
                 heard = msgspec.json.decode(body, type=_Heard)
         except Refusal as refusal:
             log.info("stream_ended", why=refusal.code)
