@@ -19,15 +19,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from typer.testing import CliRunner
 
-from tidings.bench import sides
+from tidings.bench import sides, turns
 from tidings.bench.checker import Judged, checking, is_less
 from tidings.bench.monolith import PATH
 from tidings.bench.picture import bars
 from tidings.bench.rounds import Figure, Ratio, Turn
 from tidings.bench.sides import Side
-from tidings.bench.timeline import NotTheSame, Plan, State, check_same, in_brief, outcome
+from tidings.bench.timeline import WARM_UPS, NotTheSame, Plan, Seat, State, _Load, check_same, in_brief, outcome
 from tidings.bench.town import AUTHORS, Town, make_town
-from tidings.bench.wrk import WrongAnswers
+from tidings.bench.wrk import NoAnswers, WrongAnswers
 from tidings.cli import bench as command
 from tidings.contracts.timeline import Timeline
 from tidings.platform.http.listener import Listener, bind_tcp
@@ -218,3 +218,26 @@ def test_without_wrk_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     answer = CliRunner().invoke(command.app, ["timeline", "--quick"])
     assert answer.exit_code == 2
     assert "apt-get install wrk" in answer.output
+
+
+@pytest.mark.parametrize("silent", [0, 2, WARM_UPS])
+async def test_the_first_answer_may_take_some_turns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, silent: int
+) -> None:
+    tries: list[float] = []
+
+    async def take(side: Side, degree: int, *, seconds: float, **_: object) -> Turn:
+        tries.append(seconds)
+        if len(tries) <= silent:
+            raise NoAnswers("nothing")
+        return turn(1.0)
+
+    monkeypatch.setattr(turns, "take", take)
+    seat = Seat(Side("join", "http://127.0.0.1:1", {}, 1, engine=1), 3)
+    load = _Load(Plan(degrees=(3,)), a_town(), [0], Judged())
+    if silent < WARM_UPS:
+        await load.warm_up(seat)
+    else:
+        with pytest.raises(NoAnswers):
+            await load.warm_up(seat)
+    assert tries == [Plan().warm_up] * min(silent + 1, WARM_UPS)

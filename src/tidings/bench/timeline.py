@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +18,7 @@ from tidings.bench.monolith import PATH
 from tidings.bench.rounds import Figure, Ratio, Turn
 from tidings.bench.sides import Reach, Side
 from tidings.bench.town import AUTHORS, Town, make_town
-from tidings.bench.wrk import find_wrk
+from tidings.bench.wrk import NoAnswers, find_wrk
 
 SEED: Final = 7
 READINGS: Final = 12_800  # friendships of all readers of one degree together, at most
@@ -29,6 +30,8 @@ POSTING: Final = ("join", "latest", "cached", "warm")
 
 # Beyond, 32 readers at once wait longer for an answer than anybody does, and some are refused.
 MOST_FRIENDS: Final = {"cold": 200, "apart": 1000, "posts": 200}
+
+WARM_UPS: Final = 5
 
 Measured = dict[str, list[Turn]]
 Tell = Callable[[str], None]
@@ -148,7 +151,7 @@ async def measure(plan: Plan, folder: Path, reach: Reach, tell: Tell) -> Outcome
                 await sides.at_rest(side)
             load = _Load(plan, town, loading, state.judged)
             for seat in seats:
-                await load.turn(seat, plan.warm_up)
+                await load.warm_up(seat)
             for number in range(state.rounds, plan.rounds):
                 tell(f"Round {number + 1} of {plan.rounds} ...")
                 turns = {seat.name: await load.turn(seat, plan.seconds) for seat in seats}
@@ -220,6 +223,15 @@ class _Load:
             post_every=self.plan.post_every if seat.posts else 0,
             meanwhile=checking(seat.side, self.town, seat.degree, self.judged) if judges else None,
         )
+
+
+    async def warm_up(self, seat: Seat) -> None:
+        """Of many friends who are all read for the first time, not even the first answer may come in that time."""
+        for _ in range(WARM_UPS - 1):
+            with contextlib.suppress(NoAnswers):
+                await self.turn(seat, self.plan.warm_up)
+                return
+        await self.turn(seat, self.plan.warm_up)
 
 
 @asynccontextmanager

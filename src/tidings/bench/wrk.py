@@ -47,6 +47,10 @@ class WrongAnswers(Exception):
     """Not every request was answered by 200: a rate of refusals is no rate."""
 
 
+class NoAnswers(WrongAnswers):
+    """Nothing was answered in that time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """One measurement. Latencies are in milliseconds."""
@@ -75,7 +79,7 @@ async def load(
     authors: Path | None = None,
     post_every: int = 0,
 ) -> Rate:
-    """Ask `url` as one person after another; the files hold a token a line. Raises `WrongAnswers`.
+    """Ask `url` as one person after another; the files hold a token a line. Raises `WrongAnswers`, `NoAnswers` too.
 
     With `post_every`, each so-manieth request is a message that one of the `authors` posts.
     """
@@ -95,7 +99,7 @@ async def load(
         raise WrongAnswers(f"wrk ended without a result:\n{said.decode()}")
     requests, micros, failed, p50, p99, received = (float(one) for one in found.groups())
     if not requests:
-        raise WrongAnswers(f"{url} answered nothing in {seconds:g} seconds")
+        raise NoAnswers(f"{url} answered nothing in {seconds:g} seconds")
     if failed:
         raise WrongAnswers(f"{int(failed)} of {int(requests)} requests to {url} failed")
     return Rate(int(requests), requests / micros * 1e6, p50 / 1000, p99 / 1000, received / requests)
