@@ -107,9 +107,13 @@ class Listener(asyncio.Protocol):
             self._again = asyncio.get_running_loop().create_task(self._reopen())
 
     async def _reopen(self) -> None:
-        await asyncio.sleep(AGAIN)
-        with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().create_connection(lambda: self, self._plan.host, self._plan.port)
+        """Until it is open again, or who started this ends it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(AGAIN)
+            with contextlib.suppress(OSError):
+                await loop.create_connection(lambda: self, self._plan.host, self._plan.port)
+                return
 
     def _greet(self, received: bytes) -> None:
         if received.startswith(b"HTTP/1.1 200 "):

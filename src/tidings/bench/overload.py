@@ -69,7 +69,8 @@ class Plan:
 class Run(msgspec.Struct, frozen=True):
     """What was `offered` a second, and how many answers were `good`. `refused` is the share answered by 503.
 
-    Of so many posts that were `acknowledged`, some may be `lost`.
+    Of so many posts that were `acknowledged`, some may be `lost`. `kept_up`: whether the load came as it was due;
+    `others`: the share of the machine that something else used.
     """
 
     times: float
@@ -79,10 +80,15 @@ class Run(msgspec.Struct, frozen=True):
     p99_ms: float
     acknowledged: int
     lost: int
+    kept_up: bool = True
+    others: float = 0.0
 
 
 class Level(msgspec.Struct, frozen=True):
-    """All runs at so many times the rate: medians, with the least and the most of `good`; posts are sums."""
+    """All runs at so many times the rate: medians, with the least and the most of `good`; posts are sums.
+
+    `kept_up`: the load came as it was due in all of them.
+    """
 
     times: float
     offered: float
@@ -93,6 +99,8 @@ class Level(msgspec.Struct, frozen=True):
     p99_ms: float
     acknowledged: int
     lost: int
+    kept_up: bool
+    others: float
 
 
 class Overloaded(msgspec.Struct, frozen=True):
@@ -166,7 +174,8 @@ async def _strained(mixed: mix.Mixing, rate: float, times: float, seconds: float
     posts = acknowledged(requests)
     there = await _read_back(mixed, posts)
     window = max(seconds, mix.ENOUGH / (rate * times))  # in which requests were due; the last answer may be later
-    return run_of(times, window, requests, lost=len(posts) - there, p99_ms=tried.p99_ms)
+    found = run_of(times, window, requests, lost=len(posts) - there, p99_ms=tried.p99_ms)
+    return msgspec.structs.replace(found, kept_up=tried.loaded.kept_up, others=tried.others)
 
 
 def acknowledged(requests: Sequence[Became]) -> list[dict[str, Any]]:
@@ -237,6 +246,8 @@ def _level(times: float, runs: Sequence[Run]) -> Level:
         p99_ms=round(median(one.p99_ms for one in runs), 1),
         acknowledged=sum(one.acknowledged for one in runs),
         lost=sum(one.lost for one in runs),
+        kept_up=all(one.kept_up for one in runs),
+        others=round(median(one.others for one in runs), 3),
     )
 
 

@@ -224,7 +224,6 @@ class _Load:
             meanwhile=checking(seat.side, self.town, seat.degree, self.judged) if judges else None,
         )
 
-
     async def warm_up(self, seat: Seat) -> None:
         """Of many friends who are all read for the first time, not even the first answer may come in that time."""
         for _ in range(WARM_UPS - 1):

@@ -171,6 +171,8 @@ def print_live(outcome: Live) -> None:
 
 
 def print_overloaded(found: Overloaded) -> None:
+    from tidings.bench.runs import QUIET
+
     print_table(
         ("times the rate", "offered a second", "good a second", "refused", "99th percentile", "posts", "lost"),
         [
@@ -191,6 +193,11 @@ def print_overloaded(found: Overloaded) -> None:
     if found.of_offered > 0.99:
         typer.echo("That was not too much: nearly all that was asked was answered. Give a higher --rate.")
     typer.echo(f"{found.checked:,} posts were acknowledged and asked for afterwards; {found.lost:,} were lost.")
+    if not all(one.kept_up for one in found.levels):
+        typer.echo("The load itself was late: this measures it, too.")
+    most = max(one.others for one in found.levels)
+    if most > QUIET:
+        typer.echo(f"Others used up to {most:.0%} of the machine.")
 
 
 def print_slowed(found: Slowed) -> None:
