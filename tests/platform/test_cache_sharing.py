@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tidings.platform.cache import sharing
 from tidings.platform.cache.keeper import Keeper, Kept, Piece
 from tidings.platform.cache.sharing import AT_ONCE, MOST_KEYS, WINDOW, Sharing
 from tidings.platform.clock import stamp_ns
@@ -72,7 +73,10 @@ async def busy(producer: Producer) -> list[asyncio.Task[tuple[set[Hashable], boo
     return tasks
 
 
-async def test_while_enough_are_under_way_keys_gather_until_one_of_them_ends() -> None:
+async def test_while_enough_are_under_way_keys_gather_until_one_of_them_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharing, "WINDOW", 60.0)
     producer = Producer()
     before = await busy(producer)
     later = [asyncio.create_task(producer.ask("Ada", 1))]
