@@ -26,8 +26,8 @@ COLOURS: Final = {
     "cold": "#a6cfdc",
 }
 STYLE: Final = (
-    "text{font:12px system-ui,sans-serif;fill:#222}.small{font-size:10px;fill:#555}"
-    "@media (prefers-color-scheme:dark){text{fill:#ddd}.small{fill:#aaa}}"
+    "text{font:12px system-ui,sans-serif;fill:#222}.small{font-size:10px;fill:#555}.spread{stroke:#222}"
+    "@media (prefers-color-scheme:dark){text{fill:#ddd}.small{fill:#aaa}.spread{stroke:#ddd}}"
 )
 
 
@@ -75,12 +75,12 @@ def bars(figures: Mapping[str, Figure], names: Mapping[str, str], degrees: Seque
 
 def _bar(x: float, figure: Figure, colour: str, height: Callable[[float], float]) -> list[str]:
     tall, middle = height(figure.per_second), x + (BAR - 2) / 2
-    y = TOP + HEIGHT - tall
+    y, most = TOP + HEIGHT - tall, TOP + HEIGHT - height(figure.most)
     return [
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{BAR - 2}" height="{tall:.1f}" fill="{colour}"/>',
-        f'<line x1="{middle:.1f}" x2="{middle:.1f}" y1="{TOP + HEIGHT - height(figure.least):.1f}"'
-        f' y2="{TOP + HEIGHT - height(figure.most):.1f}" stroke="#222"/>',
-        f'<text class="small" x="{middle:.1f}" y="{y - 4:.1f}" text-anchor="middle">'
+        f'<line class="spread" x1="{middle:.1f}" x2="{middle:.1f}"'
+        f' y1="{TOP + HEIGHT - height(figure.least):.1f}" y2="{most:.1f}"/>',
+        f'<text class="small" x="{middle:.1f}" y="{most - 4:.1f}" text-anchor="middle">'
         f"{_short(figure.per_second)}</text>",
     ]
 
