@@ -20,7 +20,7 @@ from tidings.services.friends.store.port import Entry, FriendsStore, Listing, Re
 
 State = Literal["friends", "requested", "asked"]
 
-_CIRCLES: Final = """
+_CIRCLE: Final = """
     select
         asked.id,
         array(select friend_id from friendships where user_id = asked.id order by since_ms, friend_id) as friends,
@@ -34,8 +34,9 @@ _CIRCLES: Final = """
             union all select blocker_id from blocks where blocked_id = asked.id
         ) as blocked,
         coalesce((select version from subject_fence where user_id = asked.id), 0) as as_of
-    from unnest($1::uuid[]) as asked(id)
+    from (select $1::uuid as id) as asked
 """
+_CIRCLES: Final = _CIRCLE.replace("(select $1::uuid as id) as asked", "unnest($1::uuid[]) as asked(id)")
 
 _RELATIONS: Final = """
     select friend_id, 'friend' from friendships where user_id = $1 and friend_id = any($2::uuid[])
@@ -179,7 +180,7 @@ _EVERYBODY: Final = (
 )
 
 STATEMENTS: Final = (
-    *(_CIRCLES, _RELATIONS, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS, _FRIENDS_AMONG),
+    *(_CIRCLE, _CIRCLES, _RELATIONS, _STANDING, *_PAGES.values(), _FRIENDS_SHOWN, _COUNTS, _FRIENDS_AMONG),
     *(_RAISE_VERSIONS, _ADD_FRIENDSHIPS, _ANSWER_REQUESTS, _END_FRIENDSHIP, _ADD_REQUEST, _DROP_REQUEST),
     *(_ADD_BLOCK, _DROP_BLOCK, _ADD_MUTE, _DROP_MUTE, _REMOVE_FRIENDSHIPS, *_REMOVE, _EVERYBODY),
 )
@@ -257,7 +258,11 @@ class PostgresFriends:
         await self._database.ready()
 
     async def circles(self, people: Sequence[UserId]) -> dict[UserId, Circle]:
-        rows = await self._database.fetch(_CIRCLES, people)
+        # One is what is mostly asked for. Of a list PostgreSQL does not know how long it is, so it plans each anew.
+        if len(people) == 1:
+            rows = await self._database.fetch(_CIRCLE, people[0])
+        else:
+            rows = await self._database.fetch(_CIRCLES, people)
         return {row[0]: Circle(friends=row[1], muted=row[2], blocked=row[3], as_of=row[4]) for row in rows}
 
     async def relations(self, user_id: UserId, others: Collection[UserId]) -> dict[UserId, Relation]:

@@ -49,11 +49,12 @@ FOUND = f"""
     ORDER BY e.entry, e.user_id LIMIT $4
 """  # noqa: S608
 
-HOLDERS = """
+HOLDER = """
     SELECT s.digest, a.id, a.role, s.id, s.expires_at, f.version
     FROM sessions s JOIN accounts a ON a.id = s.user_id JOIN subject_fence f ON f.user_id = a.id
-    WHERE s.digest = ANY($1::bytea[]) AND s.expires_at > now() AND a.state = 'live' AND NOT a.suspended
+    WHERE s.digest = $1 AND s.expires_at > now() AND a.state = 'live' AND NOT a.suspended
 """
+HOLDERS = HOLDER.replace("= $1", "= ANY($1::bytea[])")
 SESSION = "SELECT id, user_id, label, created_at, expires_at FROM sessions"
 HIDING_PRESENCE = (
     "SELECT user_id FROM preferences WHERE user_id = ANY($1::uuid[]) AND preferences->'presence' = 'false'::jsonb"
@@ -316,7 +317,12 @@ class PostgresUsers:
         return [Found(row[0], AccountRow(*row[1:])) for row in map(tuple, rows)]
 
     async def holders(self, digests: Sequence[bytes]) -> dict[bytes, Holder]:
-        return {row[0]: Holder(*row[1:]) for row in map(tuple, await self._database.fetch(HOLDERS, digests))}
+        # One is what is mostly asked for. Of a list PostgreSQL does not know how long it is, so it plans each anew.
+        if len(digests) == 1:
+            rows = await self._database.fetch(HOLDER, digests[0])
+        else:
+            rows = await self._database.fetch(HOLDERS, digests)
+        return {row[0]: Holder(*row[1:]) for row in map(tuple, rows)}
 
     async def sessions(self, user_id: UserId) -> list[SessionRow]:
         rows = await self._database.fetch(
