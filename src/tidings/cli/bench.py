@@ -196,7 +196,7 @@ def growth(
     thousand with ten messages each; ten times more with each step. All sizes run at once and have their turns one
     after another. A ratio is processor time a request, of Tidings and its engines, of the largest size over the
     smallest: `warm` as it is run, `cold` with caches of no bytes, where each answer is made from the databases.
-    Most of the time goes into importing: minutes for each 100,000 messages.
+    Most of the time goes into importing: about half a minute for each 100,000 messages.
 
     Example: `tidings bench growth --quick --yes`
     """
