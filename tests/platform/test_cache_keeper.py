@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from tidings.platform.cache.keeper import Keeper, Kept, Piece
+from tidings.platform.cache.keeper import Further, Keeper, Kept, Piece
 from tidings.platform.cache.resting import gathering, resting_on
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Unavailable
@@ -274,3 +275,73 @@ async def test_what_went_while_it_was_waited_for_is_asked_for() -> None:
     await under_way()
     assert await people.read(ada) == {ada: ("Augusta", 2)}
     assert await first == {ada: ("Ada", 1)}  # asked before
+
+
+FULL = "full"  # beside an id: the name with all that goes before and after it
+
+
+def further_pieces(viewer: Viewer, ask: list[Any], found: dict[Any, tuple[str, int]]) -> list[Piece]:
+    return [
+        Piece(one, named, one[1] if isinstance(one, tuple) else one, named[1], keep=named[0] != "secret")
+        for one, named in found.items()
+    ]
+
+
+def in_full(ask: list[UUID], found: Mapping[Any, tuple[str, int]], as_of_ns: int) -> Names | Further | None:
+    """Names that end with a dot are short for something."""
+    short = [one for one in ask if found[one][0].endswith(".")]
+    if wanted := [(FULL, one) for one in short if (FULL, one) not in found]:
+        return Further(wanted)
+    if any(found[FULL, one][0].endswith(".") for one in short):
+        return None
+    return {one: found[FULL, one] if one in short else found[one] for one in ask}
+
+
+IN_FULL = Kept(names_of, keys=keys, rest=rest, pieces=further_pieces, whole=in_full)
+
+
+@pytest.fixture
+def people() -> People:
+    return People(keeper=Keeper("page", [IN_FULL], room=100_000))
+
+
+async def test_what_an_answer_needs_besides_is_asked_for_and_kept(people: People) -> None:
+    ada, bob = uuid4(), uuid4()
+    names: Any = people.names
+    names.update({ada: ("A.", 1), bob: ("Bob", 1), (FULL, ada): ("Ada", 1)})
+    asked: list[Any] = people.asked
+    with gathering() as first:
+        assert await people.read(ada, bob) == {ada: ("Ada", 1), bob: ("Bob", 1)}
+    assert asked == [[ada, bob], [(FULL, ada)]]
+    with gathering() as second:
+        assert await people.read(ada, bob) == {ada: ("Ada", 1), bob: ("Bob", 1)}
+    assert asked == [[ada, bob], [(FULL, ada)]]
+    for resting in (first, second):
+        assert resting.whole
+        assert [len(part.held.entries) for part in resting.parts] == [3]
+    names[FULL, ada] = ("Augusta", 2)
+    people.keeper.heard("people", [(ada, 2)])
+    names[ada] = ("A.", 2)
+    assert await people.read(ada) == {ada: ("Augusta", 2)}
+    assert asked[2:] == [[ada], [(FULL, ada)]]
+
+
+async def test_what_is_needed_besides_may_be_for_one_asker_alone(people: People) -> None:
+    ada = uuid4()
+    names: Any = people.names
+    names.update({ada: ("A.", 1), (FULL, ada): ("secret", 1)})
+    for _ in range(2):
+        with gathering() as resting:
+            assert await people.read(ada) == {ada: ("secret", 1)}
+        assert not resting.whole
+    asked: list[Any] = people.asked
+    assert asked == [[ada], [(FULL, ada)], [(FULL, ada)]]
+
+
+async def test_where_all_that_is_needed_does_not_tell_the_ask_goes_as_it_is(people: People) -> None:
+    ada = uuid4()
+    names: Any = people.names
+    names.update({ada: ("A.", 1), (FULL, ada): ("Ad.", 1)})
+    assert await people.read(ada) == {ada: ("A.", 1)}
+    asked: list[Any] = people.asked
+    assert asked == [[ada], [(FULL, ada)], [ada]]

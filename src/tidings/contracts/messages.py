@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NewType
+from typing import Annotated, Final, Literal, NewType
 from uuid import UUID
 
 import msgspec
@@ -37,6 +37,10 @@ Audience = Literal["friends", "public", "only"]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 Authors = Annotated[list[UserId], Meta(max_length=5001)]
+
+DEEPER: Final = (
+    21  # messages of an author who says much, for who keeps them: one more than a page has if none is asked for
+)
 MessageIds = Annotated[list[MessageId], Meta(max_length=100)]
 
 
@@ -178,7 +182,8 @@ class PageByAuthorsAsk(Value, frozen=True):
 
     At most one of `before` and `after`. With `after`, the page is the `limit` oldest of those that are younger,
     without those in `seen`. The viewer's own messages are all given if the viewer is among `friends`. Whoever keeps
-    the answer (`to_keep`) is given the newest few of each author instead, however many that are.
+    the answer (`to_keep`) is given the newest few of each author instead, however many that are, and the newest
+    `DEEPER` of each of `deeper`, who are believed to be friends, too.
     """
 
     friends: Authors
@@ -188,6 +193,7 @@ class PageByAuthorsAsk(Value, frozen=True):
     seen: list[MessageId] = []
     limit: Limit = 20
     to_keep: bool = False
+    deeper: Authors = []
 
 
 class PageItem(Value, frozen=True):
@@ -197,7 +203,7 @@ class PageItem(Value, frozen=True):
 
 
 class AuthorRecents(Value, frozen=True):
-    """As of which version of the author their newest few were read, and whether all friends are shown the same.
+    """An author's newest few, newest first, as of which version, and whether all friends are shown the same.
 
     `down_to`: what they said before it was left out; None: nothing was.
     """
@@ -206,18 +212,20 @@ class AuthorRecents(Value, frozen=True):
     version: int
     same_for_friends: bool
     down_to: MessageId | None
+    items: list[PageItem]
 
 
 class PageByAuthors(Value, frozen=True):
     """`read_at_ms`: the service's clock before the read began; later ids may still be on their way.
 
-    `recents`: of each author, for those who keep the answer (`to_keep`); its items are in no order then.
+    Who keeps the answer (`to_keep`) is given `recents` of each author instead of items, and `deeper` of those.
     """
 
     items: list[PageItem]
     more: bool
     read_at_ms: int
     recents: list[AuthorRecents] = []
+    deeper: list[AuthorRecents] = []
 
 
 class ByMessageIds(Value, frozen=True):

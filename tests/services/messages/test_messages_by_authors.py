@@ -17,6 +17,7 @@ from tests.services.messages.neighbourhood import Neighbourhood, Person, at
 from tests.services.messages.writing import request_of
 from tidings.contracts import messages as contract
 from tidings.contracts.messages import (
+    DEEPER,
     ImportedMessage,
     ImportMessages,
     Latest,
@@ -86,9 +87,8 @@ async def test_who_keeps_a_feed_is_given_the_newest_few_of_each(town: Neighbourh
     await named.posts(audience="only", only=[few])
     mine = await alice.posts("mine")
     page = await alice.page([few, many, named, silent, alice], limit=1, to_keep=True)
-    by_author = {
-        one.id: [item for item in page.items if item.author_id == one.id] for one in (few, many, named, alice)
-    }
+    by_author = {one.author_id: one.items for one in page.recents}
+    assert {item.author_id for item in by_author[few.id]} == {few.id}
     assert [item.id for item in by_author[few.id]] == [one.id for one in reversed(hers)]
     assert [item.id for item in by_author[many.id]] == [one.id for one in his[:1:-1]]
     assert [item.id for item in by_author[named.id]] == [shown.id]
@@ -106,6 +106,35 @@ async def test_who_keeps_a_feed_is_given_the_newest_few_of_each(town: Neighbourh
     assert {one.author_id: one.version for one in latest.as_of} == {
         author: one.version for author, one in recents.items()
     }
+
+
+async def test_who_keeps_a_feed_is_given_more_of_an_author_than_the_few(town: Neighbourhood) -> None:
+    alice, much, as_many, one_less, silent = town.people(5)
+    said = [await much.posts(f"{number}", place=at(1.5, 2.5)) for number in range(DEEPER + 3)]
+    all_of = [await as_many.posts(f"{number}") for number in range(DEEPER)]
+    mixed = [await one_less.posts(f"{number}") for number in range(DEEPER - 4)]
+    hidden = await one_less.posts(audience="only", only=[much])
+    mixed += [await one_less.posts(f"{number}") for number in range(present.KEPT)]
+    page = await alice.page(
+        [much, silent], to_keep=True, deeper=[one.id for one in (much, as_many, one_less, silent)]
+    )
+    assert [one.author_id for one in page.recents] == [much.id, silent.id]
+    assert [item.id for item in page.recents[0].items] == [one.id for one in said[: -present.KEPT - 1 : -1]]
+    deeper = {one.author_id: one for one in page.deeper}
+    assert [item.id for item in deeper[much.id].items] == [one.id for one in said[:2:-1]]
+    assert [bytes(item.message) for item in deeper[much.id].items] == [
+        msgspec.json.encode(one) for one in said[:2:-1]
+    ]
+    assert [item.id for item in deeper[as_many.id].items] == [one.id for one in reversed(all_of)]
+    assert [item.id for item in deeper[one_less.id].items] == [one.id for one in mixed[:1:-1]]
+    assert hidden.id not in {item.id for item in deeper[one_less.id].items}
+    assert {author: (one.same_for_friends, one.down_to) for author, one in deeper.items()} == {
+        much.id: (True, said[3].id),
+        as_many.id: (True, all_of[0].id),
+        one_less.id: (False, mixed[2].id),
+        silent.id: (True, None),
+    }
+    assert deeper[much.id].version == page.recents[0].version == DEEPER + 3
 
 
 async def test_the_json_is_that_of_the_message(town: Neighbourhood) -> None:

@@ -9,8 +9,16 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidings.contracts.messages import AuthorRecents, MessageId, PageByAuthors, PageByAuthorsAsk, PageItem
+from tidings.contracts.messages import (
+    DEEPER,
+    AuthorRecents,
+    MessageId,
+    PageByAuthors,
+    PageByAuthorsAsk,
+    PageItem,
+)
 from tidings.contracts.users import UserId
+from tidings.platform.cache.keeper import Further
 from tidings.platform.request import Viewer
 from tidings.services.timeline.kept import KEPT
 
@@ -32,36 +40,62 @@ def test_a_page_of_what_is_kept_is_the_page(said: list[list[int]], limit: int) -
     all_of = {author: items(author, numbers) for author, numbers in zip(authors, said, strict=True)}
     everything = sorted((one for found in all_of.values() for one in found), key=lambda one: one.id, reverse=True)
     ask = PageByAuthorsAsk(friends=authors, others=[], limit=limit)
-    answer = PageByAuthors(
-        items=[one for found in all_of.values() for one in found[:FEW]],
-        more=False,
-        read_at_ms=5,
-        recents=[
-            AuthorRecents(
-                author_id=author,
-                version=author.int,
-                same_for_friends=author.int != 1,
-                down_to=found[FEW - 1].id if len(found) > FEW else None,
-            )
-            for author, found in all_of.items()
-        ],
-    )
+
+    def told(author: UserId, few: int) -> AuthorRecents:
+        found = all_of[author]
+        return AuthorRecents(
+            author_id=author,
+            version=author.int,
+            same_for_friends=author.int != 1,
+            down_to=found[few - 1].id if len(found) > few else None,
+            items=found[:few],
+        )
+
     assert FEED.keys(VIEWER, ask) == [author.int for author in authors]
+    answer = PageByAuthors(items=[], more=False, read_at_ms=5, recents=[told(author, FEW) for author in authors])
     pieces = list(FEED.pieces(VIEWER, ask, answer))
     assert [(one.key, one.subject, one.version, one.keep) for one in pieces] == [
         (author.int, author, author.int, author.int != 1) for author in authors
     ]
-    page = FEED.whole(ask, {one.key: one.value for one in pieces}, 7_000_000)
-    if page is None:
-        cut = [found[FEW - 1].id for found in all_of.values() if len(found) > FEW]
+    values = {one.key: one.value for one in pieces}
+    page = FEED.whole(ask, values, 7_000_000)
+    if isinstance(page, Further):
+        cut = [author for author in authors if len(all_of[author]) > FEW]
         kept = sorted((one.id for found in all_of.values() for one in found[:FEW]), reverse=True)
-        assert cut
-        # Somebody said more than is kept of them, and it may be on this page, or be all that tells of another one.
-        assert len(kept) <= limit or max(cut) > kept[limit - 1]
-        return
+        # They said more than is kept of them, and it may be on this page, or be all that tells of another one.
+        wanted = [one for one in cut if len(kept) <= limit or all_of[one][FEW - 1].id > kept[limit - 1]]
+        assert wanted
+        asked = FEED.rest([*page.keys, 77])
+        assert (asked.deeper, asked.friends) == (wanted, [UUID(int=77)])
+        deeper = [told(author, limit + 1) for author in wanted]
+        answer = PageByAuthors(items=[], more=False, read_at_ms=5, deeper=deeper)
+        values |= {one.key: one.value for one in FEED.pieces(VIEWER, asked, answer)}
+        page = FEED.whole(ask, values, 7_000_000)
+    assert isinstance(page, PageByAuthors)
     assert page.items == everything[:limit]
     assert page.more == (len(everything) > limit)
     assert page.read_at_ms == 7
+
+
+def test_where_more_of_an_author_does_not_tell_either_the_page_is_asked_for() -> None:
+    author = UserId(UUID(int=1))
+    numbers = [100 - number for number in range(DEEPER)]
+    few = AuthorRecents(
+        author_id=author, version=1, same_for_friends=True, down_to=MessageId(UUID(int=900)), items=[]
+    )
+    more = msgspec.structs.replace(few, items=items(author, numbers)[:4])  # the others are for somebody else
+    answer = PageByAuthors(items=[], more=False, read_at_ms=5, recents=[few], deeper=[more])
+    values = {
+        one.key: one.value for one in FEED.pieces(VIEWER, PageByAuthorsAsk(friends=[author], others=[]), answer)
+    }
+    assert len(values) == 2
+    assert FEED.whole(PageByAuthorsAsk(friends=[author], others=[], limit=5), values, 7) is None
+    # A page as long as what messages would give of each is not worth another call.
+    only_few = {author.int: values[author.int]}
+    assert FEED.whole(PageByAuthorsAsk(friends=[author], others=[], limit=DEEPER), only_few, 7) is None
+    assert isinstance(
+        FEED.whole(PageByAuthorsAsk(friends=[author], others=[], limit=DEEPER - 1), only_few, 7), Further
+    )
 
 
 def test_pages_that_lead_on_and_those_of_very_many_are_read_anew() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
@@ -58,13 +59,20 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
     until_ms: int | None = None
 
 
+class Further(msgspec.Struct, frozen=True, gc=False):
+    """The keys that an answer needs besides those that it had."""
+
+    keys: Sequence[Hashable]
+
+
 @dataclass(frozen=True, slots=True)
 class Kept(Generic[Ask, Answer]):
     """How one safe bulk call is kept and shared. Functions are pure; no keys: this ask is neither.
 
     It rests on its producer's own data alone. `rest` is the ask for some keys, of this request or of several,
     `pieces` what its answer says of each (who is absent has none), and `whole` the answer to the whole ask from the
-    values by key, as of a time (ns since 1970), or None if they do not tell: then it is asked for as it is.
+    values by key, as of a time (ns since 1970), or None if they do not tell: then it is asked for as it is. It may
+    name `Further` keys once, and is called again with their values, too.
     `shown`: whether people see what it says. `dear`: more than the ask itself would bring, so that it is worth
     nothing where it is not kept.
     """
@@ -73,7 +81,7 @@ class Kept(Generic[Ask, Answer]):
     keys: Callable[[Viewer, Ask], Sequence[Hashable]]
     rest: Callable[[Sequence[Any]], Ask]
     pieces: Callable[[Viewer, Ask, Answer], Iterable[Piece]]
-    whole: Callable[[Ask, Mapping[Any, Any], int], Answer | None]
+    whole: Callable[[Ask, Mapping[Any, Any], int], Answer | Further | None]
     shown: bool = True
     dear: bool = False
 
@@ -87,6 +95,25 @@ class _Brought:
     alone: AbstractSet[Hashable]  # meant for who asked
     entries: Mapping[Hashable, Entry]
     reading: Reading
+
+
+@dataclass(slots=True)
+class _Got:
+    """What there is of an answer: values by key, the entries that hold them, and as of when.
+
+    `is_kept`: an entry holds each. `stamp`: when the last of it had been made.
+    """
+
+    values: dict[Any, Any] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    as_of_ns: int = sys.maxsize
+    stamp: int = 0
+    is_kept: bool = True
+
+    def add(self, values: dict[Any, Any], entries: list[Entry], as_of_ns: int, stamp: int) -> None:
+        self.values = self.values | values if self.values else values
+        self.entries = self.entries + entries if self.entries else entries
+        self.as_of_ns, self.stamp = min(self.as_of_ns, as_of_ns), max(self.stamp, stamp)
 
 
 class Keeper:
@@ -139,53 +166,69 @@ class Keeper:
 
         `Unavailable` too, if the producer does not know of a write that the client has made: never older data.
         """
-        known, producer = seen(), kept.call.service
-        resting = resting_on()
-        shelf = self.shelves.get(producer)
-        if shelf is not None and not shelf.keeps:
-            shelf = None
+        known, shelf = seen(), self._shelf_of(kept.call)
         keys = kept.keys(viewer, ask) if shelf is not None or not kept.dear else ()
         if not keys:
             return await self._as_it_is(kept, ask, bring, known)
-        name = kept.call.name
+        got = _Got()
+        await self._get(kept, viewer, keys, bring, known, got)
+        answer = kept.whole(ask, got.values, got.as_of_ns - SKEW_NS)
+        if isinstance(answer, Further):
+            await self._get(kept, viewer, answer.keys, bring, known, got)
+            answer = kept.whole(ask, got.values, got.as_of_ns - SKEW_NS)
+        if answer is None or isinstance(answer, Further):
+            return await self._as_it_is(kept, ask, bring, known)
+        if (resting := resting_on()) is not None:
+            if shelf is None or not got.is_kept:
+                resting.on_more()
+            else:
+                resting.on(Part(self.holder, kept.call.name, shelf, Held(got.entries), got.as_of_ns))
+        if kept.shown:
+            known.shown(kept.call.service, got.stamp)
+        return answer
+
+    def _shelf_of(self, call: Call[Any, Any]) -> Shelf | None:
+        """Where what it says is kept now."""
+        shelf = self.shelves.get(call.service)
+        return shelf if shelf is not None and shelf.keeps else None
+
+    async def _get(
+        self,
+        kept: Kept[Any, Any],
+        viewer: Viewer,
+        keys: Sequence[Hashable],
+        bring: Bring[Any, Any],
+        known: Seen,
+        got: _Got,
+    ) -> None:
+        """Add to `got` what is on the shelf of these keys, and what the producer says of the others."""
+        name, shelf = kept.call.name, self._shelf_of(kept.call)
         values: dict[Any, Any] = {}
         found: list[Entry] = []
-        missing: Sequence[Hashable] = keys
+        missing = keys
         if shelf is not None:
             values, found, missing = shelf.find(keys, known, of=name)
             asked = self._asked[name]
             if missing and asked and (others := {asked[key] for key in missing if key in asked}):
                 await asyncio.wait(others)  # whoever asks for them now may bring what will do here
                 values, found, missing = shelf.find(keys, known, of=name)
-        stamp = max([entry.reading.ended_ns for entry in found], default=0)
         as_of_ns = shelf.as_of_ns if shelf is not None and found else time.time_ns()
         if as_of_ns <= 0:  # used without beats, where that is measured
             as_of_ns = min(entry.reading.began_ns for entry in found)
         metrics.cache_read(holder=self.holder, call=name, hits=len(found), misses=len(missing))
-        if missing:
-            try:
-                brought = await self._brought(kept, viewer, missing, bring, known)
-            except BaseException:
-                if resting is not None:
-                    resting.on_more()  # on its absence
-                raise
-            for part, told in brought:
-                values.update({key: part.values[key] for key in told})
-                if part.entries:
-                    found += [part.entries[key] for key in told if key in part.entries]
-                as_of_ns = min(as_of_ns, part.reading.began_ns)
-                stamp = max(stamp, part.reading.ended_ns)
-        answer = kept.whole(ask, values, as_of_ns - SKEW_NS)
-        if answer is None:
-            return await self._as_it_is(kept, ask, bring, known)
-        if resting is not None:
-            if shelf is None or len(found) < len(keys):
-                resting.on_more()
-            else:
-                resting.on(Part(self.holder, name, shelf, Held(found), as_of_ns))
-        if kept.shown:
-            known.shown(producer, stamp)
-        return answer
+        got.add(values, found, as_of_ns, max([entry.reading.ended_ns for entry in found], default=0))
+        if not missing:
+            return
+        try:
+            brought = await self._brought(kept, viewer, missing, bring, known)
+        except BaseException:
+            if (resting := resting_on()) is not None:
+                resting.on_more()  # on its absence
+            raise
+        got.is_kept = got.is_kept and sum(len(part.entries.keys() & told) for part, told in brought) == len(missing)
+        for part, told in brought:
+            held = [part.entries[key] for key in told if key in part.entries] if part.entries else []
+            got.add({key: part.values[key] for key in told}, held, part.reading.began_ns, part.reading.ended_ns)
 
     async def _as_it_is(self, kept: Kept[Ask, Answer], ask: Ask, bring: Bring[Ask, Answer], known: Seen) -> Answer:
         """Ask, and keep nothing of the answer."""

@@ -141,7 +141,12 @@ async def open_events(dsn: str, service: str) -> AsyncIterator[EventStore]:
         init=json_as_text,
         reset=as_it_was,
         command_timeout=10,
-        server_settings={"application_name": f"tidings-{service}-events", "timezone": "UTC", "jit": "off"},
+        server_settings={
+            "application_name": f"tidings-{service}-events",
+            "timezone": "UTC",
+            "jit": "off",
+            "plan_cache_mode": "force_generic_plan",
+        },
     )
     try:
         yield EventStore(dsn, PostgresOutbox(pool), PostgresInbox(pool), PostgresCaches(pool))

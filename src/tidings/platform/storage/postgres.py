@@ -221,7 +221,12 @@ class Database:
         transaction_timeout_ms: int,
     ) -> Database:
         """Connect. One connection each at first; more as they are needed."""
-        common = {"application_name": f"tidings-{service}", "timezone": "UTC", "jit": "off"}
+        common = {
+            "application_name": f"tidings-{service}",
+            "timezone": "UTC",
+            "jit": "off",
+            "plan_cache_mode": "force_generic_plan",  # else whatever takes a list is planned at each call
+        }
         reading = await asyncpg.create_pool(
             dsn,
             min_size=1,

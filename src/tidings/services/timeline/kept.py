@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from tidings.contracts import friends, messages, users
 from tidings.contracts.messages import (
+    DEEPER,
     AuthorLatest,
+    AuthorRecents,
     Latest,
     LatestAsk,
     MessageId,
@@ -24,7 +24,7 @@ from tidings.contracts.messages import (
 from tidings.contracts.timeline import FeedAsk, TimelineAsk, get_feed, get_timeline
 from tidings.contracts.users import ByIds, UserId
 from tidings.platform.cache.by_subject import ids_of, kept_by_subject, numbers_of
-from tidings.platform.cache.keeper import Kept, Piece
+from tidings.platform.cache.keeper import Further, Kept, Piece
 from tidings.platform.request import Viewer
 
 MOST_AUTHORS: Final = 512  # of a feed; beyond, messages gives a page rather than everybody's newest few
@@ -72,6 +72,7 @@ def _page(ask: LatestAsk, found: Mapping[int, AuthorLatest | None], as_of_ns: in
 
 
 _number = attrgetter("id.int")
+Key: TypeAlias = int | tuple[Literal["more"], int]  # with "more": of an author who says much
 
 
 class Recents(NamedTuple):
@@ -87,35 +88,48 @@ def _all_authors(viewer: Viewer, ask: PageByAuthorsAsk) -> Sequence[int]:
     return numbers_of(ask.friends) if first and len(ask.friends) <= MOST_AUTHORS else ()
 
 
-def _recents_of(missing: Sequence[int]) -> PageByAuthorsAsk:
-    return PageByAuthorsAsk(friends=ids_of(missing), others=[], to_keep=True)
+def _recents_of(missing: Sequence[Key]) -> PageByAuthorsAsk:
+    return PageByAuthorsAsk(
+        friends=ids_of([one for one in missing if isinstance(one, int)]),
+        others=[],
+        to_keep=True,
+        deeper=ids_of([one[1] for one in missing if not isinstance(one, int)]),
+    )
 
 
 def _recents(viewer: Viewer, ask: PageByAuthorsAsk, found: PageByAuthors) -> list[Piece]:
-    said: defaultdict[UserId, list[PageItem]] = defaultdict(list)
-    for item in found.items:
-        said[item.author_id].append(msgspec.structs.replace(item, message=item.message.copy()))
     return [
-        Piece(
-            one.author_id.int,
-            Recents(said[one.author_id], one.down_to),
-            one.author_id,
-            one.version,
-            keep=one.same_for_friends,
-        )
-        for one in found.recents
+        *(_piece(one.author_id.int, one) for one in found.recents),
+        *(_piece(("more", one.author_id.int), one) for one in found.deeper),
     ]
 
 
-def _feed(ask: PageByAuthorsAsk, found: Mapping[int, Recents], as_of_ns: int) -> PageByAuthors | None:
-    """The newest of all; None where somebody may have said more of it than is kept of them."""
-    newest = heapq.nlargest(
-        ask.limit + 1, (item for recents in found.values() for item in recents.items), key=_number
-    )
-    cut = max((recents.down_to.int for recents in found.values() if recents.down_to is not None), default=0)
-    if cut and (len(newest) <= ask.limit or cut > _number(newest[ask.limit - 1])):
-        return None
+def _piece(key: Key, one: AuthorRecents) -> Piece:
+    items = [msgspec.structs.replace(item, message=item.message.copy()) for item in one.items]
+    return Piece(key, Recents(items, one.down_to), one.author_id, one.version, keep=one.same_for_friends)
+
+
+def _feed(ask: PageByAuthorsAsk, found: Mapping[Key, Recents], as_of_ns: int) -> PageByAuthors | Further | None:
+    """The newest of all. Where somebody may have said more of it than is kept of them, it takes more of them."""
+    kept: Mapping[Any, Recents] = found
+    if further := [key for key in found if not isinstance(key, int)]:
+        kept = {key: found.get(("more", key), recents) for key, recents in found.items() if isinstance(key, int)}
+    newest = _newest([recents.items for recents in kept.values() if recents.items], ask.limit + 1)
+    lowest = _number(newest[ask.limit - 1]) if len(newest) > ask.limit else 0
+    cut = [
+        number for number, recents in kept.items() if recents.down_to is not None and recents.down_to.int > lowest
+    ]
+    if cut:
+        return Further([("more", number) for number in cut]) if ask.limit < DEEPER and not further else None
     return PageByAuthors(items=newest[: ask.limit], more=len(newest) > ask.limit, read_at_ms=as_of_ns // 1_000_000)
+
+
+def _newest(said: list[list[PageItem]], count: int) -> list[PageItem]:
+    """So many of all; each author's come newest first. An author is left out where as many others spoke later."""
+    firsts = sorted((_number(items[0]) for items in said), reverse=True)
+    lowest = firsts[count - 1] if len(firsts) >= count else 0
+    among = [item for items in said if _number(items[0]) >= lowest for item in items]
+    return sorted(among, key=_number, reverse=True)[:count]
 
 
 KEPT: Final = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,7 +17,7 @@ from tidings.platform.request import Viewer
 from tidings.services.messages import present, rules
 from tidings.services.messages.holder import Messages
 from tidings.services.messages.present import KEPT
-from tidings.services.messages.rules import HIGHEST, Standing
+from tidings.services.messages.rules import HIGHEST, LOWEST, Standing
 from tidings.services.messages.store.port import Document, Head, LatestRow, Probe, Sieve
 
 FEW_AUTHORS: Final = 512  # so many rows are read with their bodies in one go; beyond, bodies are read when chosen
@@ -214,9 +214,9 @@ async def page_by_authors(svc: Messages, viewer: Viewer, ask: contract.PageByAut
         raise Invalid("Give before or after, not both.", errors=(FieldError("/after", "goes without before"),))
     read_at_ms = now_ms()
     asker = _asker(viewer)
-    asked: dict[UserId, Standing] = rules.standings_asked(asker, ask.friends, ask.others)
     if ask.to_keep:
-        return await _recents(svc, asker, asked, read_at_ms)
+        return await _recents_of_all(svc, asker, ask, read_at_ms)
+    asked = rules.standings_asked(asker, ask.friends, ask.others)
     if ask.after is None:
         found = await svc.store.page_before(asker, asked, before=ask.before or HIGHEST, limit=ask.limit + 1)
         page = found[: ask.limit]
@@ -234,24 +234,56 @@ async def page_by_authors(svc: Messages, viewer: Viewer, ask: contract.PageByAut
     return contract.PageByAuthors(items=items, more=len(found) > ask.limit, read_at_ms=read_at_ms)
 
 
-async def _recents(
-    svc: Messages, asker: UserId | None, asked: Mapping[UserId, Standing], read_at_ms: int
+async def _recents_of_all(
+    svc: Messages, asker: UserId | None, ask: contract.PageByAuthorsAsk, read_at_ms: int
 ) -> contract.PageByAuthors:
-    """The newest few of each author, from the `latest` rows."""
-    items: list[contract.PageItem] = []
-    recents: list[contract.AuthorRecents] = []
-    for author, row in (await svc.store.latest_as_of(list(asked), bodies=KEPT)).items():
-        stands = asked[author]
-        for head, body in zip(row.heads, row.bodies, strict=True):
-            if rules.admits(head.audience, head.only, asker, stands):
-                shown = body if head.place is None or rules.shows_place(stands) else present.without_place(body)
-                items.append(contract.PageItem(id=head.id, author_id=author, message=msgspec.Raw(shown)))
-        recents.append(
-            contract.AuthorRecents(
-                author_id=author,
-                version=row.version,
-                same_for_friends=stands != "other" and all(head.audience != "only" for head in row.heads),
-                down_to=None if row.complete or not row.heads else row.heads[-1].id,
-            )
-        )
-    return contract.PageByAuthors(items=items, more=False, read_at_ms=read_at_ms, recents=recents)
+    """The newest few of each author, from the `latest` rows; below them, of some, from the documents.
+
+    Rows are read first: what changes meanwhile has a later version than theirs.
+    """
+    asked = rules.standings_asked(asker, [*ask.friends, *ask.deeper], ask.others)
+    rows = await svc.store.latest_as_of(list(asked), bodies=KEPT)
+    probes = [
+        Probe(author, "own", rows[author].heads[-1].id)  # all that there is: who is shown what is decided here
+        for author in dict.fromkeys(ask.deeper)
+        if rows[author].heads and not rows[author].complete
+    ]
+    below: Mapping[UserId, list[Document]] = {}
+    if probes:
+        below = await svc.store.newest(asker, probes, Sieve(above=LOWEST), per_author=contract.DEEPER - KEPT)
+    few = dict.fromkeys([*ask.friends, *ask.others])
+    return contract.PageByAuthors(
+        items=[],
+        more=False,
+        read_at_ms=read_at_ms,
+        recents=[_recents(asker, asked[one], rows[one]) for one in few],
+        deeper=[_recents(asker, asked[one], rows[one], below.get(one, [])) for one in dict.fromkeys(ask.deeper)],
+    )
+
+
+def _recents(
+    asker: UserId | None, stands: Standing, row: LatestRow, below: Sequence[Document] | None = None
+) -> contract.AuthorRecents:
+    """Of one author. `below`: what follows the row, if that was read."""
+    shows_place = rules.shows_place(stands)
+    shown = [
+        (head.id, body if head.place is None or shows_place else present.without_place(body))
+        for head, body in zip(row.heads, row.bodies, strict=True)
+        if rules.admits(head.audience, head.only, asker, stands)
+    ]
+    shown += [
+        (one.id, present.encoded(one, with_place=shows_place))
+        for one in below or ()
+        if rules.admits(one.audience, one.only, asker, stands)
+    ]
+    last = row.heads[-1].id if row.heads and not row.complete else None
+    if below is not None:
+        last = below[-1].id if len(below) == contract.DEEPER - KEPT else None
+    audiences = {one.audience for one in row.heads} | {one.audience for one in below or ()}
+    return contract.AuthorRecents(
+        author_id=row.author_id,
+        version=row.version,
+        same_for_friends=stands != "other" and "only" not in audiences,
+        down_to=last,
+        items=[contract.PageItem(one, row.author_id, msgspec.Raw(body)) for one, body in shown],
+    )
