@@ -13,7 +13,7 @@ import pytest
 from tests.harness.streams import listening
 from tests.harness.system import Whole
 from tests.harness.waiting import until
-from tidings.contracts import messages, users
+from tidings.contracts import friends, messages, users
 from tidings.platform.ids import bucket_of, uuid7
 from tidings.platform.settings import Settings
 
@@ -64,6 +64,26 @@ async def test_a_past_that_is_imported_is_read_anew(tidings: Whole) -> None:
 
         await until(told, what="that all is to be read again")
     assert [one["message"]["text"] for one in (await alice.get("/v1/feed")).ok()["items"]] == ["long ago"]
+
+
+async def test_who_is_made_a_friend_by_the_operator_is_heard_from_then_on(tidings: Whole) -> None:
+    alice, bob = [await tidings.joins(name) for name in ("Alice", "Bob")]
+    a, b = (users.UserId(UUID(one.id)) for one in (alice, bob))
+    pair = friends.ImportedFriendship(a=b, b=a, since_ms=1_700_000_000_000)
+    async with listening(alice) as hers:
+        await tidings.operator.call(friends.import_friendships, friends.ImportFriendships(friendships=[pair]))
+        await hers.until("friends", "timeline")
+
+        async def quiet() -> bool:
+            hers.events.clear()
+            await asyncio.sleep(1)
+            return not hers.concerns()
+
+        await until(quiet, what="an end of what came before")
+        await bob.posts("hello")
+        await hers.until("timeline")
+    for one in (alice, bob):
+        assert (await one.get("/v1/notifications")).ok()["notifications"] == []
 
 
 async def test_row_05_an_end_of_friendship_filters_the_open_stream(tidings: Whole) -> None:

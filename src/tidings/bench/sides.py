@@ -169,9 +169,9 @@ async def import_messages(
         await operator.call(messages.import_messages, messages.ImportMessages(messages=batch))
         count += len(batch)
         if count % REST_AFTER == 0:
-            await at_rest(side)
+            await at_rest(side, within=COMPARING)
             told(count)
-    await at_rest(side)
+    await at_rest(side, within=COMPARING)
     told(count)
 
 

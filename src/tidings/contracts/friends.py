@@ -140,6 +140,14 @@ class GraphChanged(Value, frozen=True):
     version: int
 
 
+class FriendsImported(Value, frozen=True):
+    """The operator made these people friends of `user_id`."""
+
+    user_id: UserId
+    friend_ids: list[UserId]
+    version: int
+
+
 class PersonRemoved(Value, frozen=True):
     """Somebody is gone, and all that stood between them and others. `friend_ids` were their friends."""
 
@@ -151,6 +159,7 @@ class PersonRemoved(Value, frozen=True):
 requested = Event("friends.requested", GraphChanged)
 request_withdrawn = Event("friends.request_withdrawn", GraphChanged)
 befriended = Event("friends.befriended", GraphChanged)
+imported = Event("friends.imported", FriendsImported)
 unfriended = Event("friends.unfriended", GraphChanged, takes_away=True)
 blocked = Event("friends.blocked", GraphChanged, takes_away=True)
 unblocked = Event("friends.unblocked", GraphChanged)

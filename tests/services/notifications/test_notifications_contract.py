@@ -29,13 +29,6 @@ async def test_requests_and_answers(happenings: Happenings) -> None:
     assert await happenings.kinds(alice) == []
 
 
-async def test_what_the_operator_imports_is_no_news(happenings: Happenings) -> None:
-    alice, bob = happenings.person(), happenings.person()
-    for one, other in ((alice, bob), (bob, alice)):
-        happenings.graph(friends.befriended, one, other, by=None)
-    assert await happenings.kinds(alice) == await happenings.kinds(bob) == []
-
-
 async def test_groups_and_who_is_in_them(happenings: Happenings) -> None:
     alice, bob, cleo = (happenings.person() for _ in range(3))
     message = happenings.posts(alice)

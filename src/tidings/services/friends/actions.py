@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
 from tidings.contracts import friends as contract
 from tidings.contracts import users
-from tidings.contracts.friends import Friendship, GraphChanged, ImportedFriendship, PersonRemoved
+from tidings.contracts.friends import (
+    Friendship,
+    FriendsImported,
+    GraphChanged,
+    ImportedFriendship,
+    PersonRemoved,
+)
 from tidings.contracts.users import ByIds, Imported, UserId
 from tidings.platform.clock import now_ms, rfc3339
 from tidings.platform.contract import Event, NotFound
@@ -173,12 +179,12 @@ async def _announce_mine(graph: FriendsWrite, event: Event, *, by: UserId, other
 
 
 async def _announce_all(graph: FriendsWrite, added: Sequence[ImportedFriendship]) -> None:
-    """One event and one version for each side of each friendship."""
-    sides = [side for pair in added for side in ((pair.a, pair.b), (pair.b, pair.a))]
-    rises = Counter(one for one, _ in sides)
-    versions = await graph.raise_versions(rises)
-    following = {one: versions[one] - rise for one, rise in rises.items()}
-    for one, another in sides:
-        following[one] += 1
-        body = GraphChanged(user_id=one, other_id=another, by_id=None, version=following[one])
-        graph.announce(contract.befriended, subject=one, version=following[one], body=body)
+    """One event and one version for each person, however many friends were added."""
+    found: dict[UserId, list[UserId]] = defaultdict(list)
+    for pair in added:
+        found[pair.a].append(pair.b)
+        found[pair.b].append(pair.a)
+    versions = await graph.raise_versions(dict.fromkeys(found, 1))
+    for one, others in found.items():
+        body = FriendsImported(user_id=one, friend_ids=others, version=versions[one])
+        graph.announce(contract.imported, subject=one, version=versions[one], body=body)

@@ -11,7 +11,7 @@ from tidings.services.notifications.shapes import Effect
 
 
 def of_graph(event: str, body: GraphChanged) -> list[Effect]:
-    """Requests and acceptances, seen from the one whose version it is. What the operator imports is no news."""
+    """Requests and acceptances, seen from the one whose version it is."""
 
     def effect(kind: Kind, *, stands: bool) -> Effect:
         other = body.other_id
@@ -21,8 +21,6 @@ def of_graph(event: str, body: GraphChanged) -> list[Effect]:
     if event == friends.requested.name:
         return [effect("friend_request", stands=True)] if theirs else []
     if event == friends.befriended.name:
-        if body.by_id is None:
-            return []
         return [effect("friend_acceptance", stands=True) if theirs else effect("friend_request", stands=False)]
     if event == friends.request_withdrawn.name:
         return [effect("friend_request", stands=False)]

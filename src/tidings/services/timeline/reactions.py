@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tidings.contracts import friends, messages, notifications, users
-from tidings.contracts.friends import GraphChanged
+from tidings.contracts.friends import FriendsImported, GraphChanged
 from tidings.contracts.messages import MessageChanged, MessagesImported, ReactionChanged
 from tidings.contracts.notifications import NotificationsChanged
 from tidings.contracts.users import UserChanged
@@ -42,6 +42,15 @@ async def on_friendship_changed(svc: Timeline, happened: Occurrence[GraphChanged
     body = happened.body
     move = svc.hub.befriended if happened.event == friends.befriended else svc.hub.parted
     move(body.user_id, body.other_id)
+    svc.hub.changed_for(body.user_id, "friends")
+    svc.hub.changed_for(body.user_id, "timeline")
+
+
+@reacts(friends.imported)
+async def on_friends_imported(svc: Timeline, happened: Occurrence[FriendsImported]) -> None:
+    body = happened.body
+    for other in body.friend_ids:
+        svc.hub.befriended(body.user_id, other)
     svc.hub.changed_for(body.user_id, "friends")
     svc.hub.changed_for(body.user_id, "timeline")
 
