@@ -42,17 +42,25 @@ WARM_UP: Final = 3.0  # seconds, at the lowest rate
 
 @dataclass(frozen=True)
 class Plan:
-    """`rates` are of all posts, a second; each author has so many `friends`, who listen."""
+    """`rates` are of all posts, a second. Each author has so many `friends`; those of `listened` authors listen."""
 
     rates: tuple[float, ...] = (25.0, 50.0, 100.0, 200.0)
     authors: int = 20
     friends: int = 50
     seconds: float = 10.0
     rounds: int = 3
+    listened: int | None = None
+
+    @property
+    def heard(self) -> int:
+        """How many authors' friends listen: those of the first so many."""
+        return self.authors if self.listened is None else min(self.listened, self.authors)
 
 
 class Run(msgspec.Struct, frozen=True):
     """One run. `refused`: posts without 201. `together`: the share of deliveries by an event that told of more.
+
+    Deliveries are those of authors whose friends listen.
 
     `missing`: of posts that were acknowledged, how many friends heard of nothing afterwards.
     """
@@ -102,6 +110,7 @@ class Outcome(msgspec.Struct, frozen=True):
     rate: float
     limit_ms: float
     authors: int
+    heard: int
     friends: int
     streams: int
     rounds: int
@@ -118,7 +127,8 @@ async def measure(plan: Plan, folder: Path, reach: Reach, tell: Tell) -> Outcome
         async with reach(folder / "tidings") as operator:
             tokens = await _signed_in(town, side, operator)
         await sides.at_rest(side)
-        authors, friends = tokens[: plan.authors], tokens[plan.authors :]
+        authors = tokens[: plan.authors]
+        friends = tokens[plan.authors : plan.authors + plan.heard * plan.friends]
         tell(f"Opening {len(friends):,} streams ...")
         file = folder / "friends.tokens"
         file.write_text("\n".join(friends))
@@ -149,7 +159,8 @@ def outcome(plan: Plan, runs: Sequence[Run]) -> Outcome:
         if not step.holds:
             break
         borne = step.rate
-    return Outcome(borne, LIMIT_MS, plan.authors, plan.friends, plan.authors * plan.friends, plan.rounds, steps)
+    streams = plan.heard * plan.friends
+    return Outcome(borne, LIMIT_MS, plan.authors, plan.heard, plan.friends, streams, plan.rounds, steps)
 
 
 def _step(rate: float, runs: Sequence[Run]) -> Step:
@@ -286,7 +297,7 @@ class _Load:
         asked = self._asked(len(due_times(rate, seconds, seed)))
         tried = await run(self.side, self.folder, asked, rate=rate, seconds=seconds, seed=seed, became=became)
         posts = msgspec.json.Decoder(Became).decode_lines(became.read_bytes())
-        heard: list[list[float]] = [[] for _ in range(self.plan.authors * self.plan.friends)]
+        heard: list[list[float]] = [[] for _ in range(self.plan.heard * self.plan.friends)]
         give_up_at = asyncio.get_running_loop().time() + PATIENCE
         while True:
             await asyncio.sleep(LOOK)
@@ -309,10 +320,11 @@ class _Load:
         worked: float,
     ) -> Run:
         there = [one for one in posts if one.status == 201]
-        count, friends = self.plan.authors, self.plan.friends
+        authors, friends = self.plan.authors, self.plan.friends
+        due = [[one.due for one in there if one.number % authors == author] for author in range(self.plan.heard)]
         all_of_them = [
-            delivered([one.due for one in there if one.number % count == author], heard[stream])
-            for author in range(count)
+            delivered(posts, heard[stream])
+            for author, posts in enumerate(due)
             for stream in range(author * friends, (author + 1) * friends)
         ]
         delays = [delay for one in all_of_them for delay in one.delays]
@@ -320,7 +332,7 @@ class _Load:
             rate=rate,
             posts=len(posts),
             refused=len(posts) - len(there),
-            deliveries=len(there) * friends,
+            deliveries=sum(map(len, due)) * friends,
             missing=sum(one.missing for one in all_of_them),
             latency=Spread.of(delays),
             together=sum(one.together for one in all_of_them) / max(1, len(delays)),

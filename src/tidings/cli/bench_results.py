@@ -157,7 +157,8 @@ def print_live(outcome: Live) -> None:
             )
             for one in outcome.steps
         ],
-        title=f"{outcome.authors:,} authors with {outcome.friends:,} friends each, {outcome.streams:,} streams",
+        title=f"{outcome.authors:,} authors with {outcome.friends:,} friends each; those of {outcome.heard:,} "
+        f"listen in {outcome.streams:,} streams",
     )  # fmt: skip
     typer.echo(
         f"99 of 100 deliveries within {outcome.limit_ms:g} ms: up to {outcome.rate:g} posts a second."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -85,7 +86,7 @@ class Everybody(Value, frozen=True):
     ids: list[UserId]
 
 
-circles: Call[ByIds, dict[UserId, Circle]] = Call(
+circles: Call[ByIds, Mapping[UserId, Circle]] = Call(
     "friends/circles", ByIds, dict[UserId, Circle], safe=True, callers={"timeline", "messages"}
 )  # an empty one of whoever has no friends, or is not there
 relations: Call[ByIds, dict[UserId, Relation]] = Call(

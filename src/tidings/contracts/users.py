@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, NewType
 from uuid import UUID
@@ -301,7 +302,7 @@ cards: Call[ByIds, dict[UserId, UserCard]] = Call(
     safe=True,
     callers={"timeline", "messages", "friends", "cli", "notifications", "media"},
 )
-cards_as_of: Call[ByIds, dict[UserId, CardAsOf]] = Call(
+cards_as_of: Call[ByIds, Mapping[UserId, CardAsOf]] = Call(
     "users/cards_as_of", ByIds, dict[UserId, CardAsOf], safe=True, callers={"timeline", "messages"}
 )
 whois: Call[TokenDigests, list[SignedIn | None]] = Call(

@@ -35,7 +35,10 @@ class OccurredAsk(Value, frozen=True):
 
 
 class OccurredPage(Value, frozen=True):
-    """`after` is where the next page begins; the same as was asked when there is nothing more."""
+    """`after` is where the next page begins; the same as was asked when nothing was published since.
+
+    What has other names is passed over: it moves on also when there is no event to tell of.
+    """
 
     occurred: list[Occurred]
     after: str

@@ -29,6 +29,7 @@ class Happenings:
 
     def __init__(self) -> None:
         self.log: dict[str, list[Occurred]] = {"users": [], "friends": [], "messages": []}
+        self.asked_after: dict[str, str] = {}  # by producer, where the last page that was asked for begins
         self.version = 0
         self.clear()
 
@@ -147,6 +148,7 @@ class Happenings:
 
     def _occurrences(self, producer: str) -> Played:
         async def occurrences(viewer: Viewer, ask: OccurredAsk) -> OccurredPage:
+            self.asked_after[producer] = ask.after
             start = int(ask.after or 0)
             page = self.log[producer][start : start + ask.limit]
             wanted = [one for one in page if one.event in ask.events]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.harness.waiting import until
 from tests.services.notifications.happenings import Happenings
 from tidings.contracts import friends, messages, notifications
 from tidings.contracts.notifications import MarkRead, NewMark
@@ -27,6 +28,18 @@ async def test_requests_and_answers(happenings: Happenings) -> None:
     for one, other in ((alice, bob), (bob, alice)):
         happenings.graph(friends.unfriended, one, other, by=alice)
     assert await happenings.kinds(alice) == []
+
+
+async def test_what_concerns_nobody_here_is_passed_over_once(happenings: Happenings) -> None:
+    alice, bob = happenings.person(), happenings.person()
+    body = friends.FriendsImported(user_id=alice, friend_ids=[bob], version=1)
+    happenings.happened(friends.imported, body, subject=alice)
+    end = str(len(happenings.log["friends"]))
+
+    async def passed() -> bool:
+        return happenings.asked_after["friends"] == end
+
+    await until(passed, what="the next page to begin after it")
 
 
 async def test_groups_and_who_is_in_them(happenings: Happenings) -> None:

@@ -109,6 +109,7 @@ class Shelf:
         self._registered_since: float | None = None
         self._leased_until = 0.0
         self._beat_ns = 0
+        self._timed = 0  # entries that are void by a time of their own
         self.size = 0
         self.generation = 0  # rises whenever an entry goes
 
@@ -136,7 +137,7 @@ class Shelf:
         # A reader with many friends waits for this: nothing is done for each of them without need.
         there = list(map(self._of[of].get, keys))
         found = [entry for entry in there if entry is not None]
-        if own or stamp or any(entry.until_ms is not None for entry in found):
+        if own or stamp or self._timed:
             there = [
                 entry if entry is not None and self._may_be_shown(entry, own, stamp) else None for entry in there
             ]
@@ -148,7 +149,7 @@ class Shelf:
                 entry.used_at = now
                 self._entries.move_to_end(entry.key)
         if len(found) == len(keys):
-            return {key: entry.value for key, entry in zip(keys, found, strict=True)}, found, []
+            return dict(zip(keys, [entry.value for entry in found], strict=True)), found, []
         values = {key: entry.value for key, entry in zip(keys, there, strict=True) if entry is not None}
         return values, found, [key for key, entry in zip(keys, there, strict=True) if entry is None]
 
@@ -241,6 +242,7 @@ class Shelf:
         entry.key, entry.used_at = (of, key), self._clock()
         self._entries[entry.key] = self._of[of][key] = entry
         self._by_subject[entry.subject].add(entry.key)
+        self._timed += entry.until_ms is not None
         self.size += entry.size
         while self.size > self._room:
             oldest, evicted = next(iter(self._entries.items()))
@@ -293,6 +295,7 @@ class Shelf:
         del self._of[key[0]][key[1]]
         entry.goes()
         self.generation += 1
+        self._timed -= entry.until_ms is not None
         self.size -= entry.size
         keys = self._by_subject[entry.subject]
         keys.discard(key)
@@ -319,6 +322,7 @@ class Shelf:
         self._of.clear()
         self.generation += 1
         self._by_subject.clear()
+        self._timed = 0
         self.size = 0
         self._beat_ns = 0
 

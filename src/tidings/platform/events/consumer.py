@@ -175,6 +175,8 @@ class Consumer:
             ask = OccurredAsk(events=self.events, after=after, older_than=older_than)
             page = await world.call(call, ask, request=request)
             if not page.occurred:
+                if page.after != after:  # what has other names is not passed over again
+                    await self._inbox.reconcile_to(self.producer, page.after)
                 return made
             done = await self._inbox.done([one.id for one in page.occurred])
             handled: list[UUID] = []

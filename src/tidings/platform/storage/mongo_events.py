@@ -90,17 +90,27 @@ class MongoOutbox:
     async def page(self, ask: OccurredAsk) -> OccurredPage:
         """What was published, in that order, after a place in it."""
         when, event_id = parse_place(ask.after)
-        wanted = {
-            "event": {"$in": ask.events},
-            "published_at": {"$lt": datetime.now(UTC) - timedelta(seconds=ask.older_than)},
-            "$or": [{"published_at": {"$gt": when}}, {"published_at": when, "_id": {"$gt": event_id}}],
-        }
+        aged = {"published_at": {"$lt": datetime.now(UTC) - timedelta(seconds=ask.older_than)}}
         with _reached():
+            # Read first: all that lies before it is there when what lies before it is read.
+            last = await self._rows.find_one(aged, sort=[("published_at", -1), ("_id", -1)])
+            if last is None or (last["published_at"], last["_id"]) <= (when, event_id):
+                return OccurredPage(occurred=[], after=ask.after)
+            wanted = {
+                "event": {"$in": ask.events},
+                "published_at": {"$gte": when, "$lte": last["published_at"]},
+                "$nor": [
+                    {"published_at": when, "_id": {"$lte": event_id}},
+                    {"published_at": last["published_at"], "_id": {"$gt": last["_id"]}},
+                ],
+            }
             rows = self._rows.find(
                 wanted, sort=[("published_at", 1), ("_id", 1)], limit=ask.limit, batch_size=ONE_TRIP
             )
             found = await rows.to_list()
-        after = place_of(found[-1]["published_at"], found[-1]["_id"]) if found else ask.after
+        if len(found) == ask.limit:
+            last = found[-1]
+        after = place_of(last["published_at"], last["_id"])
         return OccurredPage(occurred=[_occurred(row) for row in found], after=after)
 
     async def backlog(self) -> tuple[int, float]:

@@ -40,11 +40,15 @@ FORGET: Final = """
 delete from outbox where ctid = any(array(
     select ctid from outbox where published_at < clock_timestamp() - $1::interval limit 1000)) returning true
 """
-PUBLISHED_AFTER: Final = """
+LAST_PUBLISHED: Final = """
+select published_at, id from outbox where published_at < clock_timestamp() - $1::interval
+ order by published_at desc, id desc limit 1
+"""
+PUBLISHED_BETWEEN: Final = """
 select id, event, subject, version, body, trace, published_at from outbox
  where event = any($1::text[]) and (published_at, id) > ($2::timestamptz, $3::uuid)
-   and published_at < clock_timestamp() - $4::interval
- order by published_at, id limit $5
+   and (published_at, id) <= ($4::timestamptz, $5::uuid)
+ order by published_at, id limit $6
 """
 
 
@@ -75,11 +79,16 @@ class PostgresOutbox:
 
     async def page(self, ask: OccurredAsk) -> OccurredPage:
         """What was published, in that order, after a place in it."""
-        place, event_id = parse_place(ask.after)
-        aged = timedelta(seconds=ask.older_than)
-        rows = await self._pool.fetch(PUBLISHED_AFTER, ask.events, place, event_id, aged, ask.limit)
-        after = place_of(rows[-1]["published_at"], rows[-1]["id"]) if rows else ask.after
-        return OccurredPage(occurred=[occurred(row) for row in rows], after=after)
+        place = parse_place(ask.after)
+        # Read first: all that lies before it is there when what lies before it is read.
+        row = await self._pool.fetchrow(LAST_PUBLISHED, timedelta(seconds=ask.older_than))
+        last = BEGINNING if row is None else (row["published_at"], row["id"])
+        if last <= place:
+            return OccurredPage(occurred=[], after=ask.after)
+        rows = await self._pool.fetch(PUBLISHED_BETWEEN, ask.events, *place, *last, ask.limit)
+        if len(rows) == ask.limit:
+            last = rows[-1]["published_at"], rows[-1]["id"]
+        return OccurredPage(occurred=[occurred(row) for row in rows], after=place_of(*last))
 
     async def backlog(self) -> tuple[int, float]:
         """How many wait, and how old the oldest is in seconds."""
