@@ -37,7 +37,7 @@ async def test_what_concerns_nobody_here_is_passed_over_once(happenings: Happeni
     end = str(len(happenings.log["friends"]))
 
     async def passed() -> bool:
-        return happenings.asked_after["friends"] == end
+        return happenings.asked_after.get("friends") == end
 
     await until(passed, what="the next page to begin after it")
 
