@@ -48,7 +48,7 @@ class People:
     """The producer, and what it was asked for."""
 
     names: Names = field(default_factory=dict)
-    asked: list[list[UUID]] = field(default_factory=list)
+    asked: list[set[UUID]] = field(default_factory=list)
     keeper: Keeper = field(default_factory=lambda: Keeper("page", [KEPT], room=100_000))
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class People:
         shelf.beat(time.time_ns() + 3_600_000_000_000)
 
     async def bring(self, ask: list[UUID], *, for_others: bool = False) -> tuple[Names, int]:
-        self.asked.append(list(ask))
+        self.asked.append(set(ask))
         if (resting := resting_on()) is not None:
             resting.on_more()  # as every producer does: it has a database
         return {one: self.names[one] for one in ask if one in self.names}, stamp_ns()
@@ -81,7 +81,7 @@ async def test_only_what_is_missing_is_asked_for() -> None:
     assert await people.read(ada, carol) == {ada: ("Ada", 1)}
     assert await people.read(ada, bob, carol) == {ada: ("Ada", 1), bob: ("Bob", 1)}
     assert await people.read(ada, bob) == {ada: ("Ada", 1), bob: ("Bob", 1)}
-    assert people.asked == [[ada, carol], [bob, carol]]  # who is not there is asked for each time
+    assert people.asked == [{ada, carol}, {bob, carol}]  # who is not there is asked for each time
 
 
 async def test_what_is_for_one_asker_alone_is_given_and_not_kept() -> None:
@@ -89,7 +89,7 @@ async def test_what_is_for_one_asker_alone_is_given_and_not_kept() -> None:
     people = People({ada: ("secret", 1)})
     for _ in range(2):
         assert await people.read(ada) == {ada: ("secret", 1)}
-    assert people.asked == [[ada], [ada]]
+    assert people.asked == [{ada}, {ada}]
 
 
 async def test_after_an_event_it_is_read_again() -> None:
@@ -119,7 +119,7 @@ async def test_a_producer_behind_the_clients_write_is_asked_again_and_then_refus
         pytest.raises(Unavailable, match="people is behind"),
     ):
         await people.read(ada)
-    assert people.asked == [[ada], [ada]]
+    assert people.asked == [{ada}, {ada}]
 
 
 async def test_what_was_shown_is_noted_as_of_the_read_that_brought_it() -> None:
@@ -142,7 +142,7 @@ async def test_while_nobody_tells_of_changes_the_ask_goes_as_it_is() -> None:
     people.keeper.shelves["people"].deaf()
     for _ in range(2):
         await people.read(ada)
-    assert people.asked == [[ada], [ada]]
+    assert people.asked == [{ada}, {ada}]
 
 
 async def test_no_room_keeps_nothing() -> None:
@@ -152,7 +152,7 @@ async def test_no_room_keeps_nothing() -> None:
     assert people.keeper.shelves == {}
     for _ in range(2):
         assert await people.read(ada) == {ada: ("Ada", 1)}
-    assert people.asked == [[ada], [ada]]
+    assert people.asked == [{ada}, {ada}]
 
 
 async def test_where_what_is_kept_does_not_tell_it_is_asked_for_as_it_is() -> None:
@@ -172,7 +172,7 @@ async def test_where_what_is_kept_does_not_tell_it_is_asked_for_as_it_is() -> No
             assert await people.read(ada) == {ada: ("Ada", 1)}
         assert not resting.whole
     assert await people.read(ada, bob) == people.names
-    assert people.asked == [[ada], [ada], [ada], [bob]]
+    assert people.asked == [{ada}, {ada}, {ada}, {bob}]
 
 
 async def test_an_answer_rests_on_what_was_kept_and_on_what_is_kept_now() -> None:
@@ -237,7 +237,7 @@ async def test_what_somebody_is_asking_for_is_waited_for_and_the_rest_is_asked_f
     assert await first == {ada: ("Ada", 1), carol: ("secret", 1)}
     assert await others[0] == {ada: ("Ada", 1)}
     assert await others[1] == people.names
-    assert people.asked == [[ada, carol], [bob, carol, dora]]  # what was for the first alone, once more
+    assert people.asked == [{ada, carol}, {bob, carol, dora}]  # what was for the first alone, once more
     assert people.keeper._asked == {"people/names": {}}
 
 
@@ -312,10 +312,10 @@ async def test_what_an_answer_needs_besides_is_asked_for_and_kept(people: People
     asked: list[Any] = people.asked
     with gathering() as first:
         assert await people.read(ada, bob) == {ada: ("Ada", 1), bob: ("Bob", 1)}
-    assert asked == [[ada, bob], [(FULL, ada)]]
+    assert asked == [{ada, bob}, {(FULL, ada)}]
     with gathering() as second:
         assert await people.read(ada, bob) == {ada: ("Ada", 1), bob: ("Bob", 1)}
-    assert asked == [[ada, bob], [(FULL, ada)]]
+    assert asked == [{ada, bob}, {(FULL, ada)}]
     for resting in (first, second):
         assert resting.whole
         assert [len(part.held.entries) for part in resting.parts] == [3]
@@ -323,7 +323,7 @@ async def test_what_an_answer_needs_besides_is_asked_for_and_kept(people: People
     people.keeper.heard("people", [(ada, 2)])
     names[ada] = ("A.", 2)
     assert await people.read(ada) == {ada: ("Augusta", 2)}
-    assert asked[2:] == [[ada], [(FULL, ada)]]
+    assert asked[2:] == [{ada}, {(FULL, ada)}]
 
 
 async def test_what_is_needed_besides_may_be_for_one_asker_alone(people: People) -> None:
@@ -335,7 +335,7 @@ async def test_what_is_needed_besides_may_be_for_one_asker_alone(people: People)
             assert await people.read(ada) == {ada: ("secret", 1)}
         assert not resting.whole
     asked: list[Any] = people.asked
-    assert asked == [[ada], [(FULL, ada)], [(FULL, ada)]]
+    assert asked == [{ada}, {(FULL, ada)}, {(FULL, ada)}]
 
 
 async def test_where_all_that_is_needed_does_not_tell_the_ask_goes_as_it_is(people: People) -> None:
@@ -344,4 +344,4 @@ async def test_where_all_that_is_needed_does_not_tell_the_ask_goes_as_it_is(peop
     names.update({ada: ("A.", 1), (FULL, ada): ("Ad.", 1)})
     assert await people.read(ada) == {ada: ("A.", 1)}
     asked: list[Any] = people.asked
-    assert asked == [[ada], [(FULL, ada)], [ada]]
+    assert asked == [{ada}, {(FULL, ada)}, {ada}]

@@ -65,6 +65,10 @@ class Further(msgspec.Struct, frozen=True, gc=False):
     keys: Sequence[Hashable]
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Kept(Generic[Ask, Answer]):
     """How one safe bulk call is kept and shared. Functions are pure; no keys: this ask is neither.
@@ -74,7 +78,7 @@ class Kept(Generic[Ask, Answer]):
     values by key, as of a time (ns since 1970), or None if they do not tell: then it is asked for as it is. It may
     name `Further` keys once, and is called again with their values, too.
     `shown`: whether people see what it says. `dear`: more than the ask itself would bring, so that it is worth
-    nothing where it is not kept.
+    nothing where it is not kept. `own`: a value that may be held for long, of one that may be a view of the answer.
     """
 
     call: Call[Ask, Answer]
@@ -84,6 +88,7 @@ class Kept(Generic[Ask, Answer]):
     whole: Callable[[Ask, Mapping[Any, Any], int], Answer | Further | None]
     shown: bool = True
     dear: bool = False
+    own: Callable[[Any], Any] = _as_it_is
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +230,11 @@ class Keeper:
             if (resting := resting_on()) is not None:
                 resting.on_more()  # on its absence
             raise
-        got.is_kept = got.is_kept and sum(len(part.entries.keys() & told) for part, told in brought) == len(missing)
         for part, told in brought:
             held = [part.entries[key] for key in told if key in part.entries] if part.entries else []
-            got.add({key: part.values[key] for key in told}, held, part.reading.began_ns, part.reading.ended_ns)
+            got.add(told, held, part.reading.began_ns, part.reading.ended_ns)
+            got.is_kept = got.is_kept and len(held) == len(told)
+        got.is_kept = got.is_kept and sum(len(told) for _, told in brought) == len(missing)
 
     async def _as_it_is(self, kept: Kept[Ask, Answer], ask: Ask, bring: Bring[Ask, Answer], known: Seen) -> Answer:
         """Ask, and keep nothing of the answer."""
@@ -259,8 +265,8 @@ class Keeper:
         missing: Sequence[Hashable],
         bring: Bring[Ask, Answer],
         known: Seen,
-    ) -> list[tuple[_Brought, list[Hashable]]]:
-        """The calls that brought what was missing, each with the keys of which it tells."""
+    ) -> list[tuple[_Brought, dict[Hashable, Any]]]:
+        """The calls that brought what was missing, each with what it tells, by key."""
         producer = kept.call.service
         for attempt in range(2):
             parts = await self._asked_for(kept, viewer, missing, bring)
@@ -273,18 +279,19 @@ class Keeper:
 
     async def _asked_for(
         self, kept: Kept[Ask, Answer], viewer: Viewer, missing: Sequence[Hashable], bring: Bring[Ask, Answer]
-    ) -> list[tuple[_Brought, list[Hashable]]]:
+    ) -> list[tuple[_Brought, dict[Hashable, Any]]]:
         sharing = self._sharing.get(kept.call.name)
         if sharing is None:
             part, is_own = await self._call(kept, viewer, bring, missing), True
         else:
             part, is_own = await sharing.ask(missing, partial(self._call, kept, viewer, bring, for_others=True))
-        told = [key for key in missing if key in part.values]
-        if is_own or part.alone.isdisjoint(told):
+        told = {key: part.values[key] for key in missing if key in part.values}
+        if is_own or not part.alone or part.alone.isdisjoint(told):
             return [(part, told)]
         # What was meant for who asked: everybody else asks for themselves.
         alone = await self._call(kept, viewer, bring, [key for key in told if key in part.alone])
-        return [(part, [key for key in told if key not in part.alone]), (alone, list(alone.values))]
+        others = {key: value for key, value in told.items() if key not in part.alone}
+        return [(part, others), (alone, dict(alone.values))]
 
     async def _call(
         self,
@@ -320,7 +327,7 @@ class Keeper:
         for piece in pieces:
             if piece.keep:
                 size = OVERHEAD + len(msgspec.json.encode(piece.value))
-                entry = Entry(piece.subject, piece.version, piece.value, reading, size, piece.until_ms)
+                entry = Entry(piece.subject, piece.version, kept.own(piece.value), reading, size, piece.until_ms)
                 held = shelf.fill(piece.key, entry, of=kept.call.name)
                 if held is not None:
                     filled[piece.key] = held

@@ -20,7 +20,7 @@ class _Gathering(Generic[Answer]):
 
     def __init__(self, send: Send[Answer]) -> None:
         self.send = send
-        self.keys: dict[Hashable, None] = {}
+        self.keys: set[Hashable] = set()
         self.waiting: list[asyncio.Future[Answer]] = []
         self.context = copy_context()  # of who sends it: its trace goes on there
         self.gone = False
@@ -50,7 +50,7 @@ class Sharing(Generic[Answer]):
                 loop.call_soon(self._go, gathering)
             else:
                 loop.call_later(WINDOW, self._go, gathering)
-        gathering.keys.update(dict.fromkeys(keys))
+        gathering.keys.update(keys)
         answered: asyncio.Future[Answer] = loop.create_future()  # of each one's own: who gives up, gives up alone
         gathering.waiting.append(answered)
         return await answered, first

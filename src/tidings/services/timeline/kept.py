@@ -48,16 +48,16 @@ def _of_these(missing: Sequence[int]) -> LatestAsk:
 
 
 def _latest(viewer: Viewer, ask: LatestAsk, found: Latest) -> list[Piece]:
-    said = {one.author_id: _own_copy(one) for one in found.authors}
+    said = {one.author_id.int: one for one in found.authors}
     return [
-        Piece(one.author_id.int, said.get(one.author_id), one.author_id, one.version, keep=one.same_for_friends)
+        Piece(number := one.author_id.int, said.get(number), one.author_id, one.version, keep=one.same_for_friends)
         for one in found.as_of
     ]
 
 
-def _own_copy(one: AuthorLatest) -> AuthorLatest:
+def _own_copy(one: AuthorLatest | None) -> AuthorLatest | None:
     """What was decoded is a view of the whole answer, which would be held as long as this is."""
-    return msgspec.structs.replace(one, messages=[body.copy() for body in one.messages])
+    return one and msgspec.structs.replace(one, messages=[body.copy() for body in one.messages])
 
 
 def _page(ask: LatestAsk, found: Mapping[int, AuthorLatest | None], as_of_ns: int) -> Latest:
@@ -105,8 +105,12 @@ def _recents(viewer: Viewer, ask: PageByAuthorsAsk, found: PageByAuthors) -> lis
 
 
 def _piece(key: Key, one: AuthorRecents) -> Piece:
-    items = [msgspec.structs.replace(item, message=item.message.copy()) for item in one.items]
-    return Piece(key, Recents(items, one.down_to), one.author_id, one.version, keep=one.same_for_friends)
+    return Piece(key, Recents(one.items, one.down_to), one.author_id, one.version, keep=one.same_for_friends)
+
+
+def _own_copies(recents: Recents) -> Recents:
+    items = [msgspec.structs.replace(item, message=item.message.copy()) for item in recents.items]
+    return Recents(items, recents.down_to)
 
 
 def _feed(ask: PageByAuthorsAsk, found: Mapping[Key, Recents], as_of_ns: int) -> PageByAuthors | Further | None:
@@ -135,8 +139,16 @@ def _newest(said: list[list[PageItem]], count: int) -> list[PageItem]:
 KEPT: Final = (
     kept_by_subject(friends.circles, _about),
     kept_by_subject(users.cards_as_of, _about),
-    Kept(messages.latest_by_authors, keys=_authors, rest=_of_these, pieces=_latest, whole=_page),
-    Kept(messages.page_by_authors, keys=_all_authors, rest=_recents_of, pieces=_recents, whole=_feed, dear=True),
+    Kept(messages.latest_by_authors, keys=_authors, rest=_of_these, pieces=_latest, whole=_page, own=_own_copy),
+    Kept(
+        messages.page_by_authors,
+        keys=_all_authors,
+        rest=_recents_of,
+        pieces=_recents,
+        whole=_feed,
+        dear=True,
+        own=_own_copies,
+    ),
 )
 
 
