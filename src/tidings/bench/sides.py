@@ -37,7 +37,7 @@ Item = TypeVar("Item")
 
 BATCH: Final = 1000
 FRIENDSHIPS: Final = 5000
-REST_AFTER: Final = 20_000  # messages
+REST_AFTER: Final = 100_000  # messages
 START: Final = 60.0  # seconds
 REST: Final = 120.0  # seconds
 LOOK: Final = 1.0  # seconds

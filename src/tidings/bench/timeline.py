@@ -213,15 +213,15 @@ class _Load:
     judged: Judged
 
     async def turn(self, seat: Seat, seconds: float) -> Turn:
-        """With posts, sessions with Tidings are judged meanwhile."""
-        judges = seat.posts and seat.side.is_ours
+        """With posts, sessions read and post besides, alike with all sides; what Tidings shows them is judged."""
+        judged = self.judged if seat.side.is_ours else Judged()
         return await turns.take(
             seat.side,
             seat.degree,
             seconds=seconds,
             cores=self.cores,
             post_every=self.plan.post_every if seat.posts else 0,
-            meanwhile=checking(seat.side, self.town, seat.degree, self.judged) if judges else None,
+            meanwhile=checking(seat.side, self.town, seat.degree, judged) if seat.posts else None,
         )
 
     async def warm_up(self, seat: Seat) -> None:
