@@ -424,7 +424,10 @@ async def _transaction(connection: Connection, event: UUID | None, timeout_ms: i
             raise AlreadyDone(str(event))
         yield
     except BaseException:
-        await connection.execute("ROLLBACK")
+        try:
+            await connection.execute("ROLLBACK")
+        except LOST as lost:  # then the server does it; what is raised is what had happened before
+            log.info("connection_lost_at_rollback", error=repr(lost))
         raise
     if (ended := await connection.execute("COMMIT")) != "COMMIT":  # an error in the block was hidden
         raise RuntimeError(f"the transaction had failed; COMMIT answered {ended}")
