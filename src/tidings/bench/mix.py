@@ -36,7 +36,7 @@ DEEPEST: Final = 9  # pages below the first: the original begins anywhere in the
 WALKED: Final = 3  # authors of each reader
 COMPOSERS: Final = 16
 ENOUGH: Final = 400  # requests of a run: of fewer, one in a hundred is chance
-MESSAGE_BYTES: Final = 6000  # of one that is imported, in databases and on the bus
+MESSAGE_BYTES: Final = 2000  # of one that is imported, in databases and on the bus
 LOG_BYTES: Final = 7000  # of the same in the logs of databases, which keep no more than
 MOST_LOG_BYTES: Final = 2_000_000_000
 
