@@ -21,6 +21,7 @@ from tidings.platform.events.bus import BusAddress, connected
 from tidings.platform.events.relay import Relay
 from tidings.platform.storage.events import open_events
 from tidings.platform.storage.foundation import FOUNDATION, RELAYED
+from tidings.platform.storage.outbox import LAST_PUBLISHED, PUBLISHED_BETWEEN
 
 USERS = [{"user": "relay", "password": "pw", "permissions": {"publish": [">"], "subscribe": [">"]}}]
 ADD = """
@@ -96,3 +97,20 @@ async def test_what_comes_again_under_its_id_is_taken_once(telling: Telling) -> 
     await telling.database.execute("update outbox set published_at = null")
     assert await telling.relay.round() == 1
     assert (await telling.unpublished(), await telling.on_the_bus("one")) == ([], 1)
+
+
+async def test_what_was_published_is_found_by_its_index(telling: Telling) -> None:
+    """Else each comparison would read a week's record."""
+    await telling.database.execute("set enable_seqscan = off; set enable_bitmapscan = off")
+    await telling.database.execute("set plan_cache_mode = force_generic_plan")
+    await telling.database.execute(f"prepare last as {LAST_PUBLISHED}")
+    await telling.database.execute(f"prepare between_two as {PUBLISHED_BETWEEN}")
+    nobody = "'00000000-0000-0000-0000-000000000000'"
+    last, between = [
+        "\n".join(row[0] for row in await telling.database.fetch(f"explain execute {asked}"))
+        for asked in ("last('1 minute')", f"between_two('{{a}}', now(), {nobody}, now(), {nobody}, 10)")
+    ]
+    for plan in (last, between):
+        assert "using outbox_published" in plan
+        assert "Sort" not in plan
+    assert "Index Cond: ((ROW(published_at, id) >" in between

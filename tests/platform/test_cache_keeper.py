@@ -345,3 +345,18 @@ async def test_where_all_that_is_needed_does_not_tell_the_ask_goes_as_it_is(peop
     assert await people.read(ada) == {ada: ("A.", 1)}
     asked: list[Any] = people.asked
     assert asked == [{ada}, {(FULL, ada)}, {ada}]
+
+
+async def test_what_is_kept_is_a_copy_and_what_is_given_at_once_is_not() -> None:
+    ada, bob = uuid4(), uuid4()
+    copied: list[str] = []
+
+    def own(named: tuple[str, int]) -> tuple[str, int]:
+        copied.append(named[0])
+        return f"{named[0]}'s", named[1]
+
+    kept = Kept(names_of, keys=keys, rest=rest, pieces=pieces, whole=whole, own=own)
+    people = People({ada: ("Ada", 1), bob: ("secret", 1)}, keeper=Keeper("page", [kept], room=100_000))
+    assert await people.read(ada, bob) == {ada: ("Ada", 1), bob: ("secret", 1)}
+    assert await people.read(ada) == {ada: ("Ada's", 1)}
+    assert copied == ["Ada"]

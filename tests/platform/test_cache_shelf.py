@@ -204,6 +204,21 @@ def test_an_older_read_does_not_replace_a_newer_one() -> None:
     assert bench.shows("k") == "v2"
 
 
+def test_pieces_of_one_subject_are_never_of_two_versions() -> None:
+    """Each key is of a read of its own. Who was shown one must not be shown an older one with it."""
+    bench = Bench()
+    older, newer = bench.read(ADA, 7), bench.read(ADA, 8)
+    assert bench.shelf.fill("few", newer, of="page")
+    assert not bench.shelf.fill("more", older, of="page")
+    assert not bench.shelf.fill("few", bench.read(ADA, 7), of="latest")
+    assert bench.shelf.fill("more", bench.read(ADA, 8), of="page")
+    assert bench.shelf.fill("bob", bench.read(BOB, 1), of="page")
+    assert len(bench.shelf) == 3
+    assert bench.shelf.fill("few", bench.read(ADA, 9), of="latest")
+    assert (len(bench.shelf), bench.shelf.size) == (2, 200)  # of page, nothing of hers is left
+    assert newer.gone
+
+
 def test_an_entry_is_void_from_its_own_time_on() -> None:
     bench = Bench()
     entry = bench.read(ADA, 1)

@@ -43,7 +43,7 @@ REST: Final = 120.0  # seconds
 LOOK: Final = 1.0  # seconds
 ENGINES: Final = {"postgres", "nats-server", "valkey-server", "mongod"}
 COMPARED: Final = 2.0  # seconds
-COMPARING: Final = 1800.0  # seconds; a million friendships are two million events
+COMPARING: Final = 1800.0  # seconds
 FILLING: Final = ("--reconcile-after", f"{COMPARED}", "--reconcile-every", "1")
 IDLE: Final = 0.15  # of a core; beats and looks go on for ever
 

@@ -137,7 +137,7 @@ class GraphChanged(Value, frozen=True):
 
     user_id: UserId
     other_id: UserId
-    by_id: UserId | None  # whose act it was; None: the operator's
+    by_id: UserId | None  # whose act it was; None: the other one is gone
     version: int
 
 

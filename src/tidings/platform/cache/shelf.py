@@ -237,8 +237,13 @@ class Shelf:
             return held
         if held is not None and (entry.version, began) < (held.version, held.reading.began):
             return None
-        if held is not None:
-            self._drop(held.key)
+        # A read of a newer version is as good as having heard of it: whoever was shown that is not shown less.
+        beside = [self._entries[one] for one in self._by_subject.get(entry.subject, ())]
+        if any(one.version > entry.version for one in beside):
+            return None
+        for one in beside:
+            if one is held or one.version < entry.version:
+                self._drop(one.key)
         entry.key, entry.used_at = (of, key), self._clock()
         self._entries[entry.key] = self._of[of][key] = entry
         self._by_subject[entry.subject].add(entry.key)

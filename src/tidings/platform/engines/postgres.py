@@ -50,7 +50,7 @@ SETTINGS: Mapping[str, str] = {
     "max_connections": "120",
     "max_prepared_transactions": "64",
     "wal_level": "logical",
-    "shared_buffers": "256MB",
+    "shared_buffers": "128MB",
     "io_method": "sync",
     "max_logical_replication_workers": "0",
     "logging_collector": "off",
