@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -36,10 +38,14 @@ async def chromium() -> AsyncIterator[Browser]:
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip("There is no Chromium. On Debian, as root: apt-get install chromium. Then run the tests again.")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
-        yield browser
-        await browser.close()
+    # Chromium now and then leaves a file of its own where temporary files go.
+    with tempfile.TemporaryDirectory(prefix="tidings-chromium-") as temporary:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=program, args=list(ARGUMENTS), env={**os.environ, "TMPDIR": temporary}
+            )
+            yield browser
+            await browser.close()
 
 
 @pytest.fixture
