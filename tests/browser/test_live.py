@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Error, Page, Route, expect
 
 from tests.browser.conftest import Opens
 from tests.browser.reading import counts, is_listening, shown
 from tests.harness.people import Person
 from tests.harness.system import Whole
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.parametrize("tidings", ["near"], indirect=True)
 
@@ -176,7 +177,21 @@ async def body(page: Page, path: str) -> str:
 
 async def hides(page: Page, text: str) -> None:
     await expect(page.get_by_text(text)).to_have_count(0, timeout=HIDES)
-    assert text not in await page.content()
+    assert text not in await markup(page)
+
+
+async def markup(page: Page) -> str:
+    """All of it. A page that is gone is loaded anew, and has none meanwhile."""
+
+    async def there() -> str | None:
+        try:
+            return await page.content()
+        except Error as error:
+            if "navigating" not in error.message:
+                raise
+            return None
+
+    return await until(there, what="a page that has been loaded") or ""
 
 
 async def test_who_is_signed_out_elsewhere_is_shown_nothing_any_more(tidings: Whole, opens: Opens) -> None:
@@ -192,4 +207,4 @@ async def test_who_is_signed_out_elsewhere_is_shown_nothing_any_more(tidings: Wh
     (await alice.delete("/v1/sessions")).ok()
     await feed.wait_for_url("**/signin?next=*")
     await write.wait_for_url("**/signin?next=%2Fwrite")
-    assert "for friends only" not in await feed.content()
+    assert "for friends only" not in await markup(feed)
