@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.harness.streams import listening
+from tests.harness.streams import Stream, listening
 from tests.harness.system import Whole
 from tests.harness.waiting import until
 from tidings.contracts import friends, messages, users
@@ -66,6 +66,17 @@ async def test_a_past_that_is_imported_is_read_anew(tidings: Whole) -> None:
     assert [one["message"]["text"] for one in (await alice.get("/v1/feed")).ok()["items"]] == ["long ago"]
 
 
+async def falls_silent(stream: Stream) -> None:
+    """Return once what came before has come."""
+
+    async def quiet() -> bool:
+        stream.events.clear()
+        await asyncio.sleep(1)
+        return not stream.concerns()
+
+    await until(quiet, what="an end of what came before")
+
+
 async def test_who_is_made_a_friend_by_the_operator_is_heard_from_then_on(tidings: Whole) -> None:
     alice, bob = [await tidings.joins(name) for name in ("Alice", "Bob")]
     a, b = (users.UserId(UUID(one.id)) for one in (alice, bob))
@@ -73,13 +84,7 @@ async def test_who_is_made_a_friend_by_the_operator_is_heard_from_then_on(tiding
     async with listening(alice) as hers:
         await tidings.operator.call(friends.import_friendships, friends.ImportFriendships(friendships=[pair]))
         await hers.until("friends", "timeline")
-
-        async def quiet() -> bool:
-            hers.events.clear()
-            await asyncio.sleep(1)
-            return not hers.concerns()
-
-        await until(quiet, what="an end of what came before")
+        await falls_silent(hers)
         await bob.posts("hello")
         await hers.until("timeline")
     for one in (alice, bob):
@@ -93,13 +98,7 @@ async def test_row_05_an_end_of_friendship_filters_the_open_stream(tidings: Whol
         (await bob.delete(f"/v1/friends/{alice.id}")).ok()
         (await carol.put(f"/v1/blocks/{alice.id}")).ok()
         await hers.until("friends", "timeline")
-
-        async def quiet() -> bool:
-            hers.events.clear()
-            await asyncio.sleep(1)
-            return not hers.concerns()
-
-        await until(quiet, what="an end of what came before")
+        await falls_silent(hers)
         await bob.posts("not for her")
         await carol.posts("nor this")
         await asyncio.sleep(1)

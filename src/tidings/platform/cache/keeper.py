@@ -65,7 +65,7 @@ class Further(msgspec.Struct, frozen=True, gc=False):
     keys: Sequence[Hashable]
 
 
-def _as_it_is(value: Any) -> Any:
+def _itself(value: Any) -> Any:
     return value
 
 
@@ -88,7 +88,7 @@ class Kept(Generic[Ask, Answer]):
     whole: Callable[[Ask, Mapping[Any, Any], int], Answer | Further | None]
     shown: bool = True
     dear: bool = False
-    own: Callable[[Any], Any] = _as_it_is
+    own: Callable[[Any], Any] = _itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +303,8 @@ class Keeper:
         for_others: bool = False,
     ) -> _Brought:
         ask = kept.rest(keys)
-        shelf = self.shelves.get(kept.call.service)
-        with self._asking(kept.call.name, keys if shelf is not None and shelf.keeps else ()):
+        is_kept = self._shelf_of(kept.call) is not None
+        with self._asking(kept.call.name, keys if is_kept else ()):
             began, began_ns = time.monotonic(), time.time_ns()
             with gathering():  # what it rests on with its producer is no concern of who asked: it is kept here
                 answer, ended_ns = await bring(ask, for_others=for_others)
@@ -320,9 +320,9 @@ class Keeper:
 
     def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> dict[Hashable, Entry]:
         """Keep what may be kept; what is on the shelf of it now."""
-        shelf = self.shelves.get(kept.call.service)
+        shelf = self._shelf_of(kept.call)
         filled: dict[Hashable, Entry] = {}
-        if shelf is None or not shelf.keeps:
+        if shelf is None:
             return filled
         for piece in pieces:
             if piece.keep:
