@@ -26,6 +26,7 @@ log = logs.get_logger("limits")
 WINDOW: Final = 60  # seconds
 HEADERS: Final = (b"ratelimit-policy", b"ratelimit")
 TOLD_EVERY: Final = 0.5  # seconds between two exchanges with the others
+WORTH_TELLING: Final = 100  # the part of a limit that somebody has to have used since they were told of
 
 Policy = Literal["person", "address"]
 
@@ -82,12 +83,22 @@ class Limits:
             self._untold[viewer] -= 1
 
     async def exchange(self) -> None:
-        """Tell what was counted here, and learn what it is by now with that of all others."""
-        if not self._untold:
+        """Tell what was counted here, and learn what it is by now with that of all others.
+
+        Who asks seldom is told of when it adds up: else all would be told of each time, while nothing is answered.
+        """
+        worth = {policy: max(1, most // WORTH_TELLING) for policy, most in self._most.items()}
+        told = {
+            who: count
+            for who, count in self._untold.items()
+            if count >= worth["address" if isinstance(who, str) else "person"]
+        }
+        if not told:
             return
-        told, self._untold, window = self._untold, {}, self._window
+        window = self._window
         for who, count in told.items():
             self._known[who] = self._known.get(who, 0) + count
+            del self._untold[who]
         names = {who: f"{'address' if isinstance(who, str) else 'person'} {window} {who}" for who in told}
         totals = await self._temporary.add({names[who]: count for who, count in told.items()}, seconds=2 * WINDOW)
         if totals is not None and window == self._window:  # else we go on with what we know
