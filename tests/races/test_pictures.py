@@ -322,8 +322,7 @@ async def test_a_hold_and_the_collector_never_both_win(tidings: Whole, database:
 
         async def hold(wanted: MediaId = media_id) -> bool:
             with asked():
-                async with store.write() as write:
-                    return bool(await write.hold([wanted], owner, seconds=60, to_wear=False))
+                return bool(await store.hold([wanted], owner, seconds=60, to_wear=False))
 
         async def collect(wanted: MediaId = media_id) -> bool:
             with asked():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -33,4 +32,4 @@ _last_ns = 0
 def rfc3339(ms: int) -> str:
     """`2026-01-31T23:59:59.042Z` (RFC 3339, always UTC, always three decimals)."""
     seconds, rest = divmod(ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:03d}Z"

@@ -254,6 +254,10 @@ async def _read_by_id(town: Town) -> None:
     assert set(found) == set(ids)
     await town.both.agree("counts", ids, town.people[0])
     await town.both.agree("counts", ids, None)
+    for author in town.people:
+        probe = Probe(author, "own", HIGHEST)
+        listed, counts = await town.both.agree("newest_counted", author, probe, Sieve(above=LOWEST), limit=5)
+        assert counts == await town.both.agree("counts", [one.id for one in listed], author)
     rows = await town.both.agree("latest_as_of", town.people, bodies=2)
     await town.both.agree("latest_bodies", {author: row.heads for author, row in rows.items()})
     for one in town.there:

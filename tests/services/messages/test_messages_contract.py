@@ -280,6 +280,14 @@ async def test_reactions_are_counted_and_listed(town: Neighbourhood) -> None:
         ("👍", carol.id),
         ("🎉", carol.id),
     }
+    await bob.posts("of somebody else")
+    answered, silent = await alice.posts("answered"), await alice.posts("silent")
+    await bob.replies(answered)
+    assert {one.message.id: (one.replies, one.reactions) for one in (await bob.lists(alice)).messages} == {
+        silent.id: (0, []),
+        answered.id: (1, []),
+        said.id: (0, shown.reactions),
+    }
     for _ in range(2):
         await carol.unreacts(said, "👍")
     assert [(one.emoji, one.count) for one in (await bob.reads(said)).reactions] == [("🎉", 1), ("👍", 1)]

@@ -168,6 +168,8 @@ async def use_all(store: MongoStore) -> None:
     sieve = Sieve(above=LOWEST, latitudes=(0, 2), longitudes=((1, 3), (1, 3)), tag="sea")
     probes = [Probe(author, stands, HIGHEST) for author, stands in asked.items()]  # type: ignore[arg-type]
     assert await store.newest(alice, probes, sieve, per_author=3) == {alice: [said]}
+    listed, _ = await store.newest_counted(alice, Probe(alice, "own", HIGHEST), Sieve(above=LOWEST), limit=3)
+    assert said in listed
     assert await store.page_before(alice, asked, before=HIGHEST, limit=2)  # type: ignore[arg-type]
     assert await store.page_after(alice, asked, after=LOWEST, seen=[said.id], limit=2)  # type: ignore[arg-type]
     assert await store.replies(said.id, after=LOWEST, seen=[], limit=5) == [answer]

@@ -376,6 +376,16 @@ class Database:
             await announced(self.service, self._dsn, [Happened(subject, version, takes_away=False)])
         return version
 
+    async def alone(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+        """A write that is one statement, of which nobody is told; what it returns. Raises what `write` does."""
+        if reacting_to() is not None or current().idempotency is not None:
+            raise RuntimeError("what takes an event, or is answered under a key, is written by `write`")
+        refuse_remote(f"a write of {self.service} in one statement")
+        with self._refusing():
+            rows = await self.writers.fetch(statement, *values)
+        await unchanged(self.service, self._dsn)
+        return rows
+
     @contextmanager
     def _refusing(self) -> Iterator[None]:
         """What a write that fails means to who asked."""

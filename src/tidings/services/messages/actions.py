@@ -28,6 +28,7 @@ from tidings.platform.contract import (
     FieldError,
     Invalid,
     NotFound,
+    Refusal,
     Reply,
     Route,
     Unauthenticated,
@@ -67,7 +68,11 @@ async def _write(
 ) -> Reply[Message]:
     author = UserId(viewer.known)
     said = rules.written(body)
-    pictures = rules.pictured(said.media, await _described(svc, said.media))
+    try:
+        pictures = rules.pictured(said.media, await _described(svc, said.media))
+    except Refusal:
+        await svc.store.recall()  # a retry gets the first answer, whatever has become of its pictures
+        raise
     if parent is None:
         document = _composed(author, said, pictures, [], now_ms())
         answer = _answered(document)

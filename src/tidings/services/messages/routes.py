@@ -109,8 +109,6 @@ async def list_reactions(svc: Messages, viewer: Viewer, ask: contract.OneMessage
 
 @serves(contract.post)
 async def post(svc: Messages, viewer: Viewer, ask: contract.Post) -> Reply[contract.Message]:
-    if ask.body.media:  # media is asked before the write
-        await svc.store.recall()
     return await actions.post(svc, viewer, ask)
 
 

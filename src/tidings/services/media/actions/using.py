@@ -21,9 +21,8 @@ HELD_FOR: Final = 7 * 86_400.0  # seconds
 
 async def hold(svc: Media, viewer: Viewer, ask: OwnMedia) -> dict[MediaId, Attachable]:
     """What is said of those of the viewer's own that are ready. None is collected before its use is heard of."""
-    async with svc.store.write() as write:
-        to_wear = current().caller == "users"
-        rows = await write.hold(ask.ids, UserId(viewer.known), seconds=HELD_FOR, to_wear=to_wear)
+    to_wear = current().caller == "users"
+    rows = await svc.store.hold(ask.ids, UserId(viewer.known), seconds=HELD_FOR, to_wear=to_wear)
     return {row.id: rules.as_attachable(row) for row in rows}
 
 

@@ -62,10 +62,6 @@ class MediaWrite(Protocol):
         """The parts of these are deleted."""
         ...
 
-    async def hold(self, ids: Collection[MediaId], owner_id: UserId, *, seconds: float, to_wear: bool) -> list[Row]:
-        """Those of this person that are ready; none is collected for so long. For a profile, or for a message."""
-        ...
-
     async def describe(self, media_id: MediaId, owner_id: UserId, alt: str) -> Row | None: ...
 
     async def show(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> list[MediaId]:
@@ -141,5 +137,12 @@ class MediaStore(Protocol):
     async def usage(self, *, after: UserId | None, limit: int) -> list[Used]: ...
 
     async def totals(self) -> Totals: ...
+
+    async def hold(self, ids: Collection[MediaId], owner_id: UserId, *, seconds: float, to_wear: bool) -> list[Row]:
+        """Of these, the person's own that are ready: none is collected for so long. For a profile, or a message.
+
+        A write of its own.
+        """
+        ...
 
     def write(self) -> AbstractAsyncContextManager[MediaWrite]: ...

@@ -175,10 +175,6 @@ class PostgresWrite(Write):
     async def without_parts(self, media_ids: Collection[MediaId]) -> None:
         await self.connection.execute("update media set parts = 0 where id = any($1::uuid[])", list(media_ids))
 
-    async def hold(self, ids: Collection[MediaId], owner_id: UserId, *, seconds: float, to_wear: bool) -> list[Row]:
-        rows = await self.connection.fetch(_HOLD, list(ids), owner_id, timedelta(seconds=seconds), to_wear)
-        return [Row(*row) for row in rows]
-
     async def describe(self, media_id: MediaId, owner_id: UserId, alt: str) -> Row | None:
         query = f"update media set alt = $3 where id = $1 and owner_id = $2 and state = 'ready' returning {ROW}"  # noqa: S608
         row = await self.connection.fetchrow(query, media_id, owner_id, alt)
@@ -323,6 +319,10 @@ class PostgresMedia:
 
     async def totals(self) -> Totals:
         return Totals(*(await self._database.fetch(_TOTALS))[0])
+
+    async def hold(self, ids: Collection[MediaId], owner_id: UserId, *, seconds: float, to_wear: bool) -> list[Row]:
+        rows = await self._database.alone(_HOLD, list(ids), owner_id, timedelta(seconds=seconds), to_wear)
+        return [Row(*row) for row in rows]
 
     def write(self) -> AbstractAsyncContextManager[PostgresWrite]:
         return self._database.write(PostgresWrite)

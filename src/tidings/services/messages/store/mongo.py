@@ -308,6 +308,12 @@ class MongoStore:
             found += await self._database.aggregate("document", _each(wanted, per_author))
         return _by_author(found)
 
+    async def newest_counted(
+        self, viewer: UserId, probe: Probe, sieve: Sieve, *, limit: int
+    ) -> tuple[list[Document], dict[MessageId, Counts]]:
+        documents = (await self.newest(viewer, [probe], sieve, per_author=limit)).get(probe.author_id, [])
+        return documents, await self.counts([one.id for one in documents], viewer)
+
     async def page_before(
         self, viewer: UserId | None, asked: Mapping[UserId, Standing], *, before: MessageId, limit: int
     ) -> list[Document]:

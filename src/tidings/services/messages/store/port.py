@@ -157,6 +157,12 @@ class MessageReads(Protocol):
         """Of each author, the newest messages (not replies) that the viewer may see, newest first."""
         ...
 
+    async def newest_counted(
+        self, viewer: UserId, probe: Probe, sieve: Sieve, *, limit: int
+    ) -> tuple[list[Document], dict[MessageId, Counts]]:
+        """The same of one author, and what `counts` says of them."""
+        ...
+
     async def page_before(
         self, viewer: UserId | None, asked: Mapping[UserId, Standing], *, before: MessageId, limit: int
     ) -> list[Document]:

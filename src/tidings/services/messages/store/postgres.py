@@ -74,11 +74,10 @@ FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
 JOIN latest l ON l.bucket = asked.bucket AND l.author_id = asked.author_id
 """
 
-NEWEST = """
-SELECT found.document
+_NEWEST = """
 FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::uuid[]) AS asked(bucket, author_id, standing, below)
 CROSS JOIN LATERAL (
-    SELECT m.document FROM message m
+    SELECT m.id, m.document FROM message m
     WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id AND m.id < asked.below AND m.id > $6::uuid
       AND (asked.standing = 'own' OR m.audience = 'public'
            OR m.audience = 'friends' AND asked.standing = 'friend'
@@ -90,6 +89,13 @@ CROSS JOIN LATERAL (
       AND ($9::text IS NULL OR m.document->'tags' ? $9::text)
     ORDER BY m.id DESC LIMIT $10::int
 ) found
+"""
+NEWEST = f"SELECT found.document {_NEWEST}"
+NEWEST_COUNTED = f"""
+SELECT found.document, (
+    SELECT json_object_agg(t.emoji, t.count) FROM tally t
+    WHERE t.bucket = asked.bucket AND t.message_id = found.id AND t.count > 0
+) {_NEWEST}
 """
 
 # Only authors whose own nearest message is among the nearest can have one on the page: probe each once, then
@@ -378,6 +384,7 @@ MARK_ERASED = "UPDATE subject_fence SET erased_at = clock_timestamp() WHERE user
 _document = msgspec.json.Decoder(Document).decode
 _earlier = msgspec.json.Decoder(Earlier).decode
 _heads = msgspec.json.Decoder(list[Head]).decode
+_tally = msgspec.json.Decoder(dict[str, int]).decode
 
 
 def _json(value: Any) -> str:
@@ -624,11 +631,25 @@ class PostgresStore:
     async def newest(
         self, viewer: UserId | None, probes: Sequence[Probe], sieve: Sieve, *, per_author: int
     ) -> dict[UserId, list[Document]]:
+        return _by_author(await self._newest(NEWEST, viewer, probes, sieve, per_author))
+
+    async def newest_counted(
+        self, viewer: UserId, probe: Probe, sieve: Sieve, *, limit: int
+    ) -> tuple[list[Document], dict[MessageId, Counts]]:
+        rows = await self._newest(NEWEST_COUNTED, viewer, [probe], sieve, limit)
+        found = [(_document(document), tally) for document, tally in rows]
+        found.sort(key=lambda pair: pair[0].id, reverse=True)
+        tallies = {document.id: _tally(tally) for document, tally in found if tally is not None}
+        return [document for document, _ in found], await self._counted(tallies, viewer)
+
+    async def _newest(
+        self, query: str, viewer: UserId | None, probes: Sequence[Probe], sieve: Sieve, limit: int
+    ) -> list[asyncpg.Record]:
         spans = None
         if sieve.latitudes is not None and sieve.longitudes is not None:
             spans = [*sieve.latitudes, *sieve.longitudes[0], *sieve.longitudes[1]]
-        rows = await self._database.fetch(
-            NEWEST,
+        return await self._database.fetch(
+            query,
             *_author_keys(probe.author_id for probe in probes),
             [probe.standing for probe in probes],
             [probe.below for probe in probes],
@@ -637,9 +658,8 @@ class PostgresStore:
             sieve.has_media,
             spans,
             sieve.tag,
-            per_author,
+            limit,
         )
-        return _by_author(rows)
 
     async def page_before(
         self, viewer: UserId | None, asked: Mapping[UserId, Standing], *, before: MessageId, limit: int
@@ -680,9 +700,14 @@ class PostgresStore:
         tallies: dict[MessageId, dict[str, int]] = defaultdict(dict)
         for message_id, emoji, count in await self._database.fetch(TALLIES, *keys):
             tallies[message_id][emoji] = count
+        return await self._counted(tallies, viewer)
+
+    async def _counted(
+        self, tallies: Mapping[MessageId, dict[str, int]], viewer: UserId | None
+    ) -> dict[MessageId, Counts]:
         mine: dict[MessageId, set[str]] = defaultdict(set)
-        if any(tally.keys() - {REPLIES} for tally in tallies.values()):
-            for message_id, emoji in await self._database.fetch(MINE, *keys, viewer):
+        if reacted_to := [one for one, tally in tallies.items() if tally.keys() - {REPLIES}]:
+            for message_id, emoji in await self._database.fetch(MINE, *_by_bucket(reacted_to), viewer):
                 mine[message_id].add(emoji)
         return {
             message_id: Counts(

@@ -190,13 +190,10 @@ async def _by_author(
     if stands == "hidden":
         return Reply(contract.Messages(messages=[]))
     probe = Probe(author_id=author, standing=stands, below=below)
-    found = await svc.store.newest(
-        people.viewer, [probe], Sieve(above=LOWEST, tag=ask.tag), per_author=ask.limit + 1
-    )
-    documents = found.get(author, [])
+    sieve = Sieve(above=LOWEST, tag=ask.tag)
+    documents, counts = await svc.store.newest_counted(people.viewer, probe, sieve, limit=ask.limit + 1)
     page = documents[: ask.limit]
-    thread = Thread({document.id: document for document in page}, people)
-    listed = await _shown(svc, thread, [document.id for document in page])
+    listed = [present.shown(document, people, counts.get(document.id)) for document in page]
     if len(documents) <= ask.limit:
         return Reply(contract.Messages(messages=listed))
     cursor = svc.cursors.seal(Before(page[-1].id), asker=asker, of=of)
