@@ -96,7 +96,7 @@ SELECT found.document, (
     SELECT json_object_agg(t.emoji, t.count) FROM tally t
     WHERE t.bucket = asked.bucket AND t.message_id = found.id AND t.count > 0
 ) {_NEWEST}
-"""
+"""  # noqa: S608 - of constants
 
 # Only authors whose own nearest message is among the nearest can have one on the page: probe each once, then
 # read on with those few.
