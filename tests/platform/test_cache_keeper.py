@@ -66,7 +66,7 @@ class People:
     async def read(self, *ids: UUID) -> Names:
         kept = self.keeper.keeps(names_of)
         assert kept is not None
-        return await self.keeper.answer(kept, VIEWER, list(ids), self.bring)
+        return await self.keeper.begin(kept, VIEWER, list(ids), self.bring)
 
 
 async def under_way() -> None:
@@ -82,6 +82,20 @@ async def test_only_what_is_missing_is_asked_for() -> None:
     assert await people.read(ada, bob, carol) == {ada: ("Ada", 1), bob: ("Bob", 1)}
     assert await people.read(ada, bob) == {ada: ("Ada", 1), bob: ("Bob", 1)}
     assert people.asked == [{ada, carol}, {bob, carol}]  # who is not there is asked for each time
+
+
+async def test_what_is_kept_is_there_without_waiting() -> None:
+    ada, bob = uuid4(), uuid4()
+    people = People({ada: ("Ada", 1), bob: ("Bob", 1)})
+    await people.read(ada)
+    kept = people.keeper.keeps(names_of)
+    assert kept is not None
+    assert people.keeper.begin(kept, VIEWER, [ada], people.bring).answer == {ada: ("Ada", 1)}
+    begun = people.keeper.begin(kept, VIEWER, [ada, bob], people.bring)
+    assert begun.answer is None
+    assert people.asked == [{ada}]
+    assert await begun == {ada: ("Ada", 1), bob: ("Bob", 1)}
+    assert people.asked == [{ada}, {bob}]
 
 
 async def test_what_is_for_one_asker_alone_is_given_and_not_kept() -> None:
@@ -213,7 +227,7 @@ async def test_an_answer_rests_on_more_where_somebody_cannot_be_reached() -> Non
     kept = people.keeper.keeps(names_of)
     assert kept is not None
     with gathering() as resting, pytest.raises(Unavailable):
-        await people.keeper.answer(kept, VIEWER, [uuid4()], refuse)
+        await people.keeper.begin(kept, VIEWER, [uuid4()], refuse)
     assert not resting.whole
 
 
@@ -228,7 +242,7 @@ async def test_what_somebody_is_asking_for_is_waited_for_and_the_rest_is_asked_f
 
     kept = people.keeper.keeps(names_of)
     assert kept is not None
-    first = asyncio.create_task(people.keeper.answer(kept, VIEWER, [ada, carol], slow))
+    first = asyncio.ensure_future(people.keeper.begin(kept, VIEWER, [ada, carol], slow))
     await under_way()
     others = [asyncio.create_task(people.read(*ids)) for ids in ([ada], [ada, bob, carol, dora])]
     await asyncio.sleep(0.01)
@@ -251,7 +265,7 @@ async def test_who_waited_for_somebody_who_failed_asks_for_themselves() -> None:
 
     kept = people.keeper.keeps(names_of)
     assert kept is not None
-    first = asyncio.create_task(people.keeper.answer(kept, VIEWER, [ada], fails))
+    first = asyncio.ensure_future(people.keeper.begin(kept, VIEWER, [ada], fails))
     await under_way()
     assert await people.read(ada) == {ada: ("Ada", 1)}
     with pytest.raises(Unavailable):
@@ -271,7 +285,7 @@ async def test_what_went_while_it_was_waited_for_is_asked_for() -> None:
 
     kept = people.keeper.keeps(names_of)
     assert kept is not None
-    first = asyncio.create_task(people.keeper.answer(kept, VIEWER, [ada], late))
+    first = asyncio.ensure_future(people.keeper.begin(kept, VIEWER, [ada], late))
     await under_way()
     assert await people.read(ada) == {ada: ("Augusta", 2)}
     assert await first == {ada: ("Ada", 1)}  # asked before

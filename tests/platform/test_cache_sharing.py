@@ -184,7 +184,7 @@ class People:
 
         kept = self.keeper.keeps(names_of)
         assert kept is not None
-        return await self.keeper.answer(kept, Viewer(user_id=uuid4(), role="member"), list(ids), bring)
+        return await self.keeper.begin(kept, Viewer(user_id=uuid4(), role="member"), list(ids), bring)
 
     def _for(self, who: str, one: UUID) -> tuple[str, int]:
         name, version = self.names[one]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, cast
 
 import pytest
 
+from tidings.platform.cache.keeper import Begun
 from tidings.platform.compose import Composite, Need
 from tidings.platform.contract import Call, Nothing, Unavailable
 from tidings.platform.request import Viewer
@@ -22,7 +24,10 @@ class PlayedWorld:
     def __init__(self) -> None:
         self.ended: list[str] = []
 
-    async def call(self, call: Call[Any, Any], ask: Any) -> Any:
+    def begin(self, call: Call[Any, Any], ask: Any) -> Begun[Any]:
+        return Begun(None, partial(self._call, call))
+
+    async def _call(self, call: Call[Any, Any]) -> Any:
         try:
             await asyncio.sleep(0 if call is DOWN else 3600)
         finally:
@@ -55,3 +60,25 @@ async def test_a_request_that_is_given_up_gives_up_its_calls() -> None:
         async with asyncio.timeout(0.05):
             await _composite(optional=True).read(None, cast("World", world), Viewer(), Nothing())
     assert world.ended == ["down", "slow"]
+
+
+class KeptWorld:
+    """Has one answer at hand, and has to ask for the other."""
+
+    def __init__(self) -> None:
+        self.asked_in: list[asyncio.Task[Any] | None] = []
+
+    def begin(self, call: Call[Any, Any], ask: Any) -> Begun[Any]:
+        return Begun("at hand" if call is DOWN else None, self._call)
+
+    async def _call(self) -> str:
+        self.asked_in.append(asyncio.current_task())
+        await asyncio.sleep(0)
+        return "asked for"
+
+
+async def test_what_is_at_hand_takes_no_call_and_one_call_no_task() -> None:
+    world = KeptWorld()
+    parts = await _composite(optional=False).read(None, cast("World", world), Viewer(), Nothing())
+    assert parts.values == {"down": "at hand", "slow": "asked for"}
+    assert world.asked_in == [asyncio.current_task()]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from tidings.platform.cache.keeper import Begun
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
 from tidings.platform.together import together
@@ -56,20 +57,26 @@ class Composite(Generic[Ask, Skeleton, Kept, Answer]):
     async def read(self, holder: Any, world: World, viewer: Viewer, ask: Ask) -> Answer:
         """Answer. Raises `Unavailable` naming the first needed service that can't be reached."""
         skeleton = await self.skeleton(holder, viewer, ask)
-        names, unreachable = list(self.needs), list[str]()
+        values, unreachable = dict.fromkeys(self.needs), list[str]()
 
-        async def bring(need: Need[Skeleton]) -> Any:
-            keys = need.keys(skeleton)
-            if keys is None:
-                return None
+        async def bring(name: str, begun: Begun[Any]) -> None:
+            need = self.needs[name]
             try:
-                return await world.call(need.call, keys)
+                values[name] = await begun
             except Unavailable:
                 if not need.optional:
                     raise
                 unreachable.append(need.call.service)
-                return None
 
-        values = await together(*(bring(self.needs[name]) for name in names))
-        parts = Parts(dict(zip(names, values, strict=True)), tuple(unreachable))
-        return self.present(self.keep(skeleton, parts))
+        waited_for: list[tuple[str, Begun[Any]]] = []
+        for name, need in self.needs.items():
+            if (keys := need.keys(skeleton)) is not None:
+                begun = world.begin(need.call, keys)
+                values[name] = begun.answer
+                if begun.answer is None:
+                    waited_for.append((name, begun))
+        if len(waited_for) == 1:  # which takes no task
+            await bring(*waited_for[0])
+        elif waited_for:
+            await together(*(bring(*one) for one in waited_for))
+        return self.present(self.keep(skeleton, Parts(values, tuple(unreachable))))

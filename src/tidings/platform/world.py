@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 from msgspec import structs
 
 from tidings.platform import logs, metrics, tracing
-from tidings.platform.cache.keeper import Keeper
+from tidings.platform.cache.keeper import Begun, Keeper
 from tidings.platform.cache.resting import resting_on
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Refusal, Unavailable, Untrusted
@@ -97,16 +97,23 @@ class World:
         A `request` of one's own takes its conditions along: Idempotency-Key and If-Match.
         Raises the contract's refusals, and `Unavailable` (with `service`) if there is no answer in time.
         """
+        return await self.begin(call, ask, request=request)
+
+    def begin(self, call: Call[Ask, Answer], ask: Ask, *, request: Request | None = None) -> Begun[Answer]:
+        """`call`, as far as it goes without waiting: what is kept is there at once. What is begun is awaited."""
         if self.name not in call.callers:
             raise Untrusted(f"{call.name} does not list {self.name!r} among its callers.", service=call.service)
         refuse_remote(call.name)
         asked, own = (request, True) if request is not None else (current(), False)
         kept = self._keeper.keeps(call) if self._keeper is not None else None
         if kept is not None and self._keeper is not None:
-            return await self._keeper.answer(kept, asked.viewer, ask, partial(self._ask, call, asked))
+            return self._keeper.begin(kept, asked.viewer, ask, partial(self._ask, call, asked))
+        return Begun(None, partial(self._asked, call, asked, ask, conditions=own))
+
+    async def _asked(self, call: Call[Ask, Answer], asked: Request, ask: Ask, *, conditions: bool) -> Answer:
         resting = resting_on()
         try:
-            answer, ended_ns = await self._ask(call, asked, ask, conditions=own)
+            answer, ended_ns = await self._ask(call, asked, ask, conditions=conditions)
         except BaseException:
             if resting is not None:
                 resting.on_more()  # on its absence

@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Generator,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
@@ -121,6 +131,44 @@ class _Got:
         self.as_of_ns, self.stamp = min(self.as_of_ns, as_of_ns), max(self.stamp, stamp)
 
 
+class _Found(NamedTuple):
+    """What the shelf had of some keys; it is as new as `as_of_ns`, of the producer's clock."""
+
+    keys: Sequence[Hashable]
+    values: dict[Any, Any]
+    entries: list[Entry]
+    missing: Sequence[Hashable]
+    as_of_ns: int
+
+
+@dataclass(slots=True)
+class _Answering(Generic[Ask, Answer]):
+    """One answer, while it is put together."""
+
+    kept: Kept[Ask, Answer]
+    viewer: Viewer
+    ask: Ask
+    bring: Bring[Ask, Answer]
+    known: Seen
+    got: _Got = field(default_factory=_Got)
+    asked_further: bool = False
+
+
+class Begun(Generic[Answer]):
+    """An answer that is there at once, or is waited for: then `answer` is None, and `finish` is called, once."""
+
+    __slots__ = ("answer", "finish")
+
+    def __init__(self, answer: Answer | None, finish: Callable[[], Awaitable[Answer]]) -> None:
+        self.answer = answer
+        self.finish = finish
+
+    def __await__(self) -> Generator[Any, None, Answer]:
+        if self.answer is not None:
+            return self.answer
+        return (yield from self.finish().__await__())
+
+
 class Keeper:
     """What one service, or the edge, keeps in this process: a shelf for each producer, with a share of the room.
 
@@ -166,30 +214,51 @@ class Keeper:
             for subject, version in happened:
                 shelf.heard(subject, version)
 
-    async def answer(self, kept: Kept[Ask, Answer], viewer: Viewer, ask: Ask, bring: Bring[Ask, Answer]) -> Answer:
-        """The answer to `ask`; `bring` asks the producer. Raises what it raises.
+    def begin(self, kept: Kept[Ask, Answer], viewer: Viewer, ask: Ask, bring: Bring[Ask, Answer]) -> Begun[Answer]:
+        """The answer to `ask`, at once if all of it is kept; `bring` asks the producer. It raises what that raises.
 
         `Unavailable` too, if the producer does not know of a write that the client has made: never older data.
         """
         known, shelf = seen(), self._shelf_of(kept.call)
         keys = kept.keys(viewer, ask) if shelf is not None or not kept.dear else ()
+        as_it_is = partial(self._as_it_is, kept, ask, bring, known)
         if not keys:
-            return await self._as_it_is(kept, ask, bring, known)
-        got = _Got()
-        await self._get(kept, viewer, keys, bring, known, got)
-        answer = kept.whole(ask, got.values, got.as_of_ns - SKEW_NS)
-        if isinstance(answer, Further):
-            await self._get(kept, viewer, answer.keys, bring, known, got)
-            answer = kept.whole(ask, got.values, got.as_of_ns - SKEW_NS)
+            return Begun(None, as_it_is)
+        one = _Answering(kept, viewer, ask, bring, known)
+        found = self._find(one, keys)
+        while not found.missing:
+            self._take(one, found)
+            answer = self._made(one)
+            if not isinstance(answer, Further):
+                return Begun(answer, as_it_is)
+            found = self._find(one, answer.keys)
+        return Begun(None, partial(self._finish, one, found))
+
+    async def _finish(self, one: _Answering[Ask, Answer], found: _Found) -> Answer:
+        while True:
+            await self._get(one, found)
+            answer = self._made(one)
+            if answer is None:
+                return await self._as_it_is(one.kept, one.ask, one.bring, one.known)
+            if not isinstance(answer, Further):
+                return answer
+            found = self._find(one, answer.keys)
+
+    def _made(self, one: _Answering[Ask, Answer]) -> Answer | Further | None:
+        """The answer of what there is; once, what more it takes; or None, if it takes the ask itself."""
+        kept, got = one.kept, one.got
+        answer = kept.whole(one.ask, got.values, got.as_of_ns - SKEW_NS)
         if answer is None or isinstance(answer, Further):
-            return await self._as_it_is(kept, ask, bring, known)
+            asked_before, one.asked_further = one.asked_further, True
+            return None if asked_before else answer
         if (resting := resting_on()) is not None:
+            shelf = self._shelf_of(kept.call)
             if shelf is None or not got.is_kept:
                 resting.on_more()
             else:
                 resting.on(Part(self.holder, kept.call.name, shelf, Held(got.entries), got.as_of_ns))
         if kept.shown:
-            known.shown(kept.call.service, got.stamp)
+            one.known.shown(kept.call.service, got.stamp)
         return answer
 
     def _shelf_of(self, call: Call[Any, Any]) -> Shelf | None:
@@ -197,35 +266,36 @@ class Keeper:
         shelf = self.shelves.get(call.service)
         return shelf if shelf is not None and shelf.keeps else None
 
-    async def _get(
-        self,
-        kept: Kept[Any, Any],
-        viewer: Viewer,
-        keys: Sequence[Hashable],
-        bring: Bring[Any, Any],
-        known: Seen,
-        got: _Got,
-    ) -> None:
-        """Add to `got` what is on the shelf of these keys, and what the producer says of the others."""
-        name, shelf = kept.call.name, self._shelf_of(kept.call)
-        values: dict[Any, Any] = {}
-        found: list[Entry] = []
-        missing = keys
-        if shelf is not None:
-            values, found, missing = shelf.find(keys, known, of=name)
-            asked = self._asked[name]
-            if missing and asked and (others := {asked[key] for key in missing if key in asked}):
-                await asyncio.wait(others)  # whoever asks for them now may bring what will do here
-                values, found, missing = shelf.find(keys, known, of=name)
-        as_of_ns = shelf.as_of_ns if shelf is not None and found else time.time_ns()
+    def _find(self, one: _Answering[Any, Any], keys: Sequence[Hashable]) -> _Found:
+        """What is on the shelf of these keys."""
+        name, shelf = one.kept.call.name, self._shelf_of(one.kept.call)
+        if shelf is None:
+            return _Found(keys, {}, [], keys, time.time_ns())
+        values, entries, missing = shelf.find(keys, one.known, of=name)
+        as_of_ns = shelf.as_of_ns if entries else time.time_ns()
         if as_of_ns <= 0:  # used without beats, where that is measured
-            as_of_ns = min(entry.reading.began_ns for entry in found)
-        metrics.cache_read(holder=self.holder, call=name, hits=len(found), misses=len(missing))
-        got.add(values, found, as_of_ns, max([entry.reading.ended_ns for entry in found], default=0))
-        if not missing:
+            as_of_ns = min(entry.reading.began_ns for entry in entries)
+        return _Found(keys, values, entries, missing, as_of_ns)
+
+    def _take(self, one: _Answering[Any, Any], found: _Found) -> None:
+        """Add to what there is."""
+        hits, misses = len(found.entries), len(found.missing)
+        metrics.cache_read(holder=self.holder, call=one.kept.call.name, hits=hits, misses=misses)
+        stamp = max([entry.reading.ended_ns for entry in found.entries], default=0)
+        one.got.add(found.values, found.entries, found.as_of_ns, stamp)
+
+    async def _get(self, one: _Answering[Any, Any], found: _Found) -> None:
+        """Add what was found on the shelf, and what the producer says of the other keys."""
+        kept, got = one.kept, one.got
+        asked = self._asked[kept.call.name]
+        if found.missing and asked and (others := {asked[key] for key in found.missing if key in asked}):
+            await asyncio.wait(others)  # whoever asks for them now may bring what will do here
+            found = self._find(one, found.keys)
+        self._take(one, found)
+        if not found.missing:
             return
         try:
-            brought = await self._brought(kept, viewer, missing, bring, known)
+            brought = await self._brought(kept, one.viewer, found.missing, one.bring, one.known)
         except BaseException:
             if (resting := resting_on()) is not None:
                 resting.on_more()  # on its absence
@@ -234,7 +304,7 @@ class Keeper:
             held = [part.entries[key] for key in told if key in part.entries] if part.entries else []
             got.add(told, held, part.reading.began_ns, part.reading.ended_ns)
             got.is_kept = got.is_kept and len(held) == len(told)
-        got.is_kept = got.is_kept and sum(len(told) for _, told in brought) == len(missing)
+        got.is_kept = got.is_kept and sum(len(told) for _, told in brought) == len(found.missing)
 
     async def _as_it_is(self, kept: Kept[Ask, Answer], ask: Ask, bring: Bring[Ask, Answer], known: Seen) -> Answer:
         """Ask, and keep nothing of the answer."""
