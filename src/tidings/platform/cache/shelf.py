@@ -142,12 +142,13 @@ class Shelf:
                 entry if entry is not None and self._may_be_shown(entry, own, stamp) else None for entry in there
             ]
             found = [entry for entry in there if entry is not None]
-        now = self._clock()
-        used_before = now - TOUCHED
-        for entry in found:
-            if entry.used_at < used_before:
-                entry.used_at = now
-                self._entries.move_to_end(entry.key)
+        if not self._is_ample():
+            now = self._clock()
+            used_before = now - TOUCHED
+            for entry in found:
+                if entry.used_at < used_before:
+                    entry.used_at = now
+                    self._entries.move_to_end(entry.key)
         if len(found) == len(keys):
             return dict(zip(keys, [entry.value for entry in found], strict=True)), found, []
         values = {key: entry.value for key, entry in zip(keys, there, strict=True) if entry is not None}
@@ -209,6 +210,8 @@ class Shelf:
 
     def touch(self, held: Held) -> None:
         """They have been used."""
+        if self._is_ample():
+            return
         now = self._clock()
         for entry in held.entries:
             if not entry.gone:
@@ -288,6 +291,10 @@ class Shelf:
         self._leased_until = max(self._leased_until, until)
 
     # Within.
+
+    def _is_ample(self) -> bool:
+        """Whether nothing has to go for long. Then nobody notes who was used: with many friends that is dear."""
+        return self.size * 2 < self._room
 
     def _usable(self) -> bool:
         if not self.keeps or not self._strict:

@@ -71,7 +71,6 @@ def _page(ask: LatestAsk, found: Mapping[int, AuthorLatest | None], as_of_ns: in
 # What friends and oneself said of late, for the feed.
 
 
-_number = attrgetter("id.int")
 Key: TypeAlias = int | tuple[Literal["more"], int]  # with "more": of an author who says much
 
 
@@ -119,7 +118,7 @@ def _feed(ask: PageByAuthorsAsk, found: Mapping[Key, Recents], as_of_ns: int) ->
     if further := [key for key in found if not isinstance(key, int)]:
         kept = {key: found.get(("more", key), recents) for key, recents in found.items() if isinstance(key, int)}
     newest = _newest([recents.items for recents in kept.values() if recents.items], ask.limit + 1)
-    lowest = _number(newest[ask.limit - 1]) if len(newest) > ask.limit else 0
+    lowest = newest[ask.limit - 1].id.int if len(newest) > ask.limit else 0
     cut = [
         number for number, recents in kept.items() if recents.down_to is not None and recents.down_to.int > lowest
     ]
@@ -129,11 +128,18 @@ def _feed(ask: PageByAuthorsAsk, found: Mapping[Key, Recents], as_of_ns: int) ->
 
 
 def _newest(said: list[list[PageItem]], count: int) -> list[PageItem]:
-    """So many of all; each author's come newest first. An author is left out where as many others spoke later."""
-    firsts = sorted((_number(items[0]) for items in said), reverse=True)
+    """So many of all; each author's come newest first. What is older than as many authors' newest is left out."""
+    firsts = sorted([items[0].id.int for items in said], reverse=True)
     lowest = firsts[count - 1] if len(firsts) >= count else 0
-    among = [item for items in said if _number(items[0]) >= lowest for item in items]
-    return sorted(among, key=_number, reverse=True)[:count]
+    among = [
+        (number, item)
+        for items in said
+        if items[0].id.int >= lowest
+        for item in items
+        if (number := item.id.int) >= lowest
+    ]
+    among.sort(reverse=True)  # no two have the same number
+    return [item for _, item in among[:count]]
 
 
 KEPT: Final = (

@@ -110,7 +110,9 @@ def timeline_query(ask: timeline.TimelineAsk) -> str:
 def as_feed(kept: KeptFeed) -> Reply[timeline.Feed]:
     """Messages of those who are still there, with a cursor to either side."""
     page, found, cards = kept.page, kept.found, kept.cards
-    omitted = timeline.Omitted(gone=sum(_still_there(cards, one) is None for one in page.friends), muted=page.muted)
+    there = len([None for one in cards.values() if one.card is not None])
+    me = _still_there(cards, page.me) is not None
+    omitted = timeline.Omitted(gone=len(page.friends) - (there - me), muted=page.muted)
     older = newer = None
     items: list[timeline.FeedItem] = []
     if found is not None:
