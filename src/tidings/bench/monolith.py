@@ -26,6 +26,7 @@ from tidings.contracts.users import UserCard, UserId
 from tidings.platform.clock import now_ms, rfc3339
 from tidings.platform.http.listener import Listener, bind_tcp
 from tidings.platform.ids import uuid7
+from tidings.platform.storage.pool import open_pool
 
 Kind: TypeAlias = Literal["join", "latest", "cached", "raw"]
 
@@ -127,13 +128,9 @@ class Said(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _pool(launch: Launch) -> Any:
-    return asyncpg.create_pool(
-        launch.dsn,
-        min_size=launch.connections,
-        max_size=launch.connections,
-        reset=_as_it_was,
-        server_settings={"random_page_cost": "1.1", "jit": "off"},
-    )
+    """Tidings' own: the same driver, used the same way."""
+    settings = {"random_page_cost": "1.1", "jit": "off"}
+    return open_pool(launch.dsn, least=launch.connections, most=launch.connections, settings=settings)
 
 
 async def posted(pool: Any, request: Request, *, statement: str) -> asyncpg.Record | None:
@@ -163,10 +160,6 @@ async def joined(launch: Launch) -> list[Route]:
         return created(await posted(pool, request, statement=POST if plain else POST_LATEST))
 
     return [Route(PATH, timeline), Route(POSTS, post, methods=["POST"])]
-
-
-async def _as_it_was(connection: Any) -> None:
-    """Nothing is set that would have to be undone."""
 
 
 async def cached(launch: Launch) -> list[Route]:

@@ -15,7 +15,8 @@ from tidings.platform.occurrence import DeadLetter, Occurred, OccurredAsk, Occur
 from tidings.platform.storage.caches import PostgresCaches
 from tidings.platform.storage.inbox import PostgresInbox
 from tidings.platform.storage.outbox import PostgresOutbox
-from tidings.platform.storage.postgres import LOST, as_it_was, json_as_text
+from tidings.platform.storage.pool import open_pool
+from tidings.platform.storage.postgres import LOST, json_as_text, session_settings
 
 # Whatever keeps us from the database for now; what MongoDB raises comes as an OSError.
 AWAY = (*LOST, asyncpg.PostgresError)
@@ -134,19 +135,13 @@ async def open_events(dsn: str, service: str) -> AsyncIterator[EventStore]:
                 mongo_events.MongoCaches(database),
             )
         return
-    pool = await asyncpg.create_pool(
+    pool = await open_pool(
         dsn,
-        min_size=0,
-        max_size=3,
+        least=0,
+        most=3,
         init=json_as_text,
-        reset=as_it_was,
         command_timeout=10,
-        server_settings={
-            "application_name": f"tidings-{service}-events",
-            "timezone": "UTC",
-            "jit": "off",
-            "plan_cache_mode": "force_generic_plan",
-        },
+        settings=session_settings(f"{service}-events"),
     )
     try:
         yield EventStore(dsn, PostgresOutbox(pool), PostgresInbox(pool), PostgresCaches(pool))

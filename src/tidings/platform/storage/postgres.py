@@ -27,6 +27,7 @@ from tidings.platform.settings import Settings
 from tidings.platform.storage.at_once import values_of
 from tidings.platform.storage.followers import Happened, announced, in_doubt, unchanged, wake_relay
 from tidings.platform.storage.handle import KEPT, Fence, Saying, replay
+from tidings.platform.storage.pool import open_pool
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 log = logs.get_logger("storage")
@@ -76,13 +77,6 @@ LOST = (
     asyncpg.QueryCanceledError,
 )
 CONTENDED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-
-
-async def as_it_was(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """What a pool does with a connection that comes back: nothing.
-
-    What our statements set ends with their transaction: there is nothing to undo, and no round trip to do it.
-    """
 
 
 class Write(Saying):
@@ -221,31 +215,24 @@ class Database:
         transaction_timeout_ms: int,
     ) -> Database:
         """Connect. One connection each at first; more as they are needed."""
-        common = {
-            "application_name": f"tidings-{service}",
-            "timezone": "UTC",
-            "jit": "off",
-            "plan_cache_mode": "force_generic_plan",  # else whatever takes a list is planned at each call
-        }
-        reading = await asyncpg.create_pool(
+        common = session_settings(service)
+        reading = await open_pool(
             dsn,
-            min_size=1,
-            max_size=readers,
+            least=1,
+            most=readers,
             init=json_as_text,
-            reset=as_it_was,
-            server_settings={
+            settings={
                 **common,
                 "default_transaction_read_only": "on",
                 "statement_timeout": str(READ_TIMEOUT_MS),
             },
         )
-        writing_pool = await asyncpg.create_pool(
+        writing_pool = await open_pool(
             dsn,
-            min_size=1,
-            max_size=writers,
+            least=1,
+            most=writers,
             init=json_as_text,
-            reset=as_it_was,
-            server_settings={
+            settings={
                 **common,
                 "lock_timeout": str(lock_timeout_ms),
                 "transaction_timeout": str(transaction_timeout_ms),
@@ -463,6 +450,16 @@ def rows_of(values: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
 def _pool_state(pool: asyncpg.Pool) -> metrics.PoolState:
     size, idle = pool.get_size(), pool.get_idle_size()
     return metrics.PoolState(open=size, busy=size - idle, most=pool.get_max_size())
+
+
+def session_settings(name: str) -> dict[str, str]:
+    """Of each session of ours, as the server calls them."""
+    return {
+        "application_name": f"tidings-{name}",
+        "timezone": "UTC",
+        "jit": "off",
+        "plan_cache_mode": "force_generic_plan",  # else whatever takes a list is planned at each call
+    }
 
 
 async def json_as_text(connection: asyncpg.Connection[asyncpg.Record]) -> None:
