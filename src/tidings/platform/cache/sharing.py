@@ -47,7 +47,7 @@ class Sharing(Generic[Answer]):
         if gathering is None:
             gathering = self._gathering = _Gathering(send)
             if len(self._under_way) < AT_ONCE:
-                loop.call_soon(self._go, gathering)
+                self._go(gathering)
             else:
                 loop.call_later(WINDOW, self._go, gathering)
         gathering.keys.update(keys)
@@ -59,13 +59,13 @@ class Sharing(Generic[Answer]):
         if gathering.gone:
             return
         gathering.gone = True
-        if gathering is self._gathering:
-            self._gathering = None
         task = asyncio.get_running_loop().create_task(self._call(gathering), context=gathering.context)
         self._under_way.add(task)
         task.add_done_callback(self._ended)
 
     async def _call(self, gathering: _Gathering[Answer]) -> None:
+        if gathering is self._gathering:  # until here, in the next turn of the loop, keys came to it
+            self._gathering = None
         try:
             answer = await gathering.send(list(gathering.keys))
         except asyncio.CancelledError:
