@@ -7,12 +7,13 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from tidings.platform.http.listener import KEY, Listener, bind_tcp
+from tidings.platform.http.listener import COPIED, KEY, Listener, _Together, bind_tcp
 
 
 @dataclass
@@ -136,3 +137,57 @@ async def test_what_is_slow_after_what_was_given_is_not_taken_for_idle() -> None
     async with talking(Known(), idle_timeout=1) as (reader, writer):
         writer.write(get("/known") + get("/slow"))
         assert await answers(reader, 2) == ["known", "GET /slow  /slow"]
+
+
+@dataclass
+class Written:
+    """Plays the transport."""
+
+    parts: list[bytes] = field(default_factory=list)
+
+    def write(self, data: bytes) -> None:
+        self.parts.append(data)
+
+    def is_closing(self) -> bool:
+        return b"closed" in self.parts
+
+    def close(self) -> None:
+        self.parts.append(b"closed")
+
+
+def together(written: Written) -> _Together:
+    return _Together(cast("asyncio.Transport", written), asyncio.get_running_loop())
+
+
+async def test_a_head_and_its_body_are_written_together() -> None:
+    written = Written()
+    response = together(written)
+    for part in (b"head", b"body", b"more"):
+        response.write(part)
+    assert written.parts == [b"headbody", b"more"]
+    await asyncio.sleep(0)
+    assert written.parts == [b"headbody", b"more"]
+
+
+async def test_a_head_waits_for_its_body_no_longer_than_a_turn() -> None:
+    written = Written()
+    response = together(written)
+    response.write(b"head")
+    assert written.parts == []
+    await asyncio.sleep(0)
+    assert written.parts == [b"head"]
+    response.write(b"event")
+    assert written.parts == [b"head", b"event"]
+
+
+async def test_a_large_body_is_not_copied_and_nothing_is_left_at_the_end() -> None:
+    written, ended = Written(), Written()
+    response = together(written)
+    response.write(b"head")
+    response.write(b"x" * (COPIED + 1))
+    assert written.parts == [b"head", b"x" * (COPIED + 1)]
+    response = together(ended)
+    response.write(b"head")
+    response.close()
+    await asyncio.sleep(0)
+    assert ended.parts == [b"head", b"closed"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tidings.platform import tracing
 from tidings.platform.contract import Refusal
@@ -21,6 +21,7 @@ from tidings.platform.http.problems import MEDIA_TYPE, BadRequest, HeadersTooLar
 
 MOST_HEADERS = 65_536  # bytes of a request line and its headers
 MOST_UNREAD = 4_194_304  # bytes of a body that come after its answer
+COPIED = 65_536  # bytes of a body that are copied behind their head; more go by themselves
 TOO_LONG = f"The address and the headers may have {MOST_HEADERS} bytes together."
 
 
@@ -42,6 +43,42 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the supervisor."""
         yield
+
+
+class _Together:
+    """The transport for one response: what is written first, its head, goes with what is written next in that turn.
+
+    Each would be a system call and a packet of its own, and wake the client once more.
+    """
+
+    __slots__ = ("_held", "_is_first", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+        self._is_first = True
+
+    def write(self, data: bytes) -> None:
+        if self._is_first:
+            self._is_first, self._held = False, data
+            self._loop.call_soon(self._let_go)
+            return
+        if len(data) <= COPIED:
+            held, self._held = self._held, b""
+            data = held + data if held else data
+        else:
+            self._let_go()
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._let_go()
+        self._transport.close()
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, b""
+        if held and not self._transport.is_closing():
+            self._transport.write(held)
 
 
 def patient_for(
@@ -110,6 +147,10 @@ def patient_for(
                 raise ValueError(TOO_LONG)  # ends in send_400_response
             super().on_headers_complete()
 
+        def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+            cycle.transport = _Together(self.transport, self.loop)  # type: ignore[assignment]
+            super()._start_asgi_task(cycle, app)
+
         def _idle(self) -> bool:
             """Whether a response may be written now, and another request may follow it."""
             return (
@@ -128,8 +169,7 @@ def patient_for(
             head, body = found
             status, _, lines = head.partition(b"\r\n")
             dated = b"".join(b"%b: %b\r\n" % one for one in self.server_state.default_headers)
-            self.transport.write(b"%b\r\n%b%b\r\n" % (status, dated, lines))
-            self.transport.write(body)
+            self.transport.write(b"%b\r\n%b%b\r\n%b" % (status, dated, lines, body))
             self._given = True
             return True
 
