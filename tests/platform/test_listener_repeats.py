@@ -139,6 +139,27 @@ async def test_what_is_slow_after_what_was_given_is_not_taken_for_idle() -> None
         assert await answers(reader, 2) == ["known", "GET /slow  /slow"]
 
 
+async def test_who_waits_before_sending_a_body_is_told_to_go_on() -> None:
+    async with talking(Known()) as (reader, writer):
+        for _ in range(2):
+            writer.write(b"POST /new HTTP/1.1\r\nhost: there\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n")
+            interim = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"body")
+            assert await answers(reader, 1) == ["POST /new body -"]
+
+
+async def test_an_answer_without_a_body_comes_before_the_next() -> None:
+    async with talking(Known()) as (reader, writer):
+        for _ in range(20):
+            writer.write(get("/new").replace(b"GET", b"HEAD"))
+            await asyncio.sleep(0)
+            writer.write(get("/known"))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert b"content-length: 12\r\n" in head  # of `HEAD /new  -`
+            assert (await answers(reader, 1))[0] in ("known", "GET /known  /known")  # if the first was under way
+
+
 @dataclass
 class Written:
     """Plays the transport."""

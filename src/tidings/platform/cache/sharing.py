@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextvars import copy_context
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 Answer = TypeVar("Answer")
@@ -61,7 +62,7 @@ class Sharing(Generic[Answer]):
         gathering.gone = True
         task = asyncio.get_running_loop().create_task(self._call(gathering), context=gathering.context)
         self._under_way.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, gathering))
 
     async def _call(self, gathering: _Gathering[Answer]) -> None:
         if gathering is self._gathering:  # until here, in the next turn of the loop, keys came to it
@@ -81,7 +82,11 @@ class Sharing(Generic[Answer]):
                 if not waits.done():
                     waits.set_result(answer)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, gathering: _Gathering[Answer], task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
+        if gathering is self._gathering:  # it was ended before it began
+            self._gathering = None
+            for waits in gathering.waiting:
+                waits.cancel()
         if self._gathering is not None and not task.cancelled():
             self._go(self._gathering)

@@ -46,7 +46,8 @@ class _Server(uvicorn.Server):
 
 
 class _Together:
-    """The transport for one response: what is written first, its head, goes with what is written next in that turn.
+    """The transport for one response, as far as the server uses it: what is written first, the head, goes with what
+    is written next in that turn. The server writes a body for each head, if an empty one, but for HEAD.
 
     Each would be a system call and a packet of its own, and wake the client once more.
     """
@@ -70,6 +71,9 @@ class _Together:
         else:
             self._let_go()
         self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
     def close(self) -> None:
         self._let_go()
@@ -148,7 +152,10 @@ def patient_for(
             super().on_headers_complete()
 
         def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-            cycle.transport = _Together(self.transport, self.loop)  # type: ignore[assignment]
+            if (
+                cycle.scope["method"] != "HEAD"
+            ):  # which has no body: its head would wait where the next answer passes
+                cycle.transport = _Together(self.transport, self.loop)  # type: ignore[assignment]
             super()._start_asgi_task(cycle, app)
 
         def _idle(self) -> bool:

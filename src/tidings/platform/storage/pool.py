@@ -21,7 +21,8 @@ class Pool(asyncpg.Pool):
 
     __slots__ = ()
 
-    async def release(self, connection: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    # NOTE: as PoolConnectionHolder.release and Connection._reset of asyncpg 0.32 do it; before an upgrade, compare.
+    async def release(self, connection: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - its signature
         holder: Any = connection._holder if type(connection) is PoolConnectionProxy else None
         if holder is None or not self._is_as_it_was(connection._con, holder):
             await super().release(connection, timeout=timeout)
@@ -32,8 +33,11 @@ class Pool(asyncpg.Pool):
         holder._setup_inactive_callback()
 
     def _is_as_it_was(self, connection: Any, holder: Any) -> bool:
-        """Whether it is open and whole, in no transaction, and nothing was left on it."""
-        if connection is None or connection.is_closed() or holder._pool is not self:
+        """Whether it is open and whole, in no transaction, and nothing was left on it.
+
+        While somebody waits for one it is not, or whoever gives it back could take it again before them.
+        """
+        if connection is None or connection.is_closed() or holder._pool is not self or self._queue._getters:
             return False
         protocol = connection._protocol
         return bool(

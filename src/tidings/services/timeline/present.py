@@ -110,7 +110,7 @@ def timeline_query(ask: timeline.TimelineAsk) -> str:
 def as_feed(kept: KeptFeed) -> Reply[timeline.Feed]:
     """Messages of those who are still there, with a cursor to either side."""
     page, found, cards = kept.page, kept.found, kept.cards
-    there = len([None for one in cards.values() if one.card is not None])
+    there = sum([one.card is not None for one in cards.values()])  # a list: generators take twice as long
     me = _still_there(cards, page.me) is not None
     omitted = timeline.Omitted(gone=len(page.friends) - (there - me), muted=page.muted)
     older = newer = None
