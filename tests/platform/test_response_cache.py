@@ -476,3 +476,20 @@ def test_whatever_happens_it_stands_only_while_the_shelf_gives_the_same(deeds: l
                     _, now, missing = bench.shelf.find(wanted, client)
                     assert not missing
                     assert {id(entry) for entry in now} == {id(entry) for entry in held.entries}
+
+
+def test_what_cannot_be_given_now_may_stand_again_once_more_has_been_heard() -> None:
+    bench = Bench()
+    bench.fill(ADA, 1)
+    bench.passes(0)
+    bench.makes(b"/page", ADA)
+    bench.now += 1  # and nothing is heard
+    assert bench.gives(b"/page") is None
+    bench.response = Response(b"made anew")
+    bench.passes(0)
+    assert b"".join(one.get("body", b"") for one in bench.asks(b"/page")) == b"made"  # a turn later
+    assert bench.gives(b"/page") == b"made"
+    bench.shelf.heard(ADA, 2)
+    assert bench.gives(b"/page") is None
+    assert bench.cache.size == 0
+    assert b"".join(one.get("body", b"") for one in bench.asks(b"/page")) == b"made anew"

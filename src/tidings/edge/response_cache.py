@@ -82,6 +82,10 @@ class _Kept:
                 return False
         return True
 
+    def is_void(self) -> bool:
+        """Whether it never stands again."""
+        return any(entry.gone for part in self.parts for entry in part.held.entries)
+
 
 class ResponseCache:
     """ASGI, around everything that makes a response; bounded in bytes, the least recently used goes first."""
@@ -130,7 +134,7 @@ class ResponseCache:
             except BadRequest:
                 return None  # it is told so
         if not kept.stands(client):
-            if not brought:
+            if kept.is_void():  # or else it may stand again, once more has been heard
                 self._drop(key)
             return None
         lines = [kept.head, b"%b: %b\r\n" % (SEEN, self._sealed(client, kept) if brought else kept.sealed)]
@@ -174,8 +178,9 @@ class ResponseCache:
         other = self._making.get(key) if scope["path"] in self._paths else None
         if other is not None:  # the same is being made: it may do here, too
             await asyncio.wait({other}, timeout=WAIT)
-            if await self._sent_again(key, scope, send):
-                return
+        # Or what was kept stands by now: word that nothing has changed may have come a turn after the request.
+        if key in self._kept and await self._sent_again(key, scope, send):
+            return
         made = self._making[key] = asyncio.get_running_loop().create_future()
         making = scope[MAKING] = Making()
         unlike = any(name in UNLIKE for name, _ in scope["headers"])
