@@ -134,7 +134,8 @@ class ResponseCache:
             except BadRequest:
                 return None  # it is told so
         if not kept.stands(client):
-            if kept.is_void():  # or else it may stand again, once more has been heard
+            # Or else it may stand again, once more has been heard. Who knows much fails often: no look for them.
+            if not brought and kept.is_void():
                 self._drop(key)
             return None
         lines = [kept.head, b"%b: %b\r\n" % (SEEN, self._sealed(client, kept) if brought else kept.sealed)]

@@ -152,9 +152,8 @@ def patient_for(
             super().on_headers_complete()
 
         def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-            if (
-                cycle.scope["method"] != "HEAD"
-            ):  # which has no body: its head would wait where the next answer passes
+            # A head without a body would wait where the next answer passes it.
+            if cycle.scope["method"] != "HEAD":
                 cycle.transport = _Together(self.transport, self.loop)  # type: ignore[assignment]
             super()._start_asgi_task(cycle, app)
 
