@@ -75,8 +75,6 @@ class Composite(Generic[Ask, Skeleton, Kept, Answer]):
                 values[name] = begun.answer
                 if begun.answer is None:
                     waited_for.append((name, begun))
-        if len(waited_for) == 1:  # which takes no task
-            await bring(*waited_for[0])
-        elif waited_for:
+        if waited_for:
             await together(*(bring(*one) for one in waited_for))
         return self.present(self.keep(skeleton, Parts(values, tuple(unreachable))))

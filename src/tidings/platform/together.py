@@ -37,6 +37,8 @@ async def together(*parts: Asked[Any]) -> tuple[Any, ...]:
 
     `asyncio.gather` leaves the others alone then: they go on for nobody, in a request that has been answered.
     """
+    if len(parts) == 1:  # which takes no task
+        return (await parts[0],)
     tasks = [asyncio.create_task(part) for part in parts]
     try:
         return tuple(await asyncio.gather(*tasks))
