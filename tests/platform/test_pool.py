@@ -38,6 +38,40 @@ async def test_a_connection_is_back_without_a_turn_of_the_loop(pool: Pool) -> No
     assert await pool.fetchval("select 1") == 1
 
 
+async def test_who_waited_has_it_before_whoever_comes_when_it_is_given_back(pool: Pool) -> None:
+    connection = await pool.acquire()
+    had: list[str] = []
+
+    async def use(who: str) -> None:
+        async with pool.acquire():
+            had.append(who)
+
+    async def come_when_it_is_given_back() -> None:
+        await connection._holder.wait_until_released()
+        await use("came")
+
+    waiting = [asyncio.ensure_future(one) for one in (come_when_it_is_given_back(), use("waited"))]
+    await asyncio.sleep(0)
+    await pool.release(connection)
+    await asyncio.gather(*waiting)
+    assert had == ["waited", "came"]
+
+
+async def test_what_was_handed_to_one_who_gave_up_meanwhile_goes_to_the_next(pool: Pool) -> None:
+    connection = await pool.acquire()
+    first, second = (asyncio.ensure_future(pool.acquire()) for _ in range(2))
+    gone = asyncio.ensure_future(pool.acquire())
+    await asyncio.sleep(0)
+    gone.cancel()
+    await pool.release(connection)
+    first.cancel()  # in the same turn of the loop
+    async with asyncio.timeout(1):
+        got = await second
+    assert first.cancelled() and gone.cancelled() and pool.get_idle_size() == 0
+    await pool.release(got)
+    assert pool.get_idle_size() == 1
+
+
 async def test_a_transaction_that_was_left_open_is_rolled_back(pool: Pool) -> None:
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # the library tells of it
     before = await backend(pool)
