@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
 import msgspec
@@ -17,6 +17,7 @@ from tidings.platform.events.bus import TROUBLE, Bus
 from tidings.platform.occurrence import Occurred
 from tidings.platform.storage.events import AWAY, Outbox
 from tidings.platform.storage.followers import on_announced
+from tidings.platform.together import together
 
 log = logs.get_logger("relay")
 
@@ -32,7 +33,9 @@ FORGET_EVERY = 900.0
 class Relay:
     """One service's. Of several processes that host it, the one that holds the lease publishes.
 
-    `read_at` tells when the service was read last, by time.monotonic(): then beats come often.
+    What is committed in its own process it is handed, and need not read. What it was not handed it finds when it
+    looks, which it does before each beat. `read_at` tells when the service was read last, by time.monotonic(): then
+    beats come often.
     """
 
     def __init__(
@@ -46,6 +49,9 @@ class Relay:
         self._holder: UUID = uuid4()
         self._leased_until = 0.0
         self._woken = asyncio.Event()
+        self._handed: list[Occurred] = []  # committed here since the last look
+        self._looks = False  # there may be something that it was not handed
+        self._unmarked: set[UUID] = set()  # the bus has them, and the outbox does not know
         self._forget_at = time.monotonic() + FORGET_EVERY
         self._beats = 0
         self._beat_at = 0.0
@@ -53,7 +59,7 @@ class Relay:
 
     async def run(self) -> None:
         """Until cancelled. Where the database or the bus is away, it waits and goes on."""
-        unwatch = on_announced(self.service, self._woken.set)
+        unwatch = on_announced(self.service, self.hand)
         pause = BUSY_PAUSE
         try:
             while True:
@@ -72,52 +78,93 @@ class Relay:
             unwatch()
             await self._release()
 
+    def hand(self, rows: Sequence[Occurred]) -> None:
+        """These have been committed; or nobody says what, and it is looked for."""
+        if rows and len(self._handed) + len(rows) <= BATCH:
+            self._handed += rows
+        else:
+            self._looks = True
+        self._woken.set()
+
     async def _release(self) -> None:
         """Give the lease back, so that the next one need not wait for its end."""
         try:
             async with asyncio.timeout(1):
+                await self._mark()
                 await self._outbox.release(self._holder)
         except (*AWAY, TimeoutError) as error:
             log.debug("lease_not_released", service=self.service, error=repr(error))
 
     async def round(self) -> int:
-        """Publish the oldest that wait; how many."""
+        """Publish what it was handed, or the oldest that wait; how many."""
         now = time.monotonic()
-        if now > self._leased_until - LEASE / 2:
-            if not await self._outbox.lease(self._holder, LEASE):
-                return 0
-            self._leased_until = now + LEASE
+        handed, self._handed = self._handed, []  # a look finds these, too
+        looks, self._looks = not handed or self._looks or self._beat_is_due(), False
+        try:
+            if now > self._leased_until - LEASE / 2:
+                if not await self._outbox.lease(self._holder, LEASE):
+                    self._looks = True
+                    return 0
+                self._leased_until = now + LEASE
+            carried = await (self._look() if looks else self._carry(handed))
+        except BaseException:
+            self._looks = True
+            raise
+        if now > self._forget_at:
+            self._forget_at = now + FORGET_EVERY
+            await self._outbox.forget()
+        return carried
+
+    async def _look(self) -> int:
+        """Publish the oldest that wait, and beat if those were all."""
         began_ns = stamp_ns()  # of the same clock as what is read here
+        await self._mark()
         # Before it is read: whoever stands for the outbox now knows all that was committed before.
         vouched = self._beat_is_due() and await self._outbox.vouch(self._holder)
         waiting = await self._outbox.unpublished(BATCH)
-        if self._delay:
-            await asyncio.sleep(self._delay)
         if waiting:
-            await self._publish(waiting)
+            await self._carry(waiting)
+            await self._mark()
+            found = {one.id for one in waiting}
+            self._handed = [one for one in self._handed if one.id not in found]  # committed meanwhile
         if len(waiting) < BATCH:
             if vouched:
                 await self._beat(began_ns)
             metrics.outbox_waits(service=self.service, count=0, oldest=0.0)
         else:
+            self._looks = True
             await self._measure()
-        if now > self._forget_at:
-            self._forget_at = now + FORGET_EVERY
-            await self._outbox.forget()
         return len(waiting)
 
-    async def _publish(self, waiting: list[Occurred]) -> None:
+    async def _carry(self, waiting: Sequence[Occurred]) -> int:
         """All at once; what the bus took is marked even if it did not take the rest."""
+        if self._delay:
+            await asyncio.sleep(self._delay)
         told, self._told = self._told, None  # whatever ends this early, who listens cannot know how many came
-        outcomes = await asyncio.gather(*(self._bus.publish(one) for one in waiting), return_exceptions=True)
-        taken = [one.id for one, outcome in zip(waiting, outcomes, strict=True) if outcome is None]
-        if taken:
-            await self._outbox.published(taken)
-            metrics.events_relayed(service=self.service, count=len(taken))
-        refused = [outcome for outcome in outcomes if outcome is not None]
-        if refused:
-            raise refused[0]
+        outcomes = await together(*(self._refused(one) for one in waiting))
+        taken = [one.id for one, refused in zip(waiting, outcomes, strict=True) if refused is None]
+        self._unmarked.update(taken)
+        metrics.events_relayed(service=self.service, count=len(taken))
+        if len(taken) < len(waiting):
+            await self._mark()
+            raise next(refused for refused in outcomes if refused is not None)
         self._told = None if told is None else told + len(waiting)
+        return len(waiting)
+
+    async def _refused(self, one: Occurred) -> Exception | None:
+        """Publish it; why it was not."""
+        try:
+            await self._bus.publish(one)
+        except Exception as error:
+            return error
+        return None
+
+    async def _mark(self) -> None:
+        """Say in the outbox what the bus has. Until then a crash publishes it again, under the same id."""
+        if self._unmarked:
+            taken = list(self._unmarked)
+            await self._outbox.published(taken)
+            self._unmarked.difference_update(taken)
 
     def _beat_is_due(self) -> bool:
         return time.monotonic() - self._beat_at >= BEAT_EVERY

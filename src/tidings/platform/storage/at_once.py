@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from tidings.platform.occurrence import Occurred
 from tidings.platform.request import Idempotency
 from tidings.platform.storage.handle import Saying
 
@@ -43,3 +44,10 @@ def values_of(subject: UUID, minted_ms: int, said: Saying, claim: Idempotency | 
         told = said.answered()
         answer = (claim.scope, claim.key, claim.fingerprint, told.status, msgspec.json.encode(told))
     return (subject, minted_ms, one.id, one.event, one.body, one.trace, *answer)
+
+
+def as_of(version: int, said: Saying) -> list[Occurred]:
+    """What `said` has become: the statement puts the version into its row, as is done here."""
+    [one] = said.occurred()
+    body = {**msgspec.json.decode(one.body), "version": version}
+    return [msgspec.structs.replace(one, version=version, body=msgspec.Raw(msgspec.json.encode(body)))]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
 import msgspec
 
 from tidings.platform.clock import stamp_ns
+from tidings.platform.occurrence import Occurred
 from tidings.platform.seen import seen
 
 
@@ -33,16 +34,21 @@ class Follower(Protocol):
         """Return when all that was committed by now may be acknowledged."""
 
 
-_listeners: dict[str, set[Callable[[], None]]] = {}
+Hand: TypeAlias = Callable[[Sequence[Occurred]], None]
+
+_listeners: dict[str, set[Hand]] = {}
 _followers: dict[str, set[Follower]] = {}
 
 
-def on_announced(service: str, wake: Callable[[], None]) -> Callable[[], None]:
-    """Call `wake` after each commit in this process with which the service announced something; how to end that."""
-    _listeners.setdefault(service, set()).add(wake)
+def on_announced(service: str, hand: Hand) -> Callable[[], None]:
+    """Call `hand` after each commit in this process with which the service announced something; how to end that.
+
+    It is given what was announced, or nothing where only the outbox tells.
+    """
+    _listeners.setdefault(service, set()).add(hand)
 
     def stop() -> None:
-        _listeners[service].discard(wake)
+        _listeners[service].discard(hand)
 
     return stop
 
@@ -57,15 +63,15 @@ def follow(dsn: str, follower: Follower) -> Callable[[], None]:
     return stop
 
 
-def wake_relay(service: str) -> None:
-    """A commit has left rows in this service's outbox."""
-    for wake in _listeners.get(service, ()):
-        wake()
+def wake_relay(service: str, rows: Sequence[Occurred] = ()) -> None:
+    """A commit has left rows in this service's outbox: these, if they are known."""
+    for hand in _listeners.get(service, ()):
+        hand(rows)
 
 
-async def announced(service: str, dsn: str, happened: Sequence[Happened]) -> None:
+async def announced(service: str, dsn: str, happened: Sequence[Happened], rows: Sequence[Occurred] = ()) -> None:
     """A write was committed: the relay is woken, its client is credited, and those who keep answers are told."""
-    wake_relay(service)
+    wake_relay(service, rows)
     for one in happened:
         seen().wrote(service, one.subject, one.version)
     for follower in tuple(_followers.get(dsn, ())):

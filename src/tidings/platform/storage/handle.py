@@ -13,6 +13,7 @@ from tidings.platform import tracing
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import Event, KeyReused, Route, Served, Value
 from tidings.platform.ids import uuid7
+from tidings.platform.occurrence import Occurred
 from tidings.platform.request import Idempotency
 from tidings.platform.service import Replayed, served
 from tidings.platform.storage.followers import Happened
@@ -70,6 +71,13 @@ class Saying:
     def announced(self) -> Sequence[Announced]:
         """The outbox rows."""
         return self._announced
+
+    def occurred(self) -> list[Occurred]:
+        """The same, as they travel once they are committed."""
+        return [
+            Occurred(one.id, one.event, one.subject, one.version, msgspec.Raw(one.body.encode()), one.trace)
+            for one in self._announced
+        ]
 
     @property
     def happened(self) -> Sequence[Happened]:

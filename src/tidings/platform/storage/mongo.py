@@ -450,7 +450,7 @@ class MongoDatabase:
             await unchanged(self.service, self.url)
             raise
         if write.happened:
-            await announced(self.service, self.url, write.happened)
+            await announced(self.service, self.url, write.happened, write.occurred())
         else:
             await unchanged(self.service, self.url)
 

@@ -24,7 +24,7 @@ from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, refuse_remote, writing
 from tidings.platform.service import AlreadyDone, Replayed
 from tidings.platform.settings import Settings
-from tidings.platform.storage.at_once import values_of
+from tidings.platform.storage.at_once import as_of, values_of
 from tidings.platform.storage.followers import Happened, announced, in_doubt, unchanged, wake_relay
 from tidings.platform.storage.handle import KEPT, Fence, Saying, replay
 from tidings.platform.storage.pool import open_pool
@@ -335,7 +335,7 @@ class Database:
                 await unchanged(self.service, self._dsn)
                 raise
             if write.happened:
-                await announced(self.service, self._dsn, write.happened)
+                await announced(self.service, self._dsn, write.happened, write.occurred())
             else:
                 await unchanged(self.service, self._dsn)
 
@@ -360,7 +360,8 @@ class Database:
                 wake_relay(self.service)
                 raise
         if version is not None:
-            await announced(self.service, self._dsn, [Happened(subject, version, takes_away=False)])
+            happened = [Happened(subject, version, takes_away=False)]
+            await announced(self.service, self._dsn, happened, as_of(version, said))
         return version
 
     async def alone(self, statement: str, *values: Any) -> list[asyncpg.Record]:

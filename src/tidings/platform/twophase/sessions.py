@@ -92,4 +92,4 @@ class Sessions:
             async with handled(connection, handle, service=self.service) as write:
                 yield write
         if write.happened:
-            await announced(self.service, self._dsn, write.happened)
+            await announced(self.service, self._dsn, write.happened, write.occurred())
