@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -14,11 +15,15 @@ import asyncpg
 import nats
 import nats.js.errors
 import pytest
+from msgspec import Raw
+from nats.aio.msg import Msg
 
+from tidings.platform.contract import Event, Value
 from tidings.platform.engines.nats import EmbeddedNats
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.events.bus import BusAddress, connected
-from tidings.platform.events.relay import Relay
+from tidings.platform.events.relay import BATCH, Relay
+from tidings.platform.occurrence import Occurred
 from tidings.platform.storage.events import open_events
 from tidings.platform.storage.foundation import FOUNDATION, RELAYED
 from tidings.platform.storage.outbox import LAST_PUBLISHED, PUBLISHED_BETWEEN
@@ -31,18 +36,45 @@ from unnest($1::uuid[], $2::text[]) with ordinality as told(id, event, place)
 """
 
 
+class Said(Value, frozen=True):
+    """A body that may name somebody."""
+
+    names: list[str] = []
+
+
+EVENTS = (
+    Event("one.said", Said, durable=("names",)),
+    Event("one.hinted", Said, durable=False),
+    Event("one.told", Said),
+)
+
+
 @dataclass(frozen=True)
 class Telling:
-    """A service that has things to tell, and its relay."""
+    """A service that has things to tell, its relay, and somebody who listens."""
 
     database: asyncpg.Connection[asyncpg.Record]
     relay: Relay
     client: nats.aio.client.Client
+    heard: list[Msg] = field(default_factory=list)
 
     async def happened(self, *events: str) -> list[UUID]:
         ids = [uuid4() for _ in events]
         await self.database.execute(ADD, ids, events, uuid4())
         return ids
+
+    async def listens(self) -> None:
+        async def note(message: Msg) -> None:
+            self.heard.append(message)
+
+        await self.client.subscribe("one.>", cb=note)
+        await self.client.subscribe("tests._event", cb=note)
+        await self.client.flush()
+
+    async def told(self) -> list[str]:
+        """The subjects of all that was heard."""
+        await asyncio.sleep(0.1)
+        return [one.subject for one in self.heard]
 
     async def unpublished(self) -> list[UUID]:
         rows = await self.database.fetch("select id from outbox where published_at is null order by created_at")
@@ -67,7 +99,8 @@ async def telling(postgres: EmbeddedPostgres) -> AsyncIterator[Telling]:
             connected(BusAddress(server.address, "relay", "pw"), "tests") as bus,
         ):
             client = await nats.connect(server.address, user="relay", password="pw", allow_reconnect=False)
-            yield Telling(database, Relay("tests", store.outbox, bus, read_at=lambda: -math.inf), client)
+            relay = Relay("tests", store.outbox, bus, read_at=lambda: -math.inf, events=EVENTS)
+            yield Telling(database, relay, client)
             await client.close()
     finally:
         await database.execute("drop table outbox, relay_lease, subject_fence, idempotency")
@@ -97,6 +130,95 @@ async def test_what_comes_again_under_its_id_is_taken_once(telling: Telling) -> 
     await telling.database.execute("update outbox set published_at = null")
     assert await telling.relay.round() == 1
     assert (await telling.unpublished(), await telling.on_the_bus("one")) == ([], 1)
+
+
+def row(event_id: UUID, event: str, body: bytes = b"{}") -> Occurred:
+    return Occurred(event_id, event, uuid4(), 1, Raw(body))
+
+
+async def test_what_it_is_handed_it_publishes_at_once_and_marks_when_it_looks(telling: Telling) -> None:
+    await telling.client.jetstream().add_stream(name="one", subjects=["one.>"])
+    await telling.relay.round()
+    await telling.listens()
+    (first,) = await telling.happened("one.first")
+    telling.relay.hand([row(first, "one.first")])
+    assert await telling.relay.round() == 1
+    assert (await telling.told(), await telling.unpublished()) == (["one.first"], [first])
+    assert await telling.relay.round() == 0  # handed nothing: it looks
+    assert (await telling.told(), await telling.unpublished()) == (["one.first"], [])
+
+
+async def test_what_it_is_handed_while_it_reads_it_does_not_publish_twice(
+    telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await telling.client.jetstream().add_stream(name="one", subjects=["one.>"])
+    await telling.listens()
+    (first,) = await telling.happened("one.first")
+    outbox = telling.relay._outbox
+
+    async def meanwhile(limit: int) -> list[Occurred]:
+        found = await unpublished(limit)
+        telling.relay.hand([row(first, "one.first"), row(UUID(int=2), "one.second")])
+        return found
+
+    unpublished = outbox.unpublished
+    monkeypatch.setattr(outbox, "unpublished", meanwhile)
+    assert await telling.relay.round() == 1
+    assert await telling.relay.round() == 1
+    assert await telling.told() == ["one.first", "one.second"]
+
+
+async def test_what_it_was_handed_and_the_bus_did_not_take_it_finds_when_it_looks(telling: Telling) -> None:
+    await telling.relay.round()
+    (first,) = await telling.happened("one.first")
+    telling.relay.hand([row(first, "one.first")])
+    with pytest.raises(nats.js.errors.NoStreamResponseError):
+        await telling.relay.round()
+    await telling.client.jetstream().add_stream(name="one", subjects=["one.>"])
+    telling.relay.hand([row(uuid4(), "one.second")])
+    assert await telling.relay.round() == 1
+    assert (await telling.unpublished(), await telling.on_the_bus("one")) == ([], 1)
+
+
+@pytest.mark.parametrize("handed", [0, BATCH + 1])
+async def test_it_looks_where_nobody_says_what_it_was_and_where_it_is_much(telling: Telling, handed: int) -> None:
+    await telling.client.jetstream().add_stream(name="one", subjects=["one.>"])
+    await telling.relay.round()
+    await telling.happened("one.first")
+    telling.relay.hand([row(uuid4(), "one.second")])
+    telling.relay.hand([row(uuid4(), "one.third") for _ in range(handed)])
+    await telling.listens()
+    assert await telling.relay.round() == 1
+    assert await telling.told() == ["one.first"]
+
+
+@pytest.mark.parametrize(
+    ("event", "body", "subject", "kept"),
+    [
+        ("one.said", b'{"names":["Ada"]}', "one.said", 1),
+        ("one.said", b'{"names":[]}', "tests._event", 0),
+        ("one.said", b'{"names":7}', "one.said", 1),  # somebody has to set it aside
+        ("one.hinted", b'{"names":["Ada"]}', "tests._event", 0),
+        ("one.told", b"{}", "one.told", 1),
+    ],
+)
+async def test_what_is_not_durable_is_said_in_passing(
+    telling: Telling, event: str, body: bytes, subject: str, kept: int
+) -> None:
+    await telling.client.jetstream().add_stream(name="one", subjects=["one.>"])
+    await telling.listens()
+    await telling.relay.round()
+    (first,) = await telling.happened(event)
+    telling.relay.hand([row(first, event, body)])
+    assert await telling.relay.round() == 1
+    assert (await telling.told(), await telling.on_the_bus("one")) == ([subject], kept)
+    await telling.relay.round()
+    assert await telling.unpublished() == []
+
+
+def test_an_event_is_durable_by_what_its_body_has() -> None:
+    with pytest.raises(TypeError, match=r"one.said is durable by .*'title'.*, which Said does not have"):
+        Event("one.said", Said, durable=("names", "title"))
 
 
 async def test_what_was_published_is_found_by_its_index(telling: Telling) -> None:

@@ -557,10 +557,20 @@ MUTATIONS: Final = (
         protects="what the bus did not take stays unpublished",
         file=RELAY,
         edits=gone(
-            " for one, outcome in zip(waiting, outcomes, strict=True) if outcome is None]", " for one in waiting]"
+            " for one, refused in zip(waiting, outcomes, strict=True) if refused is None]", " for one in waiting]"
         ),
         broken=("I3", "I6"),
         tests=("tests/events/test_relay.py::test_what_the_bus_did_not_take_is_not_marked",),
+    ),
+    Mutation(
+        name="relay: what was handed is looked for",
+        protects="what the bus did not take is found in the outbox at once, whatever is handed next",
+        file=RELAY,
+        edits=gone("            self._looks = True\n            raise\n", "            raise\n"),
+        broken=("I3",),
+        tests=(
+            "tests/events/test_relay.py::test_what_it_was_handed_and_the_bus_did_not_take_it_finds_when_it_looks",
+        ),
     ),
     Mutation(
         name="bus: acknowledgement awaited",

@@ -13,7 +13,7 @@ from typing import Any, get_origin
 
 from tidings import everything
 from tidings.cli.options import EXIT_REFUSED, Problem
-from tidings.platform.contract import Call, Contract
+from tidings.platform.contract import Call, Contract, Event
 from tidings.platform.http.openapi import openapi
 from tidings.platform.topology import CLI, EDGE, EMBEDDED, Topology
 
@@ -141,11 +141,17 @@ def _events(contracts: Iterable[Contract]) -> Iterator[str]:
     yield "Written to the service's outbox in the transaction of the change: ids and versions, never content."
     yield ""
     rows = [
-        (f"`{event.name}`", f"`{event.body.__name__}`", _sentence(event.body))
+        (f"`{event.name}`", f"`{event.body.__name__}`", _durable(event), _sentence(event.body))
         for contract in contracts
         for event in contract.events
     ]
-    yield from _table(["event", "body", "what"], rows)
+    yield from _table(["event", "body", "the bus keeps it", "what"], rows)
+
+
+def _durable(event: Event) -> str:
+    if isinstance(event.durable, bool):
+        return "yes" if event.durable else "no"
+    return " or ".join(f"with `{name}`" for name in event.durable)
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -319,7 +319,7 @@ class AuthorRemoved(Value, frozen=True):
     version: int
 
 
-posted = Event("messages.posted", MessageChanged)
+posted = Event("messages.posted", MessageChanged, durable=("reply_to", "mentions", "media"))
 imported = Event("messages.imported", MessagesImported)
 edited = Event("messages.edited", MessageChanged, takes_away=True)
 withdrawn = Event("messages.withdrawn", MessageChanged, takes_away=True)

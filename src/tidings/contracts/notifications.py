@@ -56,7 +56,7 @@ class NotificationsChanged(Value, frozen=True):
     version: int
 
 
-changed = Event("notifications.changed", NotificationsChanged)
+changed = Event("notifications.changed", NotificationsChanged, durable=False)
 
 
 # Public routes.

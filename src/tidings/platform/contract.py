@@ -327,15 +327,33 @@ class Event:
     """Something that happened in one service. It carries ids and versions, never content.
 
     `takes_away`: somebody may see less from now on, so the write is acknowledged when no cache shows it any more.
+    `durable`: the bus keeps it until each service that owns data has reacted. Else it is heard in passing, by those
+    who keep answers and by live streams, and no owner of data reacts to it. Where names of fields of the body stand
+    there, it is durable if one of them says something.
     """
 
     name: str
     body: type[Value]
     takes_away: bool = False
+    durable: bool | tuple[str, ...] = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.durable, bool) and not set(self.durable) <= set(self.body.__struct_fields__):
+            raise TypeError(f"{self.name} is durable by {self.durable}, which {self.body.__name__} does not have")
 
     @property
     def service(self) -> str:
         return self.name.partition(".")[0]
+
+    def lasts(self, body: bytes | msgspec.Raw) -> bool:
+        """Whether the one with this body, in JSON, is durable. A broken one is: somebody has to set it aside."""
+        if isinstance(self.durable, bool):
+            return self.durable
+        try:
+            decoded = msgspec.json.decode(body, type=self.body)
+        except msgspec.DecodeError:
+            return True
+        return any(getattr(decoded, name) for name in self.durable)
 
 
 @dataclass(frozen=True, slots=True)

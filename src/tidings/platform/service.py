@@ -147,6 +147,9 @@ class ServiceKind(Generic[Holder]):
                 f"{promised.service}: promised but not served {missing}, served but not promised {extra}"
             )
         found = {} if reactions is None else _reactions(reactions)
+        passing = sorted(event.name for event, _ in found.values() if not event.durable)
+        if passing and migrations is not None:
+            raise TypeError(f"{promised.service} owns data, and reacts to what is heard in passing: {passing}")
         if unknown := (resting or {}).keys() - {route.name for route in promised.routes}:
             raise TypeError(f"{promised.service}: resting on what is kept, but no routes of it: {sorted(unknown)}")
         return cls(promised, handlers, open_, migrations, found, kept, resting or {}, documents, blobs)

@@ -1,4 +1,4 @@
-"""What a producer says beside its events: how far all is told, and what has to go from every cache at once."""
+"""What a producer says and nobody keeps: events in passing, how far all is told, what caches must drop at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 BEAT: Final = "_beat"
+PASSING: Final = "_event"  # one that is not durable
 REMOVAL: Final = "_removal"
 
 
@@ -32,6 +33,10 @@ class Removal(msgspec.Struct, frozen=True):
 
 def beat_subject(producer: str) -> str:
     return f"{producer}.{BEAT}"
+
+
+def passing_subject(producer: str) -> str:
+    return f"{producer}.{PASSING}"
 
 
 def removal_subject(producer: str) -> str:

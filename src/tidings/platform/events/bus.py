@@ -264,8 +264,13 @@ def consumers_of(kinds: Mapping[str, ServiceKind[Any]]) -> dict[tuple[str, str],
 
 
 def producers_of(kinds: Mapping[str, ServiceKind[Any]]) -> list[str]:
-    """Services that announce events: each has a stream."""
-    return [kind.name for kind in kinds.values() if kind.contract.events and kind.migrations is not None]
+    """Services that announce events which the bus keeps: each has a stream."""
+    return [kind.name for kind in kinds.values() if durable_of(kind) and kind.migrations is not None]
+
+
+def durable_of(kind: ServiceKind[Any]) -> list[str]:
+    """The names of the events that the bus keeps, all or some of them."""
+    return sorted(event.name for event in kind.contract.events if event.durable)
 
 
 def users_of(
@@ -337,10 +342,10 @@ async def prepare(address: BusAddress, kinds: Mapping[str, ServiceKind[Any]]) ->
 
 
 def _stream(kind: ServiceKind[Any]) -> StreamConfig:
-    """Events alone: what else a producer says is heard in passing, and kept by nobody."""
+    """Durable events alone: what else a producer says is heard in passing, and kept by nobody."""
     return StreamConfig(
         name=kind.name,
-        subjects=sorted(event.name for event in kind.contract.events),
+        subjects=durable_of(kind),
         retention=RetentionPolicy.INTEREST,
         storage=StorageType.FILE,
         discard=DiscardPolicy.NEW,

@@ -133,6 +133,8 @@ class Consumer:
         if found is None:  # from before a reaction was taken away
             return
         event, reaction = found
+        if not event.lasts(one.body):  # found in the producer's record
+            return
         occurrence = Occurrence(
             id=one.id,
             event=event,

@@ -191,7 +191,12 @@ class Mailroom:
             self._bus = bus
             if kind.contract.events:
                 relay = Relay(
-                    kind.name, store.outbox, bus, read_at=lambda: serving.read_at, delay=settings.relay_delay
+                    kind.name,
+                    store.outbox,
+                    bus,
+                    read_at=lambda: serving.read_at,
+                    events=kind.contract.events,
+                    delay=settings.relay_delay,
                 )
                 tasks.create_task(lasting(relay.run, of=self.service), name=f"relay of {kind.name}")
             for consumer in self._consumers.values():

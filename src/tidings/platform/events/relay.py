@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from uuid import UUID, uuid4
 
 import msgspec
 
 from tidings.platform import logs, metrics
 from tidings.platform.clock import stamp_ns
-from tidings.platform.events.beat import Beat, beat_subject
+from tidings.platform.contract import Event
+from tidings.platform.events.beat import Beat, beat_subject, passing_subject
 from tidings.platform.events.bus import TROUBLE, Bus
 from tidings.platform.occurrence import Occurred
 from tidings.platform.storage.events import AWAY, Outbox
@@ -39,9 +40,17 @@ class Relay:
     """
 
     def __init__(
-        self, service: str, outbox: Outbox, bus: Bus, *, read_at: Callable[[], float], delay: float = 0.0
+        self,
+        service: str,
+        outbox: Outbox,
+        bus: Bus,
+        *,
+        read_at: Callable[[], float],
+        events: Collection[Event] = (),
+        delay: float = 0.0,
     ) -> None:
         self.service = service
+        self._events = {event.name: event for event in events}
         self._read_at = read_at
         self._delay = delay
         self._outbox = outbox
@@ -152,9 +161,13 @@ class Relay:
         return len(waiting)
 
     async def _refused(self, one: Occurred) -> Exception | None:
-        """Publish it; why it was not."""
+        """Publish it, or say it in passing; why the bus did not take it."""
+        event = self._events.get(one.event)
         try:
-            await self._bus.publish(one)
+            if event is None or event.lasts(one.body):
+                await self._bus.publish(one)
+            else:
+                await self._bus.say(passing_subject(self.service), msgspec.json.encode(one))
         except Exception as error:
             return error
         return None
