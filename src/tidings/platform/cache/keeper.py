@@ -26,6 +26,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from tidings.platform import metrics
+from tidings.platform.cache.lookups import Lookups
 from tidings.platform.cache.resting import Part, gathering, resting_on
 from tidings.platform.cache.sharing import Sharing
 from tidings.platform.cache.shelf import Entry, Held, Reading, Shelf
@@ -52,6 +53,7 @@ class Bring(Protocol[Ask_contra, Answer_co]):
 
 
 OVERHEAD: Final = 400  # bytes that an entry costs beside its value
+OF_THE_ROOM: Final = 4  # one part of so many is for what was looked up
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
 
 
@@ -119,15 +121,15 @@ class _Got:
     `is_kept`: an entry holds each. `stamp`: when the last of it had been made.
     """
 
-    values: dict[Any, Any] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
+    values: Mapping[Any, Any] = field(default_factory=dict)
+    entries: Sequence[Entry] = ()
     as_of_ns: int = sys.maxsize
     stamp: int = 0
     is_kept: bool = True
 
-    def add(self, values: dict[Any, Any], entries: list[Entry], as_of_ns: int, stamp: int) -> None:
-        self.values = self.values | values if self.values else values
-        self.entries = self.entries + entries if self.entries else entries
+    def add(self, values: Mapping[Any, Any], entries: Sequence[Entry], as_of_ns: int, stamp: int) -> None:
+        self.values = {**self.values, **values} if self.values else values
+        self.entries = [*self.entries, *entries] if self.entries else entries
         self.as_of_ns, self.stamp = min(self.as_of_ns, as_of_ns), max(self.stamp, stamp)
 
 
@@ -135,10 +137,11 @@ class _Found(NamedTuple):
     """What the shelf had of some keys; it is as new as `as_of_ns`, of the producer's clock."""
 
     keys: Sequence[Hashable]
-    values: dict[Any, Any]
-    entries: list[Entry]
+    values: Mapping[Any, Any]
+    entries: Sequence[Entry]
     missing: Sequence[Hashable]
     as_of_ns: int
+    stamp: int = 0
 
 
 @dataclass(slots=True)
@@ -194,10 +197,11 @@ class Keeper:
         self._asked: dict[str, dict[Hashable, asyncio.Future[None]]] = {name: {} for name in self._kept}
         self._sharing: dict[str, Sharing[_Brought]] = {name: Sharing() for name in self._kept if shares}
         producers = sorted({one.call.service for one in kept}.union(vouched)) if room else []
+        self._lookups = Lookups(room // OF_THE_ROOM)
         self.shelves = {
             name: Shelf(
                 name,
-                room // len(producers),
+                (room - room // OF_THE_ROOM) // len(producers),
                 strict=strict,
                 skew_ns=SKEW_NS if name in replicated else 0,
             )
@@ -271,18 +275,17 @@ class Keeper:
         name, shelf = one.kept.call.name, self._shelf_of(one.kept.call)
         if shelf is None:
             return _Found(keys, {}, [], keys, time.time_ns())
-        values, entries, missing = shelf.find(keys, one.known, of=name)
-        as_of_ns = shelf.as_of_ns if entries else time.time_ns()
+        found = self._lookups.find(shelf, keys, one.known, of=name, who=one.viewer.user_id)
+        as_of_ns = shelf.as_of_ns if found.entries else time.time_ns()
         if as_of_ns <= 0:  # used without beats, where that is measured
-            as_of_ns = min(entry.reading.began_ns for entry in entries)
-        return _Found(keys, values, entries, missing, as_of_ns)
+            as_of_ns = min(entry.reading.began_ns for entry in found.entries)
+        return _Found(keys, found.values, found.entries, found.missing, as_of_ns, found.stamp)
 
     def _take(self, one: _Answering[Any, Any], found: _Found) -> None:
         """Add to what there is."""
         hits, misses = len(found.entries), len(found.missing)
         metrics.cache_read(holder=self.holder, call=one.kept.call.name, hits=hits, misses=misses)
-        stamp = max([entry.reading.ended_ns for entry in found.entries], default=0)
-        one.got.add(found.values, found.entries, found.as_of_ns, stamp)
+        one.got.add(found.values, found.entries, found.as_of_ns, found.stamp)
 
     async def _get(self, one: _Answering[Any, Any], found: _Found) -> None:
         """Add what was found on the shelf, and what the producer says of the other keys."""
@@ -402,6 +405,9 @@ class Keeper:
                 if held is not None:
                     filled[piece.key] = held
         metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)
+        metrics.cache_holds(
+            holder=self.holder, producer="lookups", entries=len(self._lookups), size=self._lookups.size
+        )
         return filled
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -20,6 +21,7 @@ SLOWEST: Final = LEFT  # seconds: what was read longer ago may be older than a v
 TOUCHED: Final = 1.0  # seconds; so often an entry that is used moves to the end of those that go
 VOUCHED: Final = "vouched"
 VOUCHED_SIZE: Final = 500  # bytes
+NOTED: Final = 1000  # keys of entries that went, the latest
 LAST_OF_LEASE: Final = 1.0  # seconds in which no entry is used any more
 
 
@@ -112,6 +114,7 @@ class Shelf:
         self._timed = 0  # entries that are void by a time of their own
         self.size = 0
         self.generation = 0  # rises whenever an entry goes
+        self._went: deque[tuple[str, Hashable]] = deque(maxlen=NOTED)  # their keys, one for each generation
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -153,6 +156,24 @@ class Shelf:
             return dict(zip(keys, [entry.value for entry in found], strict=True)), found, []
         values = {key: entry.value for key, entry in zip(keys, there, strict=True) if entry is not None}
         return values, found, [key for key, entry in zip(keys, there, strict=True) if entry is None]
+
+    def shows_all_to(self, known: Seen) -> bool:
+        """Whether `find` gives a client who knows that much whatever is here, and notes nothing of it."""
+        if not self._usable() or self._timed or not self._is_ample():
+            return False
+        as_new = known.stamp(self.producer) <= self._beat_ns - self._skew_ns
+        return not self._strict or (as_new and not known.versions(self.producer))
+
+    def get(self, key: Hashable, of: str) -> Entry | None:
+        """What is here, whoever may be shown it."""
+        return self._of[of].get(key)
+
+    def gone_since(self, generation: int, of: str) -> list[Hashable] | None:
+        """The keys of one call whose entries went since then; None where that is not known any more."""
+        went = self.generation - generation
+        if went > len(self._went):
+            return None
+        return [key for name, key in islice(reversed(self._went), went) if name == of]
 
     def _may_be_shown(self, entry: Entry, own: Mapping[UUID, int], stamp: int) -> bool:
         if entry.gone or (entry.until_ms is not None and self._is_over(entry)):
@@ -307,6 +328,7 @@ class Shelf:
         del self._of[key[0]][key[1]]
         entry.goes()
         self.generation += 1
+        self._went.append(key)
         self._timed -= entry.until_ms is not None
         self.size -= entry.size
         keys = self._by_subject[entry.subject]
@@ -333,6 +355,7 @@ class Shelf:
         self._entries.clear()
         self._of.clear()
         self.generation += 1
+        self._went.clear()
         self._by_subject.clear()
         self._timed = 0
         self.size = 0
