@@ -469,13 +469,17 @@ def test_whatever_happens_it_stands_only_while_the_shelf_gives_the_same(deeds: l
         else:
             _, found, missing = bench.shelf.find(one, NOBODY)
             if not missing:
-                taken.append((one, Held(found)))
+                keys = {entry.key for entry in found}
+                taken += [(one, Held(found)), (one, Held(found, keys=keys, generation=bench.shelf.generation))]
         for wanted, held in taken:
             for client in (NOBODY, known):
                 if bench.shelf.still(held, client):
                     _, now, missing = bench.shelf.find(wanted, client)
                     assert not missing
                     assert {id(entry) for entry in now} == {id(entry) for entry in held.entries}
+        for (_, plainly), (_, by_keys) in zip(taken[::2], taken[1::2], strict=True):
+            for client in (NOBODY, known):
+                assert bench.shelf.still(plainly, client) == bench.shelf.still(by_keys, client)
 
 
 def test_what_cannot_be_given_now_may_stand_again_once_more_has_been_heard() -> None:

@@ -26,10 +26,10 @@ from uuid import UUID, uuid4
 import msgspec
 
 from tidings.platform import metrics
-from tidings.platform.cache.lookups import Lookups
+from tidings.platform.cache.lookups import Found, Lookups
 from tidings.platform.cache.resting import Part, gathering, resting_on
 from tidings.platform.cache.sharing import Sharing
-from tidings.platform.cache.shelf import Entry, Held, Reading, Shelf
+from tidings.platform.cache.shelf import Entry, EntryKey, Held, Reading, Shelf
 from tidings.platform.clock import SKEW_NS
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
@@ -112,6 +112,7 @@ class _Brought:
     alone: AbstractSet[Hashable]  # meant for who asked
     entries: Mapping[Hashable, Entry]
     reading: Reading
+    generation: int  # of the shelf, when those entries were on it
 
 
 @dataclass(slots=True)
@@ -122,26 +123,25 @@ class _Got:
     """
 
     values: Mapping[Any, Any] = field(default_factory=dict)
-    entries: Sequence[Entry] = ()
+    entries: Mapping[EntryKey, Entry] = field(default_factory=dict)
     as_of_ns: int = sys.maxsize
     stamp: int = 0
+    generation: int = sys.maxsize
     is_kept: bool = True
 
-    def add(self, values: Mapping[Any, Any], entries: Sequence[Entry], as_of_ns: int, stamp: int) -> None:
-        self.values = {**self.values, **values} if self.values else values
-        self.entries = [*self.entries, *entries] if self.entries else entries
-        self.as_of_ns, self.stamp = min(self.as_of_ns, as_of_ns), max(self.stamp, stamp)
+    def add(self, found: Found, as_of_ns: int) -> None:
+        self.values = {**self.values, **found.values} if self.values else found.values
+        self.entries = {**self.entries, **found.entries} if self.entries else found.entries
+        self.as_of_ns, self.stamp = min(self.as_of_ns, as_of_ns), max(self.stamp, found.stamp)
+        self.generation = min(self.generation, found.generation)
 
 
-class _Found(NamedTuple):
+class _Asked(NamedTuple):
     """What the shelf had of some keys; it is as new as `as_of_ns`, of the producer's clock."""
 
     keys: Sequence[Hashable]
-    values: Mapping[Any, Any]
-    entries: Sequence[Entry]
-    missing: Sequence[Hashable]
+    found: Found
     as_of_ns: int
-    stamp: int = 0
 
 
 @dataclass(slots=True)
@@ -229,24 +229,24 @@ class Keeper:
         if not keys:
             return Begun(None, as_it_is)
         one = _Answering(kept, viewer, ask, bring, known)
-        found = self._find(one, keys)
-        while not found.missing:
-            self._take(one, found)
+        asked = self._find(one, keys)
+        while not asked.found.missing:
+            self._take(one, asked)
             answer = self._made(one)
             if not isinstance(answer, Further):
                 return Begun(answer, as_it_is)
-            found = self._find(one, answer.keys)
-        return Begun(None, partial(self._finish, one, found))
+            asked = self._find(one, answer.keys)
+        return Begun(None, partial(self._finish, one, asked))
 
-    async def _finish(self, one: _Answering[Ask, Answer], found: _Found) -> Answer:
+    async def _finish(self, one: _Answering[Ask, Answer], asked: _Asked) -> Answer:
         while True:
-            await self._get(one, found)
+            await self._get(one, asked)
             answer = self._made(one)
             if answer is None:
                 return await self._as_it_is(one.kept, one.ask, one.bring, one.known)
             if not isinstance(answer, Further):
                 return answer
-            found = self._find(one, answer.keys)
+            asked = self._find(one, answer.keys)
 
     def _made(self, one: _Answering[Ask, Answer]) -> Answer | Further | None:
         """The answer of what there is; once, what more it takes; or None, if it takes the ask itself."""
@@ -260,7 +260,8 @@ class Keeper:
             if shelf is None or not got.is_kept:
                 resting.on_more()
             else:
-                resting.on(Part(self.holder, kept.call.name, shelf, Held(got.entries), got.as_of_ns))
+                held = Held(got.entries.values(), keys=got.entries, generation=got.generation)
+                resting.on(Part(self.holder, kept.call.name, shelf, held, got.as_of_ns))
         if kept.shown:
             one.known.shown(kept.call.service, got.stamp)
         return answer
@@ -270,44 +271,46 @@ class Keeper:
         shelf = self.shelves.get(call.service)
         return shelf if shelf is not None and shelf.keeps else None
 
-    def _find(self, one: _Answering[Any, Any], keys: Sequence[Hashable]) -> _Found:
+    def _find(self, one: _Answering[Any, Any], keys: Sequence[Hashable]) -> _Asked:
         """What is on the shelf of these keys."""
         name, shelf = one.kept.call.name, self._shelf_of(one.kept.call)
         if shelf is None:
-            return _Found(keys, {}, [], keys, time.time_ns())
+            return _Asked(keys, Found({}, {}, keys, stamp=0, generation=0), time.time_ns())
         found = self._lookups.find(shelf, keys, one.known, of=name, who=one.viewer.user_id)
         as_of_ns = shelf.as_of_ns if found.entries else time.time_ns()
         if as_of_ns <= 0:  # used without beats, where that is measured
-            as_of_ns = min(entry.reading.began_ns for entry in found.entries)
-        return _Found(keys, found.values, found.entries, found.missing, as_of_ns, found.stamp)
+            as_of_ns = min(entry.reading.began_ns for entry in found.entries.values())
+        return _Asked(keys, found, as_of_ns)
 
-    def _take(self, one: _Answering[Any, Any], found: _Found) -> None:
+    def _take(self, one: _Answering[Any, Any], asked: _Asked) -> None:
         """Add to what there is."""
-        hits, misses = len(found.entries), len(found.missing)
+        hits, misses = len(asked.found.entries), len(asked.found.missing)
         metrics.cache_read(holder=self.holder, call=one.kept.call.name, hits=hits, misses=misses)
-        one.got.add(found.values, found.entries, found.as_of_ns, found.stamp)
+        one.got.add(asked.found, asked.as_of_ns)
 
-    async def _get(self, one: _Answering[Any, Any], found: _Found) -> None:
+    async def _get(self, one: _Answering[Any, Any], asked: _Asked) -> None:
         """Add what was found on the shelf, and what the producer says of the other keys."""
         kept, got = one.kept, one.got
-        asked = self._asked[kept.call.name]
-        if found.missing and asked and (others := {asked[key] for key in found.missing if key in asked}):
+        under_way, missing = self._asked[kept.call.name], asked.found.missing
+        if missing and under_way and (others := {under_way[key] for key in missing if key in under_way}):
             await asyncio.wait(others)  # whoever asks for them now may bring what will do here
-            found = self._find(one, found.keys)
-        self._take(one, found)
-        if not found.missing:
+            asked = self._find(one, asked.keys)
+            missing = asked.found.missing
+        self._take(one, asked)
+        if not missing:
             return
         try:
-            brought = await self._brought(kept, one.viewer, found.missing, one.bring, one.known)
+            brought = await self._brought(kept, one.viewer, missing, one.bring, one.known)
         except BaseException:
             if (resting := resting_on()) is not None:
                 resting.on_more()  # on its absence
             raise
         for part, told in brought:
-            held = [part.entries[key] for key in told if key in part.entries] if part.entries else []
-            got.add(told, held, part.reading.began_ns, part.reading.ended_ns)
+            entries = [part.entries[key] for key in told if key in part.entries] if part.entries else []
+            held = {entry.key: entry for entry in entries}
+            got.add(Found(told, held, (), part.reading.ended_ns, part.generation), part.reading.began_ns)
             got.is_kept = got.is_kept and len(held) == len(told)
-        got.is_kept = got.is_kept and sum(len(told) for _, told in brought) == len(found.missing)
+        got.is_kept = got.is_kept and sum(len(told) for _, told in brought) == len(missing)
 
     async def _as_it_is(self, kept: Kept[Ask, Answer], ask: Ask, bring: Bring[Ask, Answer], known: Seen) -> Answer:
         """Ask, and keep nothing of the answer."""
@@ -383,12 +386,14 @@ class Keeper:
                 answer, ended_ns = await bring(ask, for_others=for_others)
             reading = Reading(began, began_ns, ended_ns)
             pieces = {piece.key: piece for piece in kept.pieces(viewer, ask, answer)}
+            entries, shelf = self._fill(kept, pieces.values(), reading), self._shelf_of(kept.call)
             return _Brought(
                 values={key: piece.value for key, piece in pieces.items()},
                 pieces=pieces,
                 alone={key for key, piece in pieces.items() if not piece.keep},
-                entries=self._fill(kept, pieces.values(), reading),
+                entries=entries,
                 reading=reading,
+                generation=0 if shelf is None else shelf.generation,
             )
 
     def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> dict[Hashable, Entry]:

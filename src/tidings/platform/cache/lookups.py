@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from tidings.platform.cache.shelf import Entry, Shelf
+from tidings.platform.cache.shelf import Entry, EntryKey, Shelf
 from tidings.platform.seen import Seen
 
 MANY: Final = 16  # keys; fewer are looked up as quickly
@@ -16,22 +16,21 @@ OF_A_KEY: Final = 250  # bytes that one takes here
 
 
 class Found(NamedTuple):
-    """What a shelf had of some keys. `stamp`: when the last of it had been made."""
+    """What a shelf had of some keys, when it had that generation. `stamp`: when the last of it had been made."""
 
     values: Mapping[Hashable, Any]
-    entries: Sequence[Entry]
+    entries: Mapping[EntryKey, Entry]
     missing: Sequence[Hashable]
     stamp: int
+    generation: int
 
 
 @dataclass(slots=True)
 class _Before:
-    """What was found last. Mappings are replaced and never changed: answers that are being made hold them."""
+    """What was found last. Its mappings are replaced and never changed: answers that are being made hold them."""
 
     keys: Sequence[Hashable]
     found: Found
-    entries: Mapping[Hashable, Entry]
-    generation: int  # of the shelf
 
 
 class Lookups:
@@ -54,16 +53,19 @@ class Lookups:
         if who is None or len(keys) < MANY or not shelf.shows_all_to(known):
             return _looked_up(shelf, keys, known, of)
         before = self._before.get((of, who))
-        gone = shelf.gone_since(before.generation, of) if before is not None else None
+        gone = shelf.gone_since(before.found.generation) if before is not None else None
         if before is None or gone is None or before.keys != keys:
             found = _looked_up(shelf, keys, known, of)
-            self._remember((of, who), _Before(keys, found, _by_key(found.entries), shelf.generation))
+            self._remember((of, who), _Before(keys, found))
             return found
         self._before.move_to_end((of, who))
-        changed = {*before.found.missing, *(key for key in gone if key in before.entries)}
+        had = before.found
+        changed = [(of, key) for key in had.missing]
+        changed += [key for key in gone if key in had.entries]
         if changed:
-            _look_again(shelf, before, changed, of)
-        before.generation = shelf.generation
+            before.found = _looked_again(shelf, had, set(changed))
+        elif gone:
+            before.found = had._replace(generation=shelf.generation)
         return before.found
 
     def _remember(self, key: tuple[str, UUID], before: _Before) -> None:
@@ -81,24 +83,20 @@ class Lookups:
 
 def _looked_up(shelf: Shelf, keys: Sequence[Hashable], known: Seen, of: str) -> Found:
     values, entries, missing = shelf.find(keys, known, of)
-    return Found(values, entries, missing, max([entry.reading.ended_ns for entry in entries], default=0))
+    stamp = max([entry.reading.ended_ns for entry in entries], default=0)
+    return Found(values, {entry.key: entry for entry in entries}, missing, stamp, shelf.generation)
 
 
-def _by_key(entries: Iterable[Entry]) -> dict[Hashable, Entry]:
-    return {entry.key[1]: entry for entry in entries}
-
-
-def _look_again(shelf: Shelf, before: _Before, changed: Iterable[Hashable], of: str) -> None:
-    values, entries, stamp = dict(before.found.values), dict(before.entries), before.found.stamp
+def _looked_again(shelf: Shelf, had: Found, changed: Iterable[EntryKey]) -> Found:
+    values, entries, stamp = dict(had.values), dict(had.entries), had.stamp
     missing: list[Hashable] = []
-    for key in changed:
-        entry = shelf.get(key, of)
+    for whole_key in changed:
+        entry, key = shelf.get(whole_key), whole_key[1]
         if entry is None:
             missing.append(key)
             values.pop(key, None)
-            entries.pop(key, None)
+            entries.pop(whole_key, None)
         else:
-            values[key], entries[key] = entry.value, entry
+            values[key], entries[whole_key] = entry.value, entry
             stamp = max(stamp, entry.reading.ended_ns)
-    before.entries = entries
-    before.found = Found(values, list(entries.values()), missing, stamp)
+    return Found(values, entries, missing, stamp, shelf.generation)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 from tidings.platform.clock import SKEW_NS
 from tidings.platform.seen import Seen
 
 Key = TypeVar("Key", bound=Hashable)
+EntryKey: TypeAlias = tuple[str, Hashable]  # whose call told it, and under which key
 
 FRESH_NS: Final = 800_000_000  # after the time of the last beat, by this process's clock
 LEFT: Final = 10.0  # seconds for which a version is remembered after its entry went, or without one
@@ -47,7 +48,7 @@ class Entry:
     reading: Reading
     size: int
     until_ms: int | None = None
-    key: tuple[str, Hashable] = ("", None)  # whose call told it, and under which key
+    key: EntryKey = ("", None)
     gone: bool = False  # it was on the shelf, and is not any more
     used_at: float = 0.0  # time.monotonic()
 
@@ -57,13 +58,19 @@ class Entry:
 
 
 class Held:
-    """Entries that an answer rests on. Not frozen: it learns that they are still there."""
+    """Entries that an answer rests on. Not frozen: it learns that they are still there.
 
-    __slots__ = ("_versions", "entries", "generation", "until_ms")
+    `keys` are theirs, if that is known: then a few that went are looked for among them, and not all are looked at.
+    """
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    __slots__ = ("_versions", "entries", "generation", "keys", "until_ms")
+
+    def __init__(
+        self, entries: Collection[Entry], *, keys: Container[EntryKey] | None = None, generation: int = -1
+    ) -> None:
         self.entries = entries
-        self.generation = -1  # of the shelf, when all of them were on it
+        self.keys = keys
+        self.generation = generation  # of the shelf, when all of them were on it
         self.until_ms: int | None = None
         self._versions: dict[UUID, int] | None = None
         for one in entries:
@@ -103,9 +110,9 @@ class Shelf:
         self._skew_ns = skew_ns
         self._clock = clock
         self._wall_ns = wall_ns
-        self._entries: OrderedDict[tuple[str, Hashable], Entry] = OrderedDict()  # the least recently used first
+        self._entries: OrderedDict[EntryKey, Entry] = OrderedDict()  # the least recently used first
         self._of: defaultdict[str, dict[Any, Entry]] = defaultdict(dict)  # the same, by call
-        self._by_subject: defaultdict[UUID, set[tuple[str, Hashable]]] = defaultdict(set)
+        self._by_subject: defaultdict[UUID, set[EntryKey]] = defaultdict(set)
         self._left: OrderedDict[UUID, tuple[int, float]] = OrderedDict()  # version, and until when; oldest first
         self._listening_since: float | None = None
         self._registered_since: float | None = None
@@ -114,7 +121,7 @@ class Shelf:
         self._timed = 0  # entries that are void by a time of their own
         self.size = 0
         self.generation = 0  # rises whenever an entry goes
-        self._went: deque[tuple[str, Hashable]] = deque(maxlen=NOTED)  # their keys, one for each generation
+        self._went: deque[EntryKey] = deque(maxlen=NOTED)  # their keys, one for each generation
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -164,16 +171,14 @@ class Shelf:
         as_new = known.stamp(self.producer) <= self._beat_ns - self._skew_ns
         return not self._strict or (as_new and not known.versions(self.producer))
 
-    def get(self, key: Hashable, of: str) -> Entry | None:
+    def get(self, key: EntryKey) -> Entry | None:
         """What is here, whoever may be shown it."""
-        return self._of[of].get(key)
+        return self._entries.get(key)
 
-    def gone_since(self, generation: int, of: str) -> list[Hashable] | None:
-        """The keys of one call whose entries went since then; None where that is not known any more."""
+    def gone_since(self, generation: int) -> list[EntryKey] | None:
+        """The keys of the entries that went since then; None where that is not known any more."""
         went = self.generation - generation
-        if went > len(self._went):
-            return None
-        return [key for name, key in islice(reversed(self._went), went) if name == of]
+        return None if went > len(self._went) else list(islice(reversed(self._went), went))
 
     def _may_be_shown(self, entry: Entry, own: Mapping[UUID, int], stamp: int) -> bool:
         if entry.gone or (entry.until_ms is not None and self._is_over(entry)):
@@ -202,11 +207,22 @@ class Shelf:
                 if held.versions.get(subject, version) < version:
                     return False
         if held.generation != self.generation:
-            for entry in held.entries:
-                if entry.gone:
-                    return False
+            if self._may_have_gone(held):
+                for entry in held.entries:
+                    if entry.gone:
+                        return False
             held.generation = self.generation
         return True
+
+    def _may_have_gone(self, held: Held) -> bool:
+        """Whether one of them did, as far as keys tell: there may be another one under the same."""
+        went = self.generation - held.generation
+        if held.keys is None or went > len(self._went):
+            return True
+        for key in islice(reversed(self._went), went):  # noqa: SIM110 - the hot path: no generator
+            if key in held.keys:
+                return True
+        return False
 
     @property
     def as_of_ns(self) -> int:
@@ -323,7 +339,7 @@ class Shelf:
         in_lease = self._clock() < self._leased_until - LAST_OF_LEASE
         return in_lease and self._wall_ns() < self._beat_ns + FRESH_NS
 
-    def _drop(self, key: tuple[str, Hashable]) -> None:
+    def _drop(self, key: EntryKey) -> None:
         entry = self._entries.pop(key)
         del self._of[key[0]][key[1]]
         entry.goes()
