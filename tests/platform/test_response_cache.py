@@ -451,7 +451,9 @@ DEEDS = st.lists(
 def test_whatever_happens_it_stands_only_while_the_shelf_gives_the_same(deeds: list[tuple[str, Any, Any]]) -> None:
     bench, known = Bench(), Seen()
     taken: list[tuple[set[UUID], Held]] = []
-    for deed, one, other in deeds:
+    began: list[tuple[str, Any, Any]] = [("fill", subject, 1) for subject in SUBJECTS]
+    began += [("takes", {subject}, None) for subject in SUBJECTS] + [("takes", set(SUBJECTS), None)]
+    for deed, one, other in began + deeds:
         if deed == "fill":
             bench.fill(one, other)
         elif deed == "heard":
