@@ -26,6 +26,9 @@ class Bench:
     room: int = 1000 * OF_A_KEY
     now: float = 1000.0
     looked_up: int = 0
+    again: bool = False  # the last time only what changed was looked up
+    read_ns: dict[int, int] = field(default_factory=dict)  # by entry, when the first read of it had ended
+    kept: list[Entry | None] = field(default_factory=list)  # no two have the same id
     shelf: Shelf = field(init=False)
     lookups: Lookups = field(init=False)
 
@@ -52,7 +55,10 @@ class Bench:
 
     def fill(self, key: int, version: int = 1, *, of: str = "cards", until_ms: int | None = None) -> None:
         reading = Reading(self.now, self.wall_ns, self.wall_ns + key)
-        self.shelf.fill(key, Entry(UUID(int=key), version, f"{key} v{version}", reading, 10, until_ms), of=of)
+        entry = Entry(UUID(int=key), version, f"{key} v{version}", reading, 10, until_ms)
+        held = self.shelf.fill(key, entry, of=of)
+        self.read_ns.setdefault(id(held), reading.ended_ns)
+        self.kept.append(held)
 
     def finds(self, who: UUID = ADA, keys: list[int] = KEYS, known: Seen = NOBODY) -> Found:
         """What is found, which is what is there."""
@@ -64,7 +70,7 @@ class Bench:
         assert {id(one) for one in found.entries.values()} == {id(one) for one in entries}
         assert all(found.entries[one.key] is one for one in entries)
         assert sorted(map(str, found.missing)) == sorted(map(str, missing))
-        assert found.stamp >= max([one.reading.ended_ns for one in entries], default=0)
+        assert found.stamp >= max([self.read_ns[id(one)] for one in entries], default=0)
         self.looked_up = counted
         self.again = counted == before
         return found
