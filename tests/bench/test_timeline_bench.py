@@ -25,10 +25,22 @@ from tidings.bench.monolith import PATH
 from tidings.bench.picture import bars
 from tidings.bench.rounds import Figure, Ratio, Turn
 from tidings.bench.sides import Side
-from tidings.bench.timeline import WARM_UPS, NotTheSame, Plan, Seat, State, _Load, check_same, in_brief, outcome
+from tidings.bench.timeline import (
+    BESIDE_JOIN,
+    WARM_UPS,
+    NotTheSame,
+    Plan,
+    Seat,
+    State,
+    _Load,
+    check_same,
+    in_brief,
+    outcome,
+)
 from tidings.bench.town import AUTHORS, Town, make_town
 from tidings.bench.wrk import NoAnswers, WrongAnswers
 from tidings.cli import bench as command
+from tidings.cli.bench_results import print_timeline
 from tidings.contracts.timeline import Timeline
 from tidings.platform.http.listener import Listener, bind_tcp
 from tidings.platform.ids import bucket_in, bucket_of
@@ -66,7 +78,8 @@ async def running(tmp_path: Path) -> AsyncIterator[list[Side]]:
         dsn, engine = await stack.enter_async_context(sides.postgres(tmp_path / "monolith", [0]))
         await sides.fill_monolith(a_town(), dsn, tokens)
         started = [
-            sides.monolith(kind, dsn, [0], tokens=tokens, engine=engine) for kind in ("join", "latest", "cached")
+            sides.monolith(kind, dsn, [0], tokens=tokens, engine=engine)
+            for kind in ("join", "pooled", "latest", "cached")
         ]
         yield [await stack.enter_async_context(one) for one in started]
 
@@ -188,6 +201,16 @@ def test_medians_and_the_ratio_of_each_round() -> None:
     assert (brief["ratio_warm_50"], brief["p99_ms_warm_50"], brief["p99_ms_join_50"]) == (6, 5, 50)
     assert (brief["of_raw_warm_50"], brief["violations"], brief["judged"]) == (0.4, 1, 7)
     assert "violations" not in in_brief(outcome(plan, measured, Judged()))  # nobody looked
+
+
+def test_the_table_names_every_side_and_what_was_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan(degrees=(50,))
+    names = {f"{load}{side}" for load in ("", "posts_") for side in (*BESIDE_JOIN, "join")}
+    print_timeline(outcome(plan, {f"{name}_50": [turn(10)] * 5 for name in names}, Judged(7, ["Ada saw less"])))
+    told = capsys.readouterr().out
+    assert told.count("Tidings, one process, no caches") == 2
+    assert "monolith, one JOIN, with posts" in told
+    assert "7 answers were judged" in told and "1 violations" in told and "  Ada saw less" in told
 
 
 def test_rounds_are_kept_and_gone_on_with_under_the_same_plan(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What one would build instead: one process, one database, one statement that joins; and its two fairer peers.
+"""What one would build instead: one process, one database, one statement that joins; and its fairer peers.
 
 It exists to be compared with. `python -m tidings.bench.monolith` reads a `Launch` as a line of JSON.
 """
@@ -28,7 +28,7 @@ from tidings.platform.http.listener import Listener, bind_tcp
 from tidings.platform.ids import uuid7
 from tidings.platform.storage.pool import open_pool
 
-Kind: TypeAlias = Literal["join", "latest", "cached", "raw"]
+Kind: TypeAlias = Literal["join", "pooled", "latest", "cached", "raw"]
 
 TABLES: Final = """
 CREATE TABLE people (id uuid PRIMARY KEY, handle text NOT NULL UNIQUE, name text NOT NULL, avatar text NOT NULL);
@@ -80,7 +80,7 @@ POSTS: Final = "/v1/messages"
 
 
 class Launch(msgspec.Struct, frozen=True):
-    """How it is started. `raw` answers with `body`, whatever is asked."""
+    """How it is started. `pooled` is `join` with Tidings' pool; `raw` answers with `body`, whatever is asked."""
 
     kind: Kind
     dsn: str
@@ -128,9 +128,15 @@ class Said(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _pool(launch: Launch) -> Any:
-    """Tidings' own: the same driver, used the same way."""
-    settings = {"random_page_cost": "1.1", "jit": "off"}
-    return open_pool(launch.dsn, least=launch.connections, most=launch.connections, settings=settings)
+    """The driver's, without the round trip that undoes what nobody has set. The peers have Tidings'."""
+    settings, most = {"random_page_cost": "1.1", "jit": "off"}, launch.connections
+    if launch.kind != "join":
+        return open_pool(launch.dsn, least=most, most=most, settings=settings)
+    return asyncpg.create_pool(launch.dsn, min_size=most, max_size=most, reset=_as_it_was, server_settings=settings)
+
+
+async def _as_it_was(connection: Any) -> None:
+    """Nothing."""
 
 
 async def posted(pool: Any, request: Request, *, statement: str) -> asyncpg.Record | None:
@@ -150,7 +156,7 @@ def created(row: asyncpg.Record | None) -> Response:
 async def joined(launch: Launch) -> list[Route]:
     """The endpoints that ask one statement, with a row of the latest message per author or without."""
     pool = await _pool(launch)
-    plain = launch.kind == "join"
+    plain = launch.kind in ("join", "pooled")
 
     async def timeline(request: Request) -> Response:
         rows = await pool.fetch(JOIN if plain else LATEST, digest_in(request), PAGE)

@@ -18,6 +18,7 @@ TOP: Final = 90
 ABREAST: Final = 3  # names of sides
 COLOURS: Final = {
     "join": "#8a8f98",
+    "pooled": "#999ea6",
     "latest": "#a9aeb6",
     "cached": "#c4c8ce",
     "raw": "#e0c97f",

@@ -14,7 +14,7 @@ import msgspec
 
 from tidings.bench import sides, turns
 from tidings.bench.checker import Judged, checking
-from tidings.bench.monolith import PATH
+from tidings.bench.monolith import PATH, Kind
 from tidings.bench.rounds import Figure, Ratio, Turn
 from tidings.bench.sides import Reach, Side
 from tidings.bench.town import AUTHORS, Town, make_town
@@ -25,8 +25,9 @@ READINGS: Final = 12_800  # friendships of all readers of one degree together, a
 FEWEST_READERS: Final = 4
 STATE: Final = "rounds.json"
 FILLED: Final = "filled.json"
-BESIDE_JOIN: Final = ("warm", "cold", "apart", "latest", "cached", "raw")
-POSTING: Final = ("join", "latest", "cached", "warm")
+PEERS: Final[tuple[Kind, ...]] = ("pooled", "latest", "cached")
+BESIDE_JOIN: Final = ("warm", "cold", "apart", *PEERS, "raw")
+POSTING: Final = ("join", *PEERS, "warm")
 
 # Beyond, 32 readers at once wait longer for an answer than anybody does, and some are refused.
 MOST_FRIENDS: Final = {"cold": 200, "apart": 1000, "posts": 200}
@@ -247,7 +248,7 @@ async def _all(
         tell("Starting all sides ...")
         running = [
             await stack.enter_async_context(sides.monolith(kind, dsn, serving, tokens=theirs, engine=engine))
-            for kind in (("join", "latest", "cached") if plan.peers else ("join",))
+            for kind in (("join", *PEERS) if plan.peers else ("join",))
         ]
         for name, wanted, options in (
             ("warm", True, ()),

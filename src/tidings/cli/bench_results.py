@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "join": "monolith, one JOIN",
+    "pooled": "monolith, one JOIN, Tidings' pool",
     "latest": "monolith with latest rows",
     "cached": "monolith with latest rows and caches",
     "raw": "a bare server, the same bytes",
@@ -30,10 +31,10 @@ def print_timeline(outcome: Outcome) -> None:
     rows = []
     for name, figure in outcome.figures.items():
         side, _, degree = name.rpartition("_")
-        ratio = outcome.ratios.get(name)
+        ratio, read = outcome.ratios.get(name), side.removeprefix("posts_")
         rows.append(
             (
-                NAMES[side],
+                NAMES[read] if read == side else f"{NAMES[read]}, with posts",
                 degree,
                 f"{figure.per_second:,.0f} ({figure.least:,.0f} to {figure.most:,.0f})",
                 f"{figure.p50_ms:.1f} ms",
@@ -45,6 +46,13 @@ def print_timeline(outcome: Outcome) -> None:
     print_table(
         ("side", "friends", "requests per second", "median", "99th percentile", "server + engines", "ratio"), rows
     )
+    if outcome.judged:
+        typer.echo(
+            f"With posts, {outcome.judged:,} answers were judged by what their readers had been shown and had written:"
+            f" {len(outcome.violations)} violations."
+        )
+    for one in outcome.violations[:10]:
+        typer.echo(f"  {one}")
 
 
 def print_mix(outcome: mixing.Outcome) -> None:
