@@ -55,8 +55,8 @@ def timeline(
 
     Both have the same people, friendships and messages, answer the same (which is looked at first), and know who
     asks. Servers have all cores but the last, the load has that. A ratio is Tidings' requests per second over the
-    monolith's. Without --quick there are more sides: the monolith with Tidings' own pool of connections, with a row of
-    the latest message for each author too, with all that in its memory, and a bare server that gives the same bytes.
+    monolith's. Without --quick there are more sides: the monolith with Tidings' own pool of connections, with a row
+    of the latest message for each author too, with all that in its memory, and a bare server that gives the same.
 
     Example: `tidings bench timeline --quick --json`
     """

@@ -48,7 +48,7 @@ def print_timeline(outcome: Outcome) -> None:
     )
     if outcome.judged:
         typer.echo(
-            f"With posts, {outcome.judged:,} answers were judged by what their readers had been shown and had written:"
+            f"With posts, {outcome.judged:,} answers were judged by what their readers had been shown and had said:"
             f" {len(outcome.violations)} violations."
         )
     for one in outcome.violations[:10]:
