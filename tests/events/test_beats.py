@@ -16,7 +16,8 @@ import pytest
 from tests.harness.system import Whole
 from tidings.contracts import users
 from tidings.contracts.users import ByIds, CardAsOf
-from tidings.platform.cache.keeper import Keeper, Kept, Piece
+from tidings.platform.cache.keeper import Keeper
+from tidings.platform.cache.kept import Kept, Piece
 from tidings.platform.cache.shelf import Entry, Reading
 from tidings.platform.events.beat import BEAT, Beat, Removal, beat_subject, removal_subject
 from tidings.platform.events.bus import Heard, connected

@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tidings.platform.cache.keeper import Further, Keeper, Kept, Piece
+from tidings.platform.cache.keeper import Keeper
+from tidings.platform.cache.kept import Further, Kept, Piece
 from tidings.platform.cache.resting import gathering, resting_on
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Unavailable

@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from tidings.platform.cache import sharing
-from tidings.platform.cache.keeper import Keeper, Kept, Piece
+from tidings.platform.cache.keeper import Keeper
+from tidings.platform.cache.kept import Kept, Piece
 from tidings.platform.cache.sharing import AT_ONCE, MOST_KEYS, WINDOW, Sharing
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Unavailable

@@ -7,7 +7,7 @@ from typing import Final
 
 from tidings.contracts import users
 from tidings.contracts.users import SignedIn, TokenDigests
-from tidings.platform.cache.keeper import Kept, Piece
+from tidings.platform.cache.kept import Kept, Piece
 from tidings.platform.request import Viewer
 
 

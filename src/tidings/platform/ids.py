@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
 
 
 def bucket_of(author: UUID) -> int:
     """The bucket, 0 to 4095, in which all messages of `author` lie."""
-    return int.from_bytes(blake2b(author.bytes, digest_size=2).digest(), "big") >> 4
+    return _bucket(author.int)
+
+
+@lru_cache(maxsize=16_384)  # a few megabytes; readers of many authors wait for this
+def _bucket(author: int) -> int:
+    return int.from_bytes(blake2b(author.to_bytes(16, "big"), digest_size=2).digest(), "big") >> 4
 
 
 def uuid7(ms: int, *, rand_a: int | None = None, rand_b: int | None = None) -> UUID:

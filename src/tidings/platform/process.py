@@ -11,7 +11,8 @@ from typing import Any, Literal
 import aiohttp
 
 from tidings.platform import logs
-from tidings.platform.cache.keeper import Keeper, Kept
+from tidings.platform.cache.keeper import Keeper
+from tidings.platform.cache.kept import Kept
 from tidings.platform.cursors import Cursors
 from tidings.platform.dependency import Dependencies
 from tidings.platform.events.bus import BusAddress

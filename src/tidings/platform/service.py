@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 
 from tidings.platform import tracing
-from tidings.platform.cache.keeper import Kept
+from tidings.platform.cache.kept import Kept
 from tidings.platform.cache.resting import resting_on
 from tidings.platform.contract import Call, Contract, Event, Reply, Route, Served, Untrusted
 from tidings.platform.document_schema import DocumentSchema

@@ -18,7 +18,7 @@ from tidings.contracts.messages import (
     PageItem,
 )
 from tidings.contracts.users import UserId
-from tidings.platform.cache.keeper import Further
+from tidings.platform.cache.kept import Further
 from tidings.platform.request import Viewer
 from tidings.services.timeline.kept import KEPT
 

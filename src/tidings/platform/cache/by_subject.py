@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from tidings.platform.cache.keeper import Kept, Piece
+from tidings.platform.cache.kept import Kept, Piece
 from tidings.platform.contract import Call
 from tidings.platform.request import Viewer
 

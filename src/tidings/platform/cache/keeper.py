@@ -20,12 +20,13 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
 
 from tidings.platform import metrics
+from tidings.platform.cache.kept import Bring, Further, Kept, Piece
 from tidings.platform.cache.lookups import Found, Lookups
 from tidings.platform.cache.resting import Part, gathering, resting_on
 from tidings.platform.cache.sharing import Sharing
@@ -37,70 +38,11 @@ from tidings.platform.seen import Seen, seen
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
-Ask_contra = TypeVar("Ask_contra", contravariant=True)
-Answer_co = TypeVar("Answer_co", covariant=True)
-
-
-class Bring(Protocol[Ask_contra, Answer_co]):
-    """Asks the producer."""
-
-    def __call__(self, ask: Ask_contra, /, *, for_others: bool = False) -> Awaitable[tuple[Answer_co, int]]:
-        """The answer, and when it had been made, by the producer's clock (ns since 1970).
-
-        `for_others`: it has as much time as any such call, however little who asks has left.
-        """
-        ...
 
 
 OVERHEAD: Final = 400  # bytes that an entry costs beside its value
 OF_THE_ROOM: Final = 4  # one part of so many is for what was looked up
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
-
-
-class Piece(msgspec.Struct, frozen=True, gc=False):
-    """What an answer says under one key, as of a version of whom it is about.
-
-    `keep` is False where it is meant for this asker alone; `until_ms`: from then on it is void.
-    """
-
-    key: Hashable
-    value: Any
-    subject: UUID
-    version: int
-    keep: bool = True
-    until_ms: int | None = None
-
-
-class Further(msgspec.Struct, frozen=True, gc=False):
-    """The keys that an answer needs besides those that it had."""
-
-    keys: Sequence[Hashable]
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class Kept(Generic[Ask, Answer]):
-    """How one safe bulk call is kept and shared. Functions are pure; no keys: this ask is neither.
-
-    It rests on its producer's own data alone. `rest` is the ask for some keys, of this request or of several,
-    `pieces` what its answer says of each (who is absent has none), and `whole` the answer to the whole ask from the
-    values by key, as of a time (ns since 1970), or None if they do not tell: then it is asked for as it is. It may
-    name `Further` keys once, and is called again with their values, too.
-    `shown`: whether people see what it says. `dear`: more than the ask itself would bring, so that it is worth
-    nothing where it is not kept. `own`: a value that may be held for long, of one that may be a view of the answer.
-    """
-
-    call: Call[Ask, Answer]
-    keys: Callable[[Viewer, Ask], Sequence[Hashable]]
-    rest: Callable[[Sequence[Any]], Ask]
-    pieces: Callable[[Viewer, Ask, Answer], Iterable[Piece]]
-    whole: Callable[[Ask, Mapping[Any, Any], int], Answer | Further | None]
-    shown: bool = True
-    dear: bool = False
-    own: Callable[[Any], Any] = _itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,10 +63,10 @@ async def forget(store: NotificationStore, person: UserId) -> None:
 async def _live(write: NotificationWrite, effects: list[Effect], also: Iterable[UserId] = ()) -> list[Effect]:
     """Without those whose account was deleted: the event of that may come before this one.
 
-    Holds the fences of all who are told, and of `also`: their versions may rise.
+    Holds the fences of all who are told, and of `also`: their versions may rise. Those who did it are held alike:
+    in the order of keys, each change of the lock would take a statement.
     """
-    told = {*also, *(effect.user_id for effect in effects)}
-    fences = await write.fence(told, others=rules.people_in(effects))
+    fences = await write.fence({*also, *rules.people_in(effects)})
     return [
         effect
         for effect in effects

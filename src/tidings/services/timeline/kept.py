@@ -24,7 +24,7 @@ from tidings.contracts.messages import (
 from tidings.contracts.timeline import FeedAsk, TimelineAsk, get_feed, get_timeline
 from tidings.contracts.users import ByIds, UserId
 from tidings.platform.cache.by_subject import ids_of, kept_by_subject, numbers_of
-from tidings.platform.cache.keeper import Further, Kept, Piece
+from tidings.platform.cache.kept import Further, Kept, Piece
 from tidings.platform.request import Viewer
 
 MOST_AUTHORS: Final = 512  # of a feed; beyond, messages gives a page rather than everybody's newest few
