@@ -18,13 +18,16 @@ import pytest
 from msgspec import Raw
 from nats.aio.msg import Msg
 
+from tests.harness.waiting import until
 from tidings.platform.contract import Event, Value
 from tidings.platform.engines.nats import EmbeddedNats
 from tidings.platform.engines.postgres import EmbeddedPostgres
+from tidings.platform.events import relay as relay_module
 from tidings.platform.events.bus import BusAddress, connected
 from tidings.platform.events.relay import BATCH, Relay
 from tidings.platform.occurrence import Occurred
 from tidings.platform.storage.events import open_events
+from tidings.platform.storage.followers import wake_relay
 from tidings.platform.storage.foundation import FOUNDATION, RELAYED
 from tidings.platform.storage.outbox import LAST_PUBLISHED, PUBLISHED_BETWEEN
 
@@ -85,7 +88,8 @@ class Telling:
 
 
 @pytest.fixture
-async def telling(postgres: EmbeddedPostgres) -> AsyncIterator[Telling]:
+async def telling(postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Telling]:
+    monkeypatch.setattr(relay_module, "BEAT_EVERY", 60.0)  # it beats once, and looks for other reasons alone
     dsn = await postgres.provision("relay_tests", "a test's password")
     database = await asyncpg.connect(dsn)
     for statement in (*FOUNDATION, *RELAYED):
@@ -99,7 +103,7 @@ async def telling(postgres: EmbeddedPostgres) -> AsyncIterator[Telling]:
             connected(BusAddress(server.address, "relay", "pw"), "tests") as bus,
         ):
             client = await nats.connect(server.address, user="relay", password="pw", allow_reconnect=False)
-            relay = Relay("tests", store.outbox, bus, read_at=lambda: -math.inf, events=EVENTS)
+            relay = Relay("tests", store.outbox, bus, read_at=lambda: -math.inf, events=EVENTS, dsn=dsn)
             yield Telling(database, relay, client)
             await client.close()
     finally:
@@ -168,6 +172,26 @@ async def test_what_it_is_handed_while_it_reads_it_does_not_publish_twice(
     assert await telling.told() == ["one.first", "one.second"]
 
 
+async def test_it_is_handed_what_is_committed_to_its_own_database(telling: Telling) -> None:
+    running = asyncio.create_task(telling.relay.run())
+    await telling.client.jetstream().add_stream(name="one", subjects=["one.>"])
+    await telling.listens()
+
+    async def has_begun() -> bool:
+        return telling.relay._beats > 0
+
+    async def has_told() -> bool:
+        return bool(telling.heard)
+
+    await until(has_begun, what="its first beat")
+    for dsn, event in (("another", "one.first"), (telling.relay._dsn, "one.second")):
+        wake_relay(dsn, [row(uuid4(), event)])
+    await until(has_told, what="an event")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert await telling.told() == ["one.second"]
+
+
 async def test_what_it_was_handed_and_the_bus_did_not_take_it_finds_when_it_looks(telling: Telling) -> None:
     await telling.relay.round()
     (first,) = await telling.happened("one.first")
@@ -180,12 +204,15 @@ async def test_what_it_was_handed_and_the_bus_did_not_take_it_finds_when_it_look
     assert (await telling.unpublished(), await telling.on_the_bus("one")) == ([], 1)
 
 
-@pytest.mark.parametrize("handed", [0, BATCH + 1])
-async def test_it_looks_where_nobody_says_what_it_was_and_where_it_is_much(telling: Telling, handed: int) -> None:
+@pytest.mark.parametrize("handed", [0, 1, BATCH + 1])
+async def test_it_looks_where_nobody_says_what_it_was_and_where_it_is_much_or_others_tell_too(
+    telling: Telling, handed: int
+) -> None:
     await telling.client.jetstream().add_stream(name="one", subjects=["one.>"])
     await telling.relay.round()
     await telling.happened("one.first")
     telling.relay.hand([row(uuid4(), "one.second")])
+    telling.relay._alone = handed != 1
     telling.relay.hand([row(uuid4(), "one.third") for _ in range(handed)])
     await telling.listens()
     assert await telling.relay.round() == 1

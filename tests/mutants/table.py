@@ -860,6 +860,16 @@ MUTATIONS: Final = (
         tests=(IN_BEATS + "test_what_does_not_add_up_was_missed[a beat missed]",),
     ),
     Mutation(
+        name="beat: the first",
+        protects="what was lost before the first beat that is heard is not taken for heard",
+        file=LISTENER,
+        edits=gone(
+            "expected = (beat.relay, beat.number)", "expected = told.relay is None or (beat.relay, beat.number)"
+        ),
+        broken=("I5",),
+        tests=(IN_BEATS + "test_what_does_not_add_up_was_missed[the first]",),
+    ),
+    Mutation(
         name="removal: confirmed",
         protects="what takes access away is acknowledged once every cache has let go",
         file=MAILROOM,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -34,7 +35,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.shelf = Shelf("users", 10**6, clock=lambda: self.now, wall_ns=lambda: self.wall_ns)
-        self.lookups = Lookups(self.room)
+        self.lookups = Lookups(self.shelf, self.room)
         find = self.shelf.find
 
         def counted(*args: Any, **more: Any) -> Any:
@@ -63,14 +64,14 @@ class Bench:
     def finds(self, who: UUID = ADA, keys: list[int] = KEYS, known: Seen = NOBODY) -> Found:
         """What is found, which is what is there."""
         before = self.looked_up
-        found = self.lookups.find(self.shelf, keys, known, of="cards", who=who)
+        found = self.lookups.find(keys, known, of="cards", who=who)
         counted = self.looked_up
         values, entries, missing = self.shelf.find(keys, known, of="cards")
         assert dict(found.values) == values
         assert {id(one) for one in found.entries.values()} == {id(one) for one in entries}
         assert all(found.entries[one.key] is one for one in entries)
         assert sorted(map(str, found.missing)) == sorted(map(str, missing))
-        assert found.stamp >= max([self.read_ns[id(one)] for one in entries], default=0)
+        assert found.stamp >= max([self.read_ns.get(id(one), 0) for one in entries], default=0)
         self.looked_up = counted
         self.again = counted == before
         return found
@@ -118,7 +119,7 @@ def test_it_is_looked_up_where_that_is_not_sure(why: str) -> None:
         keys = KEYS[: MANY - 1]
         bench.finds(keys=keys)
     elif why == "nobody":
-        bench.lookups.find(bench.shelf, KEYS, NOBODY, of="cards", who=None)
+        bench.lookups.find(KEYS, NOBODY, of="cards", who=None)
         assert bench.looked_up == 2
         return
     elif why == "many went":
@@ -137,6 +138,28 @@ def test_it_is_looked_up_where_that_is_not_sure(why: str) -> None:
         bench.now += 1
     bench.finds(keys=keys, known=known)
     assert not bench.again
+
+
+class Told:
+    """Something that can be seen to go."""
+
+
+def test_values_are_let_go_with_their_entries() -> None:
+    """Or what is on the shelf no more would be held, however much it is."""
+    bench, told = Bench(), Told()
+    for key in KEYS:
+        bench.fill(key)
+    reading = Reading(bench.now, bench.wall_ns, bench.wall_ns)
+    bench.shelf.fill(3, Entry(UUID(int=3), 2, told, reading, 10), of="cards")
+    assert bench.finds().values[3] is told
+    there = weakref.ref(told)
+    del told
+    assert there() is not None
+    bench.shelf.deaf()
+    assert there() is None
+    bench.begins()
+    bench.finds(BOB)
+    assert len(bench.lookups) == 1  # what was before a gap is forgotten
 
 
 def test_what_was_used_least_of_late_is_forgotten_where_the_room_ends() -> None:

@@ -24,6 +24,7 @@ SEED: Final = 7
 READINGS: Final = 12_800  # friendships of all readers of one degree together, at most
 FEWEST_READERS: Final = 4
 STATE: Final = "rounds.json"
+SIDES: Final = 2  # another number when a side becomes another: rounds of both are not put together
 FILLED: Final = "filled.json"
 PEERS: Final[tuple[Kind, ...]] = ("pooled", "latest", "cached")
 BESIDE_JOIN: Final = ("warm", "cold", "apart", *PEERS, "raw")
@@ -106,15 +107,16 @@ class State(msgspec.Struct):
     plan: Plan
     measured: Measured
     judged: Judged = msgspec.field(default_factory=Judged)
+    sides: int = 0
 
     @classmethod
     def of(cls, plan: Plan, folder: Path) -> State:
         kept = folder / STATE
         if kept.exists():
             found = msgspec.json.decode(kept.read_bytes(), type=State)
-            if msgspec.structs.replace(found.plan, rounds=plan.rounds) == plan:
-                return cls(plan, found.measured, found.judged)
-        return cls(plan, {})
+            if found.sides == SIDES and msgspec.structs.replace(found.plan, rounds=plan.rounds) == plan:
+                return cls(plan, found.measured, found.judged, SIDES)
+        return cls(plan, {}, sides=SIDES)
 
     @property
     def rounds(self) -> int:

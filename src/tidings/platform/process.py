@@ -174,7 +174,13 @@ class Process:
                 process.servings[name] = Serving(kind, holder)
                 log.info("service_started", started=name)
             for name, serving in process.servings.items():  # reactions may call any of them
-                working = rooms[name].working(serving, process.world(name), plan.buses.get(name), plan.settings)
+                working = rooms[name].working(
+                    serving,
+                    process.world(name),
+                    plan.buses.get(name),
+                    plan.settings,
+                    alone=name not in plan.replicated,
+                )
                 await stack.enter_async_context(working)
             for name, serving in process.servings.items():
                 await stack.enter_async_context(process.hearing(name, serving))

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
 from tests.services.messages.neighbourhood import Neighbourhood, Person, refusal
@@ -16,7 +17,10 @@ from tidings.contracts.messages import MessageChanged, MessageId
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import Busy, Reply, Unauthenticated
 from tidings.platform.ids import bucket_of, ms_of, uuid7
+from tidings.platform.occurrence import Occurred
+from tidings.platform.storage.followers import on_announced
 from tidings.platform.storage.handle import Saying
+from tidings.platform.storage.outbox import occurred
 from tidings.services.messages import present
 from tidings.services.messages.store.port import Document
 
@@ -163,4 +167,25 @@ async def test_a_statement_whose_answer_is_lost_wakes_the_relay(
     alice = town.somebody()
     refused = await refusal(at_once(town, said_by(alice, now_ms())))
     assert refused.service == "messages"
-    assert woken == ["messages"]
+    assert woken == [town.store._database._dsn]
+
+
+async def test_what_the_relay_is_handed_is_what_the_outbox_has(town: Neighbourhood) -> None:
+    handed: list[Occurred] = []
+    alice = town.somebody()
+    await alice.posts("the first makes the fence")
+    stop = on_announced(town.store._database._dsn, handed.extend)
+    try:
+        assert await at_once(town, said_by(alice, now_ms()))
+    finally:
+        stop()
+    rows = await town.store._database.fetch(
+        "select id, event, subject, version, body::text as body, trace from outbox where subject = $1", alice.id
+    )
+
+    def told(one: Occurred) -> tuple[object, ...]:
+        return one.id, one.event, one.subject, one.version, one.trace, msgspec.json.decode(one.body)
+
+    [one] = handed
+    assert told(one) in [told(occurred(row)) for row in rows]
+    assert one.version == msgspec.json.decode(one.body)["version"] == 2

@@ -27,21 +27,21 @@ import msgspec
 
 from tidings.platform import metrics
 from tidings.platform.cache.kept import Bring, Further, Kept, Piece
-from tidings.platform.cache.lookups import Found, Lookups
+from tidings.platform.cache.lookups import Found, Lookups, looked_up
 from tidings.platform.cache.resting import Part, gathering, resting_on
 from tidings.platform.cache.sharing import Sharing
 from tidings.platform.cache.shelf import Entry, EntryKey, Held, Reading, Shelf
 from tidings.platform.clock import SKEW_NS
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
-from tidings.platform.seen import Seen, seen
+from tidings.platform.seen import Seen, merged, seen
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
 
 
 OVERHEAD: Final = 400  # bytes that an entry costs beside its value
-OF_THE_ROOM: Final = 4  # one part of so many is for what was looked up
+OF_THE_ROOM: Final = 3  # one part of so many is for what was looked up
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
 
 
@@ -74,7 +74,7 @@ class _Got:
     def add(self, found: Found, as_of_ns: int) -> None:
         self.values = {**self.values, **found.values} if self.values else found.values
         self.entries = {**self.entries, **found.entries} if self.entries else found.entries
-        self.as_of_ns, self.stamp = min(self.as_of_ns, as_of_ns), max(self.stamp, found.stamp)
+        self.as_of_ns, self.stamp = min(self.as_of_ns, as_of_ns), merged(self.stamp, found.stamp)
         self.generation = min(self.generation, found.generation)
 
 
@@ -139,16 +139,18 @@ class Keeper:
         self._asked: dict[str, dict[Hashable, asyncio.Future[None]]] = {name: {} for name in self._kept}
         self._sharing: dict[str, Sharing[_Brought]] = {name: Sharing() for name in self._kept if shares}
         producers = sorted({one.call.service for one in kept}.union(vouched)) if room else []
-        self._lookups = Lookups(room // OF_THE_ROOM)
+        remembered = {one.call.service for one in kept if one.many} if room else set()
+        lookups = room // OF_THE_ROOM if remembered else 0
         self.shelves = {
             name: Shelf(
                 name,
-                (room - room // OF_THE_ROOM) // len(producers),
+                (room - lookups) // len(producers),
                 strict=strict,
                 skew_ns=SKEW_NS if name in replicated else 0,
             )
             for name in producers
         }
+        self._lookups = {name: Lookups(self.shelves[name], lookups // len(remembered)) for name in remembered}
 
     def keeps(self, call: Call[Any, Any]) -> Kept[Any, Any] | None:
         return self._kept.get(call.name)
@@ -218,7 +220,11 @@ class Keeper:
         name, shelf = one.kept.call.name, self._shelf_of(one.kept.call)
         if shelf is None:
             return _Asked(keys, Found({}, {}, keys, stamp=0, generation=0), time.time_ns())
-        found = self._lookups.find(shelf, keys, one.known, of=name, who=one.viewer.user_id)
+        if one.kept.many:
+            lookups = self._lookups[one.kept.call.service]
+            found = lookups.find(keys, one.known, of=name, who=one.viewer.user_id)
+        else:
+            found = looked_up(shelf, keys, one.known, name)
         as_of_ns = shelf.as_of_ns if found.entries else time.time_ns()
         if as_of_ns <= 0:  # used without beats, where that is measured
             as_of_ns = min(entry.reading.began_ns for entry in found.entries.values())
@@ -352,9 +358,11 @@ class Keeper:
                 if held is not None:
                     filled[piece.key] = held
         metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)
-        metrics.cache_holds(
-            holder=self.holder, producer="lookups", entries=len(self._lookups), size=self._lookups.size
-        )
+        if kept.many:
+            lookups = self._lookups[shelf.producer]
+            metrics.cache_holds(
+                holder=self.holder, producer=f"{shelf.producer} lookups", entries=len(lookups), size=lookups.size
+            )
         return filled
 
 

@@ -63,6 +63,7 @@ class Kept(Generic[Ask, Answer]):
     name `Further` keys once, and is called again with their values, too.
     `shown`: whether people see what it says. `dear`: more than the ask itself would bring, so that it is worth
     nothing where it is not kept. `own`: a value that may be held for long, of one that may be a view of the answer.
+    `many`: the same people ask for many keys, again and again.
     """
 
     call: Call[Ask, Answer]
@@ -73,3 +74,4 @@ class Kept(Generic[Ask, Answer]):
     shown: bool = True
     dear: bool = False
     own: Callable[[Any], Any] = _itself
+    many: bool = False

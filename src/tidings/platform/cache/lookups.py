@@ -1,4 +1,7 @@
-"""What was found for those who ask for many things, and ask again: then only what changed is looked up."""
+"""What was found for those who ask for many things, and ask again: then only what changed is looked up.
+
+Entries are held, and not their values, which go with them.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from tidings.platform.cache.shelf import Entry, EntryKey, Shelf
-from tidings.platform.seen import Seen
+from tidings.platform.seen import Seen, merged
 
 MANY: Final = 16  # keys; fewer are looked up as quickly
-OF_A_KEY: Final = 250  # bytes that one takes here
+OF_A_KEY: Final = 300  # bytes that one takes here, where some of the entries are gone
 
 
 class Found(NamedTuple):
@@ -27,16 +30,21 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class _Before:
-    """What was found last. Its mappings are replaced and never changed: answers that are being made hold them."""
+    """What was found last. `entries` are replaced and never changed: answers that are being made hold them."""
 
     keys: Sequence[Hashable]
-    found: Found
+    entries: Mapping[EntryKey, Entry]
+    missing: Sequence[Hashable]
+    stamp: int
+    generation: int  # of the shelf
 
 
 class Lookups:
-    """By call and by who asks; bounded in bytes, the least recently used goes first."""
+    """Of one shelf, by call and by who asks; bounded in bytes, the least recently used goes first."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, shelf: Shelf, room: int) -> None:
+        self._shelf = shelf
+        self._gaps = shelf.gaps
         self._most = room // OF_A_KEY
         self._before: OrderedDict[tuple[str, UUID], _Before] = OrderedDict()
         self._keys = 0
@@ -48,25 +56,28 @@ class Lookups:
     def __len__(self) -> int:
         return len(self._before)
 
-    def find(self, shelf: Shelf, keys: Sequence[Hashable], known: Seen, *, of: str, who: UUID | None) -> Found:
+    def find(self, keys: Sequence[Hashable], known: Seen, *, of: str, who: UUID | None) -> Found:
         """What `shelf.find` gives."""
-        if who is None or len(keys) < MANY or not shelf.shows_all_to(known):
-            return _looked_up(shelf, keys, known, of)
+        shelf = self._shelf
+        if who is None or len(keys) < MANY or not self._most or not shelf.shows_all_to(known):
+            return looked_up(shelf, keys, known, of)
+        if self._gaps != shelf.gaps:  # nothing of it is there any more
+            self._before.clear()
+            self._gaps, self._keys = shelf.gaps, 0
         before = self._before.get((of, who))
-        gone = shelf.gone_since(before.found.generation) if before is not None else None
+        gone = shelf.gone_since(before.generation) if before is not None else None
         if before is None or gone is None or before.keys != keys:
-            found = _looked_up(shelf, keys, known, of)
-            self._remember((of, who), _Before(keys, found))
+            found = looked_up(shelf, keys, known, of)
+            self._remember((of, who), _Before(keys, *found[1:]))
             return found
         self._before.move_to_end((of, who))
-        had = before.found
-        changed = [(of, key) for key in had.missing]
-        changed += [key for key in gone if key in had.entries]
+        changed = [(of, key) for key in before.missing]
+        changed += [key for key in gone if key in before.entries]
         if changed:
-            before.found = _looked_again(shelf, had, set(changed))
-        elif gone:
-            before.found = had._replace(generation=shelf.generation)
-        return before.found
+            _look_again(shelf, before, set(changed))
+        before.generation = shelf.generation
+        values = {key[1]: entry.value for key, entry in before.entries.items()}
+        return Found(values, before.entries, before.missing, before.stamp, before.generation)
 
     def _remember(self, key: tuple[str, UUID], before: _Before) -> None:
         self._forget(key)
@@ -81,22 +92,22 @@ class Lookups:
             self._keys -= len(before.keys)
 
 
-def _looked_up(shelf: Shelf, keys: Sequence[Hashable], known: Seen, of: str) -> Found:
+def looked_up(shelf: Shelf, keys: Sequence[Hashable], known: Seen, of: str) -> Found:
+    """What is there, and nothing remembered of it."""
     values, entries, missing = shelf.find(keys, known, of)
-    stamp = max([entry.reading.ended_ns for entry in entries], default=0)
+    stamps = [entry.reading.ended_ns for entry in entries]
+    stamp = merged(max(stamps), min(stamps)) if stamps else 0
     return Found(values, {entry.key: entry for entry in entries}, missing, stamp, shelf.generation)
 
 
-def _looked_again(shelf: Shelf, had: Found, changed: Iterable[EntryKey]) -> Found:
-    values, entries, stamp = dict(had.values), dict(had.entries), had.stamp
-    missing: list[Hashable] = []
-    for whole_key in changed:
-        entry, key = shelf.get(whole_key), whole_key[1]
+def _look_again(shelf: Shelf, before: _Before, changed: Iterable[EntryKey]) -> None:
+    entries, missing = dict(before.entries), list[Hashable]()
+    for key in changed:
+        entry = shelf.get(key)
         if entry is None:
-            missing.append(key)
-            values.pop(key, None)
-            entries.pop(whole_key, None)
+            missing.append(key[1])
+            entries.pop(key, None)
         else:
-            values[key], entries[whole_key] = entry.value, entry
-            stamp = max(stamp, entry.reading.ended_ns)
-    return Found(values, entries, missing, stamp, shelf.generation)
+            entries[key] = entry
+            before.stamp = merged(before.stamp, entry.reading.ended_ns)
+    before.entries, before.missing = entries, missing

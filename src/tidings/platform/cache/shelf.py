@@ -121,6 +121,7 @@ class Shelf:
         self._timed = 0  # entries that are void by a time of their own
         self.size = 0
         self.generation = 0  # rises whenever an entry goes
+        self.gaps = 0  # rises whenever all go
         self._went: deque[EntryKey] = deque(maxlen=NOTED)  # their keys, one for each generation
 
     def __len__(self) -> int:
@@ -372,6 +373,7 @@ class Shelf:
         self._of.clear()
         self.generation += 1
         self._went.clear()
+        self.gaps += 1
         self._by_subject.clear()
         self._timed = 0
         self.size = 0

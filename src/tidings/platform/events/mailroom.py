@@ -148,9 +148,15 @@ class Mailroom:
 
     @asynccontextmanager
     async def working(
-        self, serving: Serving[Any], world: World, address: BusAddress | None, settings: Settings
+        self,
+        serving: Serving[Any],
+        world: World,
+        address: BusAddress | None,
+        settings: Settings,
+        *,
+        alone: bool = True,
     ) -> AsyncIterator[None]:
-        """Relay and react while the block lasts."""
+        """Relay and react while the block lasts. `alone`: no other process serves it."""
         kind, store = serving.kind, self._store
         if store is None or not (kind.contract.events or kind.reactions):
             yield
@@ -172,7 +178,7 @@ class Mailroom:
             stack.callback(follow(store.dsn, self))
             work: list[Callable[[], Awaitable[None]]] = []
             if address is not None:
-                work.append(partial(self._on_the_bus, serving, store, address, settings))
+                work.append(partial(self._on_the_bus, serving, store, address, settings, alone))
             for consumer in self._consumers.values():
                 work.append(partial(self._reconciling, consumer, world, settings))
             if self._consumers:
@@ -182,7 +188,7 @@ class Mailroom:
             yield
 
     async def _on_the_bus(
-        self, serving: Serving[Any], store: EventStore, address: BusAddress, settings: Settings
+        self, serving: Serving[Any], store: EventStore, address: BusAddress, settings: Settings, alone: bool
     ) -> None:
         kind = serving.kind
         # NOTE: no fault may end one of the group: in Python 3.11 the group then leaves this very task cancelled
@@ -196,6 +202,8 @@ class Mailroom:
                     bus,
                     read_at=lambda: serving.read_at,
                     events=kind.contract.events,
+                    dsn=store.dsn,
+                    alone=alone,
                     delay=settings.relay_delay,
                 )
                 tasks.create_task(lasting(relay.run, of=self.service), name=f"relay of {kind.name}")

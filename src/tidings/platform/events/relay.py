@@ -34,9 +34,10 @@ FORGET_EVERY = 900.0
 class Relay:
     """One service's. Of several processes that host it, the one that holds the lease publishes.
 
-    What is committed in its own process it is handed, and need not read. What it was not handed it finds when it
-    looks, which it does before each beat. `read_at` tells when the service was read last, by time.monotonic(): then
-    beats come often.
+    What is committed to `dsn` in its own process it is handed, and need not read. What it was not handed it finds
+    when it looks, which it does before each beat. Where it is not `alone` it reads all: what others committed of a
+    subject before might come after what it is handed. `read_at` tells when the service was read last, by
+    time.monotonic(): then beats come often.
     """
 
     def __init__(
@@ -47,10 +48,14 @@ class Relay:
         *,
         read_at: Callable[[], float],
         events: Collection[Event] = (),
+        dsn: str = "",
+        alone: bool = True,
         delay: float = 0.0,
     ) -> None:
         self.service = service
         self._events = {event.name: event for event in events}
+        self._dsn = dsn
+        self._alone = alone
         self._read_at = read_at
         self._delay = delay
         self._outbox = outbox
@@ -68,7 +73,7 @@ class Relay:
 
     async def run(self) -> None:
         """Until cancelled. Where the database or the bus is away, it waits and goes on."""
-        unwatch = on_announced(self.service, self.hand)
+        unwatch = on_announced(self._dsn, self.hand)
         pause = BUSY_PAUSE
         try:
             while True:
@@ -89,7 +94,7 @@ class Relay:
 
     def hand(self, rows: Sequence[Occurred]) -> None:
         """These have been committed; or nobody says what, and it is looked for."""
-        if rows and len(self._handed) + len(rows) <= BATCH:
+        if rows and self._alone and len(self._handed) + len(rows) <= BATCH:
             self._handed += rows
         else:
             self._looks = True
@@ -99,8 +104,10 @@ class Relay:
         """Give the lease back, so that the next one need not wait for its end."""
         try:
             async with asyncio.timeout(1):
-                await self._mark()
-                await self._outbox.release(self._holder)
+                try:
+                    await self._mark()
+                finally:
+                    await self._outbox.release(self._holder)
         except (*AWAY, TimeoutError) as error:
             log.debug("lease_not_released", service=self.service, error=repr(error))
 

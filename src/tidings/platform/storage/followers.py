@@ -40,15 +40,15 @@ _listeners: dict[str, set[Hand]] = {}
 _followers: dict[str, set[Follower]] = {}
 
 
-def on_announced(service: str, hand: Hand) -> Callable[[], None]:
-    """Call `hand` after each commit in this process with which the service announced something; how to end that.
+def on_announced(dsn: str, hand: Hand) -> Callable[[], None]:
+    """Call `hand` after each commit in this process with which something was announced there; how to end that.
 
     It is given what was announced, or nothing where only the outbox tells.
     """
-    _listeners.setdefault(service, set()).add(hand)
+    _listeners.setdefault(dsn, set()).add(hand)
 
     def stop() -> None:
-        _listeners[service].discard(hand)
+        _listeners[dsn].discard(hand)
 
     return stop
 
@@ -63,15 +63,15 @@ def follow(dsn: str, follower: Follower) -> Callable[[], None]:
     return stop
 
 
-def wake_relay(service: str, rows: Sequence[Occurred] = ()) -> None:
-    """A commit has left rows in this service's outbox: these, if they are known."""
-    for hand in _listeners.get(service, ()):
+def wake_relay(dsn: str, rows: Sequence[Occurred] = ()) -> None:
+    """A commit has left rows in the outbox there: these, if they are known."""
+    for hand in _listeners.get(dsn, ()):
         hand(rows)
 
 
 async def announced(service: str, dsn: str, happened: Sequence[Happened], rows: Sequence[Occurred] = ()) -> None:
     """A write was committed: the relay is woken, its client is credited, and those who keep answers are told."""
-    wake_relay(service, rows)
+    wake_relay(dsn, rows)
     for one in happened:
         seen().wrote(service, one.subject, one.version)
     for follower in tuple(_followers.get(dsn, ())):
@@ -80,7 +80,7 @@ async def announced(service: str, dsn: str, happened: Sequence[Happened], rows: 
 
 def in_doubt(service: str, dsn: str, happened: Sequence[Happened]) -> None:
     """The answer to a commit was lost. Whoever retries may find it done, and nothing more to do."""
-    wake_relay(service)
+    wake_relay(dsn)
     for follower in tuple(_followers.get(dsn, ())):
         follower.in_doubt(happened)
 

@@ -357,7 +357,7 @@ class Database:
                 return None
             except BaseException:
                 # It may have been committed. It took nothing away: who keeps answers may hear of it by the event.
-                wake_relay(self.service)
+                wake_relay(self._dsn)
                 raise
         if version is not None:
             happened = [Happened(subject, version, takes_away=False)]

@@ -163,7 +163,7 @@ class MongoParticipant(Generic[Handle]):
                     raise
                 await asyncio.sleep(jittered(PAUSE))
                 continue
-            wake_relay(self._service)
+            wake_relay(self._database.url)
             return state
 
     async def _subject_of(self, gid: str) -> UUID | None:

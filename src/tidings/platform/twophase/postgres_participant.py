@@ -91,7 +91,7 @@ class PostgresParticipant(Generic[Handle]):
                 await asyncio.sleep(PAUSE)
                 continue
             if done == "done":
-                wake_relay(self._service)  # its outbox rows are there only now
+                wake_relay(self._sessions.dsn)  # its outbox rows are there only now
                 await passing(self._failpoints, "cp9", self._service)
                 return "committed"
             state = await self._recorded(gid)

@@ -30,7 +30,7 @@ class Sessions:
 
     def __init__(self, service: str, dsn: str, pool: asyncpg.Pool, settings: Settings) -> None:
         self.service = service
-        self._dsn = dsn
+        self.dsn = dsn
         self.settings = settings
         self._pool = pool
 
@@ -92,4 +92,4 @@ class Sessions:
             async with handled(connection, handle, service=self.service) as write:
                 yield write
         if write.happened:
-            await announced(self.service, self._dsn, write.happened, write.occurred())
+            await announced(self.service, self.dsn, write.happened, write.occurred())

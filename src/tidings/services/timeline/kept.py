@@ -144,8 +144,16 @@ def _newest(said: list[list[PageItem]], count: int) -> list[PageItem]:
 
 KEPT: Final = (
     kept_by_subject(friends.circles, _about),
-    kept_by_subject(users.cards_as_of, _about),
-    Kept(messages.latest_by_authors, keys=_authors, rest=_of_these, pieces=_latest, whole=_page, own=_own_copy),
+    kept_by_subject(users.cards_as_of, _about, many=True),
+    Kept(
+        messages.latest_by_authors,
+        keys=_authors,
+        rest=_of_these,
+        pieces=_latest,
+        whole=_page,
+        own=_own_copy,
+        many=True,
+    ),
     Kept(
         messages.page_by_authors,
         keys=_all_authors,
@@ -154,6 +162,7 @@ KEPT: Final = (
         whole=_feed,
         dear=True,
         own=_own_copies,
+        many=True,
     ),
 )
 
