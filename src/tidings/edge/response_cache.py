@@ -84,6 +84,8 @@ class _Kept:
 
     def is_void(self) -> bool:
         """Whether it never stands again."""
+        if any(part.held.has_gone for part in self.parts):
+            return True
         return any(entry.gone for part in self.parts for entry in part.held.entries)
 
 

@@ -204,7 +204,7 @@ class Keeper:
             if shelf is None or not got.is_kept:
                 resting.on_more()
             else:
-                held = Held(got.entries.values(), keys=got.entries, generation=got.generation)
+                held = Held(got.entries.values(), keys=got.entries, generation=got.generation, timed=shelf.is_timed)
                 resting.on(Part(self.holder, kept.call.name, shelf, held, got.as_of_ns))
         if kept.shown:
             one.known.shown(kept.call.service, got.stamp)

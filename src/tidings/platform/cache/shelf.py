@@ -58,22 +58,29 @@ class Entry:
 
 
 class Held:
-    """Entries that an answer rests on. Not frozen: it learns that they are still there.
+    """Entries that an answer rests on. Not frozen: it learns that they are still there, or that one has gone.
 
     `keys` are theirs, if that is known: then a few that went are looked for among them, and not all are looked at.
+    `timed`: some may have a time by which they are void.
     """
 
-    __slots__ = ("_versions", "entries", "generation", "keys", "until_ms")
+    __slots__ = ("_versions", "entries", "generation", "has_gone", "keys", "until_ms")
 
     def __init__(
-        self, entries: Collection[Entry], *, keys: Container[EntryKey] | None = None, generation: int = -1
+        self,
+        entries: Collection[Entry],
+        *,
+        keys: Container[EntryKey] | None = None,
+        generation: int = -1,
+        timed: bool = True,
     ) -> None:
         self.entries = entries
         self.keys = keys
         self.generation = generation  # of the shelf, when all of them were on it
+        self.has_gone = False
         self.until_ms: int | None = None
         self._versions: dict[UUID, int] | None = None
-        for one in entries:
+        for one in entries if timed else ():
             if one.until_ms is not None and (self.until_ms is None or one.until_ms < self.until_ms):
                 self.until_ms = one.until_ms
 
@@ -131,6 +138,11 @@ class Shelf:
     def keeps(self) -> bool:
         """Whether what is read now may be kept: somebody will tell when it is old, and will wait for us."""
         return self._listening_since is not None and self._registered_since is not None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether some entry is void by a time of its own."""
+        return self._timed > 0
 
     # Reading and filling.
 
@@ -211,6 +223,7 @@ class Shelf:
             if self._may_have_gone(held):
                 for entry in held.entries:
                     if entry.gone:
+                        held.has_gone = True
                         return False
             held.generation = self.generation
         return True
