@@ -83,6 +83,17 @@ async def test_who_waits_at_a_place_that_is_replaced_looks_again() -> None:
         assert (await waiting).resync
 
 
+async def test_who_was_welcomed_before_events_were_lost_looks_again() -> None:
+    """Between the two something else is awaited."""
+    hub, reads = Hub(), Reads()
+    welcome = asyncio.create_task(hub.welcome(ADA, reads.circle))
+    await reads.answered(0)
+    await welcome
+    hub.missed()
+    for last in (None, "0"):
+        assert (await hub.heard(ADA, last, 5.0)).resync
+
+
 async def test_that_somebody_listens_is_said_again_in_time_and_no_oftener() -> None:
     hub, reads = Hub(), Reads()
 

@@ -136,7 +136,8 @@ class Listener:
         # The first one that is heard is none: what was said in passing until then may have been lost.
         expected = (beat.relay, beat.number) == (told.relay, told.number + 1) and beat.told == told.events
         if not expected:
-            log.info("events_missed", service=self._name, producer=producer, heard=told.events, told=beat.told)
+            if told.relay is not None:
+                log.info("events_missed", service=self._name, producer=producer, heard=told.events, told=beat.told)
             self._missed(producer)
         self._told[producer] = _Told(beat.relay, beat.number)
         shelf = self._keeper.shelves.get(producer)

@@ -28,6 +28,7 @@ IDLE_PAUSE = 0.25
 BEAT_EVERY = 0.05
 READ_LATELY = 1.0  # seconds; so long after a read a client may come whose next answer has to be as new
 LEASE = 3.0
+RELEASE = 1.0  # for what is done at the end
 FORGET_EVERY = 900.0
 
 
@@ -103,10 +104,11 @@ class Relay:
     async def _release(self) -> None:
         """Give the lease back, so that the next one need not wait for its end."""
         try:
-            async with asyncio.timeout(1):
-                try:
+            try:
+                async with asyncio.timeout(RELEASE / 2):
                     await self._mark()
-                finally:
+            finally:
+                async with asyncio.timeout(RELEASE / 2):
                     await self._outbox.release(self._holder)
         except (*AWAY, TimeoutError) as error:
             log.debug("lease_not_released", service=self.service, error=repr(error))

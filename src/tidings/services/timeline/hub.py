@@ -76,7 +76,9 @@ class Hub:
 
     async def heard(self, person: UserId, last: str | None, wait: float) -> Heard:
         """What changed after `last`, as soon as something did, or nothing after `wait` seconds."""
-        place = self._places[person]
+        place = self._places.get(person)
+        if place is None:  # events were lost since they were welcomed
+            return Heard(last=self._at(), resync=True)
         place.used = time.monotonic()
         number = self._parsed(last)
         if last is None:
