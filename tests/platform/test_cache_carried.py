@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidings.platform.cache.resting import MOST_CARRIED, Part, Resting
+from tidings.platform.cache.room import Room
 from tidings.platform.cache.shelf import Entry, Held, Reading, Shelf
 from tidings.platform.clock import SKEW_NS
 from tidings.platform.seen import Seen
@@ -46,7 +47,8 @@ class Fleet:
     def __post_init__(self) -> None:
         self.clocks = [Clock(off) for off in self.offs]
         self.shelves = [
-            Shelf(PRODUCER, 100_000, clock=lambda: self.now, wall_ns=clock.wall_ns) for clock in self.clocks[1:]
+            Shelf(PRODUCER, Room(100_000), clock=lambda: self.now, wall_ns=clock.wall_ns)
+            for clock in self.clocks[1:]
         ]
         for which in (0, 1):
             self.begins(which)

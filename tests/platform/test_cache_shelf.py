@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidings.platform.cache.room import Room
 from tidings.platform.cache.shelf import LEFT, Entry, Reading, Shelf
 from tidings.platform.seen import Known, Position, Seen
 
@@ -28,7 +29,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(
-            PRODUCER, self.room, strict=self.strict, clock=lambda: self.now, wall_ns=lambda: self.wall_ns
+            PRODUCER, Room(self.room), strict=self.strict, clock=lambda: self.now, wall_ns=lambda: self.wall_ns
         )
         self.shelf.listening()
         self.shelf.registered(self.now + 1000)
@@ -133,7 +134,7 @@ def test_a_gap_empties_the_shelf() -> None:
 
 def test_nothing_is_kept_before_a_writer_would_wait_for_us_nor_shown_in_the_last_second() -> None:
     bench = Bench()
-    shelf = Shelf(PRODUCER, 1000, clock=lambda: bench.now, wall_ns=lambda: bench.wall_ns)
+    shelf = Shelf(PRODUCER, Room(1000), clock=lambda: bench.now, wall_ns=lambda: bench.wall_ns)
     shelf.listening()
     unregistered = bench.read(ADA, 1)
     assert not shelf.fill("k", unregistered)

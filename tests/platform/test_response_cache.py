@@ -18,6 +18,7 @@ from tidings.edge.limits import Allowance
 from tidings.edge.response_cache import MAKING, MOST_OF_ONE, ResponseCache
 from tidings.platform import metrics
 from tidings.platform.cache.resting import Part, Resting, gathering, resting_on
+from tidings.platform.cache.room import Room
 from tidings.platform.cache.shelf import Entry, Held, Reading, Shelf
 from tidings.platform.http.listener import KEY
 from tidings.platform.http.problems import BadRequest
@@ -68,6 +69,7 @@ class Bench:
     viewer: UUID = ADA
     now: float = 1000.0
     limits: Any = None
+    taken: Room = field(default_factory=lambda: Room(100_000))  # by the shelf
     shelf: Shelf = field(init=False)
     cache: ResponseCache = field(init=False)
     resting: Resting = field(init=False)
@@ -75,7 +77,7 @@ class Bench:
     response: Response = field(default_factory=lambda: Response(b"made", headers={"etag": '"1"'}))
 
     def __post_init__(self) -> None:
-        self.shelf = Shelf(PRODUCER, 100_000, clock=lambda: self.now, wall_ns=lambda: self.wall_ns)
+        self.shelf = Shelf(PRODUCER, self.taken, clock=lambda: self.now, wall_ns=lambda: self.wall_ns)
         self.cache = ResponseCache(self._app, self.limits, self.tokens, self.room, clock=lambda: self.now)
         self.shelf.listening()
         self.shelf.registered(self.now + 1000)
@@ -388,16 +390,15 @@ def test_its_room_is_bounded_and_the_least_used_goes_first() -> None:
 
 
 def test_what_is_rested_on_counts_as_used() -> None:
-    bench = Bench()
-    for number in range(10):
+    bench = Bench(taken=Room(1500))
+    for number in range(10):  # more than half of it; before, nobody looks who is used
         bench.fill(UUID(int=number), 1)
-    bench.shelf._room = 1500  # more than half of which is taken; before, nobody looks who is used
     bench.passes(0)
     bench.makes(b"/page", UUID(int=0))
     bench.passes(1.1)
     bench.shelf.find([UUID(int=number) for number in range(1, 10)], NOBODY)
     assert bench.gives(b"/page") == b"made"
-    bench.shelf._room = 500
+    bench.taken.size = 500
     bench.fill(UUID(int=99), 1)
     assert bench.gives(b"/page") == b"made"
     assert len(bench.shelf) == 5

@@ -65,16 +65,14 @@ class Making:
 
 @dataclass(slots=True)
 class _Kept:
-    route: str
+    making: Making
     viewer: UUID
     shown: dict[str, int]
-    sealed: bytes  # what was shown, for a client that brought nothing
     parts: list[Part]
-    status: int
-    head: bytes
-    body: bytes
     size: int
     touched_at: float
+    head: bytes = b""  # these two are made when it is first given: most are void before
+    sealed: bytes = b""  # what was shown, for a client that brought nothing
 
     def stands(self, client: Seen) -> bool:
         for part in self.parts:  # noqa: SIM110 - the hot path: no generator
@@ -140,6 +138,8 @@ class ResponseCache:
             if not brought and kept.is_void():
                 self._drop(key)
             return None
+        if not kept.head:
+            kept.head, kept.sealed = _head(kept.making), self._sealed(Seen(), kept)
         lines = [kept.head, b"%b: %b\r\n" % (SEEN, self._sealed(client, kept) if brought else kept.sealed)]
         if self._limits is not None and (allowance := self._limits.spend(kept.viewer, "")) is not None:
             if allowance.left < 0:
@@ -148,8 +148,8 @@ class ResponseCache:
             lines += [b"%b: %b\r\n" % one for one in allowance.fields()]
         self._used(key, kept)
         seconds = time.perf_counter() - began
-        metrics.request_served(route=kept.route, method="GET", status=kept.status, seconds=seconds)
-        return b"".join(lines), kept.body
+        metrics.request_served(route=kept.making.route, method="GET", status=kept.making.status, seconds=seconds)
+        return b"".join(lines), kept.making.body
 
     def _sealed(self, client: Seen, kept: _Kept) -> bytes:
         """What the client brought, and what it is shown now."""
@@ -166,10 +166,10 @@ class ResponseCache:
         for holder, call, shelf, held, _ in kept.parts:
             metrics.cache_read(holder=holder, call=call, hits=len(held.entries), misses=0)
             if touch:
-                shelf.touch(held)
+                shelf.touch(held.entries)
         if tracing.exporting():
-            with tracing.span(f"GET {kept.route}", kind="server") as span:
-                span.note(**{"http.response.status_code": kept.status})
+            with tracing.span(f"GET {kept.making.route}", kind="server") as span:
+                span.note(**{"http.response.status_code": kept.making.status})
 
     # What is made.
 
@@ -224,18 +224,11 @@ class ResponseCache:
             return
         self._paths.add(path)
         entries = sum(len(part.held.entries) for part in resting.parts)
-        shown, told = making.client.stamps_shown, Seen()
-        for service, stamp in shown.items():
-            told.shown(service, stamp)
         kept = _Kept(
-            making.route,
+            making,
             viewer,
-            shown,
-            self._tokens.sealed(told).encode(),
+            making.client.stamps_shown,
             resting.parts,
-            making.status,
-            _head(making),
-            making.body,
             OVERHEAD + len(making.body) + OF_AN_ENTRY * entries,
             self._clock(),
         )

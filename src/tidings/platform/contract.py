@@ -135,6 +135,7 @@ class Call(Generic[Ask, Answer]):
     safe: bool = False
     deadline: float | None = None  # seconds; the setting `call_deadline` if None
     guarded: bool = True
+    service: str = field(init=False)
 
     def __init__(
         self,
@@ -154,10 +155,7 @@ class Call(Generic[Ask, Answer]):
         object.__setattr__(self, "safe", safe)
         object.__setattr__(self, "deadline", deadline)
         object.__setattr__(self, "guarded", guarded)
-
-    @property
-    def service(self) -> str:
-        return self.name.partition("/")[0]
+        object.__setattr__(self, "service", name.partition("/")[0])
 
 
 class UploadPart(Value, frozen=True):

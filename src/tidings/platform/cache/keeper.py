@@ -26,9 +26,10 @@ from uuid import UUID, uuid4
 import msgspec
 
 from tidings.platform import metrics
-from tidings.platform.cache.kept import Bring, Further, Kept, Piece
-from tidings.platform.cache.lookups import Found, Lookups, looked_up
+from tidings.platform.cache.kept import Bring, Further, Kept, Piece, Ranked, Ranking
+from tidings.platform.cache.lookups import Again, Found, Lookups, looked_up
 from tidings.platform.cache.resting import Part, gathering, resting_on
+from tidings.platform.cache.room import Room
 from tidings.platform.cache.sharing import Sharing
 from tidings.platform.cache.shelf import Entry, EntryKey, Held, Reading, Shelf
 from tidings.platform.clock import SKEW_NS
@@ -41,7 +42,6 @@ Answer = TypeVar("Answer")
 
 
 OVERHEAD: Final = 400  # bytes that an entry costs beside its value
-OF_THE_ROOM: Final = 3  # one part of so many is for what was looked up
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
 
 
@@ -88,15 +88,23 @@ class _Asked(NamedTuple):
 
 @dataclass(slots=True)
 class _Answering(Generic[Ask, Answer]):
-    """One answer, while it is put together."""
+    """One answer, while it is put together; with `again`, what there was of it but for a few keys."""
 
     kept: Kept[Ask, Answer]
     viewer: Viewer
     ask: Ask
     bring: Bring[Ask, Answer]
     known: Seen
+    again: Again | None = None
     got: _Got = field(default_factory=_Got)
+    keys: list[Hashable] = field(default_factory=list)  # that were looked up
     asked_further: bool = False
+
+    def anew(self) -> Further:
+        """What there was does not do: all of it is looked up."""
+        self.again, self.got, self.asked_further = None, _Got(), False
+        self.keys.clear()
+        return Further(self.kept.keys(self.viewer, self.ask))
 
 
 class Begun(Generic[Answer]):
@@ -115,7 +123,7 @@ class Begun(Generic[Answer]):
 
 
 class Keeper:
-    """What one service, or the edge, keeps in this process: a shelf for each producer, with a share of the room.
+    """What one service, or the edge, keeps in this process: a shelf for each producer; they share its room.
 
     What it has to ask for it asks for together with what other requests wait for, if it `shares`.
     """
@@ -138,19 +146,14 @@ class Keeper:
         # By call, of keys that are being asked for and may be kept.
         self._asked: dict[str, dict[Hashable, asyncio.Future[None]]] = {name: {} for name in self._kept}
         self._sharing: dict[str, Sharing[_Brought]] = {name: Sharing() for name in self._kept if shares}
+        shared = Room(room)
         producers = sorted({one.call.service for one in kept}.union(vouched)) if room else []
-        remembered = {one.call.service for one in kept if one.many} if room else set()
-        lookups = room // OF_THE_ROOM if remembered else 0
         self.shelves = {
-            name: Shelf(
-                name,
-                (room - lookups) // len(producers),
-                strict=strict,
-                skew_ns=SKEW_NS if name in replicated else 0,
-            )
+            name: Shelf(name, shared, strict=strict, skew_ns=SKEW_NS if name in replicated else 0)
             for name in producers
         }
-        self._lookups = {name: Lookups(self.shelves[name], lookups // len(remembered)) for name in remembered}
+        remembered = {one.call.service for one in kept if one.many} if room else set()
+        self._lookups = {name: Lookups(self.shelves[name], shared) for name in remembered}
 
     def keeps(self, call: Call[Any, Any]) -> Kept[Any, Any] | None:
         return self._kept.get(call.name)
@@ -168,19 +171,63 @@ class Keeper:
         `Unavailable` too, if the producer does not know of a write that the client has made: never older data.
         """
         known, shelf = seen(), self._shelf_of(kept.call)
+        if shelf is not None and (again := self._again(kept, viewer, ask, known)) is not None:
+            got = _Got({}, again.entries, shelf.as_of_ns, again.stamp, shelf.generation)
+            metrics.cache_read(holder=self.holder, call=kept.call.name, hits=len(got.entries), misses=0)
+            return self._begun(_Answering(kept, viewer, ask, bring, known, again, got), again.changed)
         keys = kept.keys(viewer, ask) if shelf is not None or not kept.dear else ()
         as_it_is = partial(self._as_it_is, kept, ask, bring, known)
         if not keys:
             return Begun(None, as_it_is)
-        one = _Answering(kept, viewer, ask, bring, known)
-        asked = self._find(one, keys)
-        while not asked.found.missing:
-            self._take(one, asked)
+        if len(keys) == 1 and shelf is not None:
+            answer = self._of_one(kept, ask, keys[0], shelf, known)
+            if answer is not None:
+                return Begun(answer, as_it_is)
+        return self._begun(_Answering(kept, viewer, ask, bring, known), keys)
+
+    def _begun(self, one: _Answering[Ask, Answer], keys: Sequence[Hashable]) -> Begun[Answer]:
+        while True:
+            if keys:
+                asked = self._find(one, keys)
+                if asked.found.missing:
+                    if one.again is not None:
+                        one.again.hold()
+                    return Begun(None, partial(self._finish, one, asked))
+                self._take(one, asked)
             answer = self._made(one)
             if not isinstance(answer, Further):
-                return Begun(answer, as_it_is)
-            asked = self._find(one, answer.keys)
-        return Begun(None, partial(self._finish, one, asked))
+                return Begun(answer, partial(self._as_it_is, one.kept, one.ask, one.bring, one.known))
+            keys = answer.keys
+
+    def _again(self, kept: Kept[Any, Any], viewer: Viewer, ask: Any, known: Seen) -> Again | None:
+        if not isinstance(kept.whole, Ranked) or not kept.many:
+            return None
+        return self._lookups[kept.call.service].again(ask, known, of=kept.call.name, who=viewer.user_id)
+
+    def _of_one(self, kept: Kept[Ask, Answer], ask: Ask, key: Hashable, shelf: Shelf, known: Seen) -> Answer | None:
+        """The answer of one entry, if it is there and tells all of it."""
+        entry = shelf.one(key, known, kept.call.name)
+        if entry is None:
+            return None
+        as_of_ns = shelf.as_of_ns if shelf.as_of_ns > 0 else entry.reading.began_ns
+        answer = kept.whole(ask, {key: entry.value}, as_of_ns - SKEW_NS)
+        if answer is None or isinstance(answer, Further):
+            return None
+        metrics.cache_read(holder=self.holder, call=kept.call.name, hits=1, misses=0)
+        held = Held((entry,), keys=(entry.key,), generation=shelf.generation, timed=shelf.is_timed)
+        self._given(kept, known, Part(self.holder, kept.call.name, shelf, held, as_of_ns), entry.reading.ended_ns)
+        return answer
+
+    @staticmethod
+    def _given(kept: Kept[Any, Any], known: Seen, part: Part | None, stamp: int) -> None:
+        """An answer is given that rests on this alone, or on more than is kept."""
+        if (resting := resting_on()) is not None:
+            if part is None:
+                resting.on_more()
+            else:
+                resting.on(part)
+        if kept.shown:
+            known.shown(kept.call.service, stamp)
 
     async def _finish(self, one: _Answering[Ask, Answer], asked: _Asked) -> Answer:
         while True:
@@ -195,20 +242,39 @@ class Keeper:
     def _made(self, one: _Answering[Ask, Answer]) -> Answer | Further | None:
         """The answer of what there is; once, what more it takes; or None, if it takes the ask itself."""
         kept, got = one.kept, one.got
-        answer = kept.whole(one.ask, got.values, got.as_of_ns - SKEW_NS)
+        answer: Answer | Further | None
+        if isinstance(kept.whole, Ranked):
+            answer = self._ranked(one, kept.whole)
+        else:
+            answer = kept.whole(one.ask, got.values, got.as_of_ns - SKEW_NS)
         if answer is None or isinstance(answer, Further):
+            if one.again is not None and (answer is None or one.asked_further):
+                return one.anew()
             asked_before, one.asked_further = one.asked_further, True
             return None if asked_before else answer
-        if (resting := resting_on()) is not None:
-            shelf = self._shelf_of(kept.call)
-            if shelf is None or not got.is_kept:
-                resting.on_more()
-            else:
-                held = Held(got.entries.values(), keys=got.entries, generation=got.generation, timed=shelf.is_timed)
-                resting.on(Part(self.holder, kept.call.name, shelf, held, got.as_of_ns))
-        if kept.shown:
-            one.known.shown(kept.call.service, got.stamp)
+        part, shelf = None, self._shelf_of(kept.call)
+        if shelf is not None and got.is_kept:
+            held = Held(got.entries.values(), keys=got.entries, generation=got.generation, timed=shelf.is_timed)
+            part = Part(self.holder, kept.call.name, shelf, held, got.as_of_ns)
+        self._given(kept, one.known, part, got.stamp)
         return answer
+
+    def _ranked(self, one: _Answering[Any, Any], ranked: Ranked[Any, Any]) -> Any:
+        """The answer, whose ranking is remembered for the next one."""
+        call, got, again, ask = one.kept.call, one.got, one.again, one.ask
+        if again is None:
+            ranking = ranked.rank(ask, got.values)
+        elif not one.keys:
+            ranking = again.ranking
+        else:
+            ranking = ranked.rank_again(ask, again.ranking, got.values)
+        if not isinstance(ranking, Ranking):
+            return ranking
+        if one.kept.many and call.service in self._lookups and (again is None or one.keys):
+            found = Found({}, got.entries, (), got.stamp, got.generation)
+            self._lookups[call.service].ranked(ask, ranking, one.keys, found, of=call.name, who=one.viewer.user_id)
+        values = got.values if again is None else again.values(ranking.things[: ask.limit], got.values)
+        return ranked.show(ask, ranking, values, got.as_of_ns - SKEW_NS)
 
     def _shelf_of(self, call: Call[Any, Any]) -> Shelf | None:
         """Where what it says is kept now."""
@@ -220,7 +286,7 @@ class Keeper:
         name, shelf = one.kept.call.name, self._shelf_of(one.kept.call)
         if shelf is None:
             return _Asked(keys, Found({}, {}, keys, stamp=0, generation=0), time.time_ns())
-        if one.kept.many:
+        if one.kept.many and not isinstance(one.kept.whole, Ranked):
             lookups = self._lookups[one.kept.call.service]
             found = lookups.find(keys, one.known, of=name, who=one.viewer.user_id)
         else:
@@ -234,6 +300,7 @@ class Keeper:
         """Add to what there is."""
         hits, misses = len(asked.found.entries), len(asked.found.missing)
         metrics.cache_read(holder=self.holder, call=one.kept.call.name, hits=hits, misses=misses)
+        one.keys += asked.keys
         one.got.add(asked.found, asked.as_of_ns)
 
     async def _get(self, one: _Answering[Any, Any], asked: _Asked) -> None:

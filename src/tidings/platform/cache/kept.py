@@ -49,6 +49,40 @@ class Further(msgspec.Struct, frozen=True, gc=False):
     keys: Sequence[Hashable]
 
 
+class Ranking(msgspec.Struct, frozen=True):
+    """Things in their order, the first first: of each its number, the key whose value holds it, and where there."""
+
+    things: list[tuple[int, Any, int]]
+
+
+class Limited(Protocol):
+    """An ask for the first so many."""
+
+    @property
+    def limit(self) -> int: ...
+
+
+Some = TypeVar("Some", bound=Limited)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked(Generic[Some, Answer]):
+    """`Kept.whole` of an answer that is the first of many things: only what changed of them is ranked anew.
+
+    `rank` puts the values' things in order, and `rank_again` those of the few values that changed since, into the
+    order that there was; each may name `Further` keys, or None where that does not tell. `show` is the answer, from
+    the values of the first `limit` things.
+    """
+
+    rank: Callable[[Some, Mapping[Any, Any]], Ranking | Further | None]
+    rank_again: Callable[[Some, Ranking, Mapping[Any, Any]], Ranking | Further | None]
+    show: Callable[[Some, Ranking, Mapping[Any, Any], int], Answer]
+
+    def __call__(self, ask: Some, values: Mapping[Any, Any], as_of_ns: int) -> Answer | Further | None:
+        ranking = self.rank(ask, values)
+        return self.show(ask, ranking, values, as_of_ns) if isinstance(ranking, Ranking) else ranking
+
+
 def _itself(value: Any) -> Any:
     return value
 
@@ -60,7 +94,7 @@ class Kept(Generic[Ask, Answer]):
     It rests on its producer's own data alone. `rest` is the ask for some keys, of this request or of several,
     `pieces` what its answer says of each (who is absent has none), and `whole` the answer to the whole ask from the
     values by key, as of a time (ns since 1970), or None if they do not tell: then it is asked for as it is. It may
-    name `Further` keys once, and is called again with their values, too.
+    name `Further` keys once, and is called again with their values, too. One that is `Ranked` is remembered.
     `shown`: whether people see what it says. `dear`: more than the ask itself would bring, so that it is worth
     nothing where it is not kept. `own`: a value that may be held for long, of one that may be a view of the answer.
     `many`: the same people ask for many keys, again and again.
@@ -70,7 +104,7 @@ class Kept(Generic[Ask, Answer]):
     keys: Callable[[Viewer, Ask], Sequence[Hashable]]
     rest: Callable[[Sequence[Any]], Ask]
     pieces: Callable[[Viewer, Ask, Answer], Iterable[Piece]]
-    whole: Callable[[Ask, Mapping[Any, Any], int], Answer | Further | None]
+    whole: Callable[[Ask, Mapping[Any, Any], int], Answer | Further | None] | Ranked[Any, Answer]
     shown: bool = True
     dear: bool = False
     own: Callable[[Any], Any] = _itself

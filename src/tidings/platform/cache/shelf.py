@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Collection, Container, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
+from tidings.platform.cache.room import Room
 from tidings.platform.clock import SKEW_NS
 from tidings.platform.seen import Seen
 
@@ -104,7 +105,7 @@ class Shelf:
     def __init__(
         self,
         producer: str,
-        room: int,
+        room: Room,
         *,
         strict: bool = True,
         skew_ns: int = 0,
@@ -113,6 +114,7 @@ class Shelf:
     ) -> None:
         self.producer = producer
         self._room = room
+        room.enter(self)
         self._strict = strict
         self._skew_ns = skew_ns
         self._clock = clock
@@ -153,10 +155,7 @@ class Shelf:
         """
         if not self._usable():
             return {}, [], list(keys)
-        own = known.versions(self.producer) if self._strict else {}
-        stamp = known.stamp(self.producer) if self._strict else 0
-        if stamp <= self._beat_ns - self._skew_ns:  # all is as new as that
-            stamp = 0
+        own, stamp = self._least_for(known)
         # A reader with many friends waits for this: nothing is done for each of them without need.
         there = list(map(self._of[of].get, keys))
         found = [entry for entry in there if entry is not None]
@@ -165,21 +164,42 @@ class Shelf:
                 entry if entry is not None and self._may_be_shown(entry, own, stamp) else None for entry in there
             ]
             found = [entry for entry in there if entry is not None]
-        if not self._is_ample():
+        if not self._room.is_ample:
             now = self._clock()
-            used_before = now - TOUCHED
             for entry in found:
-                if entry.used_at < used_before:
-                    entry.used_at = now
-                    self._entries.move_to_end(entry.key)
+                self._note_used(entry, now)
         if len(found) == len(keys):
             return dict(zip(keys, [entry.value for entry in found], strict=True)), found, []
         values = {key: entry.value for key, entry in zip(keys, there, strict=True) if entry is not None}
         return values, found, [key for key, entry in zip(keys, there, strict=True) if entry is None]
 
+    def one(self, key: Hashable, known: Seen, of: str = "") -> Entry | None:
+        """What `find` gives of a single key; half of all reads are of one."""
+        entry = self._of[of].get(key)
+        if entry is None or not self._usable():
+            return None
+        own, stamp = self._least_for(known)
+        if (own or stamp or self._timed) and not self._may_be_shown(entry, own, stamp):
+            return None
+        if not self._room.is_ample:
+            self._note_used(entry, self._clock())
+        return entry
+
+    def _least_for(self, known: Seen) -> tuple[Mapping[UUID, int], int]:
+        """What a client who knows that much is not shown less than: versions by subject, and a stamp."""
+        if not self._strict:
+            return {}, 0
+        stamp = known.stamp(self.producer)
+        return known.versions(self.producer), 0 if stamp <= self._beat_ns - self._skew_ns else stamp
+
+    def _note_used(self, entry: Entry, now: float) -> None:
+        if entry.used_at < now - TOUCHED:
+            entry.used_at = now
+            self._entries.move_to_end(entry.key)
+
     def shows_all_to(self, known: Seen) -> bool:
-        """Whether `find` gives a client who knows that much whatever is here, and notes nothing of it."""
-        if not self._usable() or self._timed or not self._is_ample():
+        """Whether `find` gives a client who knows that much whatever is here."""
+        if not self._usable() or self._timed:
             return False
         as_new = known.stamp(self.producer) <= self._beat_ns - self._skew_ns
         return not self._strict or (as_new and not known.versions(self.producer))
@@ -259,15 +279,14 @@ class Shelf:
             found.append(entry)
         return Held(found)
 
-    def touch(self, held: Held) -> None:
-        """They have been used."""
-        if self._is_ample():
+    def touch(self, entries: Iterable[Entry]) -> None:
+        """They have been used. Nobody notes that while there is room: with many friends it is dear."""
+        if self._room.is_ample:
             return
         now = self._clock()
-        for entry in held.entries:
+        for entry in entries:
             if not entry.gone:
-                entry.used_at = now
-                self._entries.move_to_end(entry.key)
+                self._note_used(entry, now)
 
     def fill(self, key: Hashable, entry: Entry, of: str = "") -> Entry | None:
         """Keep what a call told under a key, unless it may be older than what was heard or held here meanwhile.
@@ -275,7 +294,7 @@ class Shelf:
         What is held by then.
         """
         began = entry.reading.began
-        if self._listening_since is None or self._registered_since is None or entry.size > self._room:
+        if self._listening_since is None or self._registered_since is None or entry.size > self._room.part:
             return None
         # Before a gap, nobody would have told us; before we were registered, nobody would have waited for us.
         if began < self._listening_since or began < self._registered_since or self._clock() - began > SLOWEST:
@@ -303,11 +322,14 @@ class Shelf:
         self._by_subject[entry.subject].add(entry.key)
         self._timed += entry.until_ms is not None
         self.size += entry.size
-        while self.size > self._room:
-            oldest, evicted = next(iter(self._entries.items()))
-            self._drop(oldest)
-            self._leave(evicted.subject, evicted.version)
+        self._room.settle()
         return entry
+
+    def shrink(self) -> None:
+        """The entry that was used least of late goes."""
+        oldest, evicted = next(iter(self._entries.items()))
+        self._drop(oldest)
+        self._leave(evicted.subject, evicted.version)
 
     # What is heard.
 
@@ -342,10 +364,6 @@ class Shelf:
         self._leased_until = max(self._leased_until, until)
 
     # Within.
-
-    def _is_ample(self) -> bool:
-        """Whether nothing has to go for long. Then nobody notes who was used: with many friends that is dear."""
-        return self.size * 2 < self._room
 
     def _usable(self) -> bool:
         if not self.keeps or not self._strict:

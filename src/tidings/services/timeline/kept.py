@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -24,7 +23,7 @@ from tidings.contracts.messages import (
 from tidings.contracts.timeline import FeedAsk, TimelineAsk, get_feed, get_timeline
 from tidings.contracts.users import ByIds, UserId
 from tidings.platform.cache.by_subject import ids_of, kept_by_subject, numbers_of
-from tidings.platform.cache.kept import Further, Kept, Piece
+from tidings.platform.cache.kept import Further, Kept, Piece, Ranked, Ranking
 from tidings.platform.request import Viewer
 
 MOST_AUTHORS: Final = 512  # of a feed; beyond, messages gives a page rather than everybody's newest few
@@ -40,7 +39,7 @@ def _about(ids: list[UserId]) -> ByIds:
 def _authors(viewer: Viewer, ask: LatestAsk) -> Sequence[int]:
     """The plain first page; what goes by rules or leads on from a cursor is read anew."""
     plain = ask.per_author == 1 and ask.rules == Rules() and not ask.others
-    return numbers_of(ask.friends) if plain and ask.as_of_ms is None else ()
+    return numbers_of(ask.friends) if plain and ask.as_of_ms is None and ask.before is None else ()
 
 
 def _of_these(missing: Sequence[int]) -> LatestAsk:
@@ -60,12 +59,20 @@ def _own_copy(one: AuthorLatest | None) -> AuthorLatest | None:
     return one and msgspec.structs.replace(one, messages=[body.copy() for body in one.messages])
 
 
-def _page(ask: LatestAsk, found: Mapping[int, AuthorLatest | None], as_of_ns: int) -> Latest:
-    spoke = [one for one in found.values() if one is not None]
-    listed = sorted(spoke, key=attrgetter("newest_id.int"), reverse=True)  # ids compare in Python, numbers do not
-    if ask.before is not None:
-        listed = [one for one in listed if one.newest_id < ask.before]
-    return Latest(authors=listed[: ask.limit], more=len(listed) > ask.limit)
+def _spoke(ask: LatestAsk, found: Mapping[int, AuthorLatest | None]) -> Ranking:
+    """All who said something, the latest first."""
+    said = [(one.newest_id.int, number, 0) for number, one in found.items() if one is not None]
+    return Ranking(sorted(said, reverse=True))  # no two have the same number
+
+
+def _spoke_again(ask: LatestAsk, before: Ranking, changed: Mapping[int, AuthorLatest | None]) -> Ranking:
+    others = [one for one in before.things if one[1] not in changed]
+    return Ranking(sorted(others + _spoke(ask, changed).things, reverse=True))
+
+
+def _page(ask: LatestAsk, ranking: Ranking, found: Mapping[int, AuthorLatest | None], as_of_ns: int) -> Latest:
+    shown = [one for _, number, _ in ranking.things[: ask.limit] if (one := found[number]) is not None]
+    return Latest(authors=shown, more=len(ranking.things) > ask.limit)
 
 
 # What friends and oneself said of late, for the feed.
@@ -112,34 +119,71 @@ def _own_copies(recents: Recents) -> Recents:
     return Recents(items, recents.down_to)
 
 
-def _feed(ask: PageByAuthorsAsk, found: Mapping[Key, Recents], as_of_ns: int) -> PageByAuthors | Further | None:
-    """The newest of all. Where somebody may have said more of it than is kept of them, it takes more of them."""
-    kept: Mapping[Any, Recents] = found
-    if further := [key for key in found if not isinstance(key, int)]:
-        kept = {key: found.get(("more", key), recents) for key, recents in found.items() if isinstance(key, int)}
-    newest = _newest([recents.items for recents in kept.values() if recents.items], ask.limit + 1)
-    lowest = newest[ask.limit - 1].id.int if len(newest) > ask.limit else 0
-    cut = [
-        number for number, recents in kept.items() if recents.down_to is not None and recents.down_to.int > lowest
-    ]
-    if cut:
-        return Further([("more", number) for number in cut]) if ask.limit < DEEPER and not further else None
-    return PageByAuthors(items=newest[: ask.limit], more=len(newest) > ask.limit, read_at_ms=as_of_ns // 1_000_000)
+def _newest(ask: PageByAuthorsAsk, found: Mapping[Key, Recents]) -> Ranking | Further | None:
+    """The newest of all, and one more. Where somebody may have said more of them than is kept, it takes more."""
+    said = _fullest(found)
+    firsts = sorted([one.items[0].id.int for _, one in said if one.items], reverse=True)
+    lowest = firsts[ask.limit] if len(firsts) > ask.limit else 0  # what is older than as many newest is left out
+    things = sorted(_things(said, lowest), reverse=True)[: ask.limit + 1]  # no two have the same number
+    return _if_they_tell(ask, said, things)
 
 
-def _newest(said: list[list[PageItem]], count: int) -> list[PageItem]:
-    """So many of all; each author's come newest first. What is older than as many authors' newest is left out."""
-    firsts = sorted([items[0].id.int for items in said], reverse=True)
-    lowest = firsts[count - 1] if len(firsts) >= count else 0
-    among = [
-        (number, item)
-        for items in said
-        if items[0].id.int >= lowest
-        for item in items
+def _newest_again(
+    ask: PageByAuthorsAsk, before: Ranking, changed: Mapping[Key, Recents]
+) -> Ranking | Further | None:
+    """What was left out then is not known here: where something of that may be among them, this does not tell.
+
+    Below the page there is one thing more, but somebody may have said another one above it.
+    """
+    said, full = _fullest(changed), len(before.things) > ask.limit
+    authors = {_number(key) for key, _ in said}
+    things = [one for one in before.things if _number(one[1]) not in authors]
+    things += _things(said, before.things[-1][0] if full else 0)
+    things = sorted(things, reverse=True)[: ask.limit + 1]
+    if full and (len(things) <= ask.limit or things[-2][0] < before.things[-2][0]):
+        return None
+    return _if_they_tell(ask, said, things)
+
+
+def _number(key: Key) -> int:
+    return key if isinstance(key, int) else key[1]
+
+
+def _fullest(found: Mapping[Key, Recents]) -> list[tuple[Key, Recents]]:
+    """What is known of each author: more than their newest few, if that is there."""
+    further = {key[1] for key in found if not isinstance(key, int)}
+    if not further:
+        return list(found.items())
+    return [one for one in found.items() if one[0] not in further]
+
+
+def _things(said: list[tuple[Key, Recents]], lowest: int) -> list[tuple[int, Key, int]]:
+    return [
+        (number, key, place)
+        for key, recents in said
+        if recents.items and recents.items[0].id.int >= lowest  # each author's come newest first
+        for place, item in enumerate(recents.items)
         if (number := item.id.int) >= lowest
     ]
-    among.sort(reverse=True)  # no two have the same number
-    return [item for _, item in among[:count]]
+
+
+def _if_they_tell(
+    ask: PageByAuthorsAsk, said: list[tuple[Key, Recents]], things: list[tuple[int, Key, int]]
+) -> Ranking | Further | None:
+    """These are the newest things, unless one of those authors may have said more of them than is known."""
+    lowest = things[ask.limit - 1][0] if len(things) > ask.limit else 0
+    cut = [key for key, recents in said if recents.down_to is not None and recents.down_to.int > lowest]
+    if not cut:
+        return Ranking(things)
+    if ask.limit >= DEEPER or not all(isinstance(key, int) for key in cut):
+        return None
+    return Further([("more", key) for key in cut])
+
+
+def _feed(ask: PageByAuthorsAsk, ranking: Ranking, found: Mapping[Key, Recents], as_of_ns: int) -> PageByAuthors:
+    items = [found[key].items[place] for _, key, place in ranking.things[: ask.limit]]
+    more = len(ranking.things) > ask.limit
+    return PageByAuthors(items=items, more=more, read_at_ms=as_of_ns // 1_000_000)
 
 
 KEPT: Final = (
@@ -150,7 +194,7 @@ KEPT: Final = (
         keys=_authors,
         rest=_of_these,
         pieces=_latest,
-        whole=_page,
+        whole=Ranked(_spoke, _spoke_again, _page),
         own=_own_copy,
         many=True,
     ),
@@ -159,7 +203,7 @@ KEPT: Final = (
         keys=_all_authors,
         rest=_recents_of,
         pieces=_recents,
-        whole=_feed,
+        whole=Ranked(_newest, _newest_again, _feed),
         dear=True,
         own=_own_copies,
         many=True,
