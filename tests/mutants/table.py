@@ -804,7 +804,7 @@ MUTATIONS: Final = (
         name="evict: version",
         protects="what goes for want of room leaves its version",
         file=SHELF,
-        edits=gone("            self._leave(evicted.subject, evicted.version)\n"),
+        edits=gone("        self._leave(evicted.subject, evicted.version)\n"),
         broken=("I5",),
         tests=(IN_SHELF + "test_the_least_recently_used_go_first_and_leave_their_versions",),
     ),

@@ -83,7 +83,7 @@ class Again:
 
 
 class Lookups:
-    """Of one shelf, by call and by who asks; bounded in bytes like the shelf, the least recently used goes first."""
+    """Of one shelf, by call and by who asks. They share its room, and the least recently used goes first."""
 
     def __init__(self, shelf: Shelf, room: Room) -> None:
         self._shelf = shelf
