@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import time
@@ -21,7 +20,6 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as PathRoute
 from starlette.types import ASGIApp
 
-from tidings.contracts import users
 from tidings.edge.asks import Reader, path_of
 from tidings.edge.bodies import read_body
 from tidings.edge.conditions import entity_tag, not_modified, versions
@@ -33,6 +31,7 @@ from tidings.edge.paths import Endpoint, Paths
 from tidings.edge.refusing import refused
 from tidings.edge.response_cache import MAKING, Making, ResponseCache, room_in
 from tidings.edge.seen_tokens import SeenTokens
+from tidings.edge.sessions import STRANGER, Sessions
 from tidings.edge.shedding import Shedding
 from tidings.edge.streams import EVENT_STREAM, EventStream
 from tidings.edge.uploads import Form, receive_form
@@ -58,8 +57,8 @@ audit = logs.get_logger("audit")
 
 TOKEN = re.compile(r"tds_[A-Za-z0-9_-]{43}")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
-STRANGER = Viewer()
 PICTURE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'"
+SEEN_FIELD = SEEN.lower().encode()
 REQUEST_TIME = 15.0  # seconds, over all internal calls of one request
 
 
@@ -70,6 +69,7 @@ class Gateway:
         self, world: World, settings: Settings, secret: bytes, services: Iterable[str], limits: Limits | None = None
     ) -> None:
         self._world = world
+        self._sessions = Sessions(world)
         self._limits = limits
         self._secret = secret
         self._settings = settings
@@ -153,8 +153,9 @@ class Gateway:
             span.note(**{"http.response.status_code": response.status_code})
         if allowance := getattr(request.state, "allowance", None):
             response.raw_headers += allowance.fields()
-        if not response.headers.get("cache-control", "").startswith("public"):  # that goes to other clients, too
-            sealed = response.headers[SEEN] = self._tokens.sealed(client)
+        if not _is_public(response):  # that goes to other clients, too
+            sealed = self._tokens.sealed(client)
+            response.raw_headers.append((SEEN_FIELD, sealed.encode()))
             if route.page or self._cookies.token(request) is not None:
                 self._cookies.remember(request, response, sealed, wrote=request.method not in SAFE)
         metrics.request_served(
@@ -276,13 +277,7 @@ class Gateway:
             scheme, token = "bearer", kept
         if scheme.lower() != "bearer" or not TOKEN.fullmatch(token.strip()):
             raise Unauthenticated("Sign in at POST /v1/sessions and send the token as `Authorization: Bearer ...`.")
-        digest = hashlib.sha256(token.strip().encode()).digest()
-        stranger = Request(viewer=STRANGER, caller="edge", deadline=deadline)
-        asked = users.TokenDigests(digests=[digest])
-        [signed_in] = await self._world.call(users.whois, asked, request=stranger)
-        if signed_in is None:
-            raise Unauthenticated("This token is unknown, expired or revoked. Sign in again.")
-        return Viewer(user_id=signed_in.user_id, role=signed_in.role, session_id=signed_in.session_id)
+        return await self._sessions.holder(token.strip(), deadline)
 
     def _idempotency(
         self, request: HttpRequest, route: Route[Any, Any], viewer: Viewer, path: dict[str, str], body: bytes
@@ -297,6 +292,10 @@ class Gateway:
         # Keyed: a sign-up's body holds a password, and a plain digest of it could be guessed from a stolen table.
         fingerprint = hmac.digest(self._secret, asked, "sha256")
         return Idempotency(f"{route.name} {scope}", key, fingerprint)
+
+
+def _is_public(response: Response) -> bool:
+    return any(value.startswith(b"public") for name, value in response.raw_headers if name == b"cache-control")
 
 
 def respond(route: Route[Any, Any], served: Served, if_none_match: str | None) -> Response:

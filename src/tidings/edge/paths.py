@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+class _Fields(Headers):
+    """A request's header fields by name, of each the first: they are looked up a dozen times, mostly in vain."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        fields = reversed(self._list)
+        self._first = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+
+    def __getitem__(self, key: str) -> str:
+        return self._first[key.lower()]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._first.get(key.lower(), default)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.lower() in self._first
+
+
+class _Request(Request):
+    @property
+    def headers(self) -> Headers:
+        if not hasattr(self, "_headers"):
+            self._headers: Headers = _Fields(self.scope)
+        return self._headers
 
 
 class Paths:
@@ -35,7 +62,7 @@ class Paths:
         if endpoint is None:
             await self._rest(scope, receive, send)
             return
-        request = Request(scope, receive)
+        request = _Request(scope, receive)
         try:
             response = await endpoint(request)
         except Exception as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from secrets import token_bytes
+from struct import Struct
 from typing import Final
 
 import msgspec
@@ -43,6 +44,7 @@ class SeenTokens:
     def __init__(self, secret: bytes, services: Sequence[str], *, strict: bool) -> None:
         self._cipher = AESGCM(blake2b(b"seen", key=secret[:64], digest_size=32).digest())
         self._services = services
+        self._stamps = Struct(f">{len(services)}Q")
         self._strict = strict
 
     def opened(self, header: str | None, kept: Iterable[str] = ()) -> Seen:
@@ -77,7 +79,7 @@ class SeenTokens:
         if not self._strict:
             return ""
         known = client.known()
-        stamps = b"".join(known.stamps.get(name, 0).to_bytes(8, "big") for name in self._services)
+        stamps = self._stamps.pack(*[known.stamps.get(name, 0) for name in self._services])
         nonce = token_bytes(NONCE)
         raw = nonce + self._cipher.encrypt(nonce, _encode(_Sealed(known.positions, stamps)), None)
         return urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -127,10 +127,12 @@ class Seen:
 
     def _carried(self, stamps: Mapping[str, int], now_ns: int | None = None) -> Known:
         now = now_ns or time.time_ns()
+        kept = {service: stamp for service, stamp in stamps.items() if now - stamp < STAMPED_NS}
+        if not self._positions:  # most clients have written nothing of late
+            return Known((), kept)
         recent = sorted(
             (one for one in self._positions.values() if now - one.at_ns < KEPT_NS), key=lambda one: -one.at_ns
         )
-        kept = {service: stamp for service, stamp in stamps.items() if now - stamp < STAMPED_NS}
         for folded in recent[MOST:]:
             if now - folded.at_ns < STAMPED_NS:
                 kept[folded.service] = merged(kept.get(folded.service, 0), folded.at_ns | 1)

@@ -67,6 +67,11 @@ class Resting:
     def on_more(self) -> None:
         self._more = True
 
+    def also(self, other: Resting) -> None:
+        """Rest on all that the other one rests on."""
+        self.parts += other.parts
+        self._more = self._more or not other.whole
+
     # From one process to another.
 
     def carried(self) -> bytes:
