@@ -42,8 +42,8 @@ PORT = 5432  # of the socket's name only: nothing listens on TCP
 
 # Memory counts: the whole product idles in 350 MB. `io_method=sync` and no logical replication workers (nothing is
 # subscribed to here) save four processes, and of `shared_buffers` what was never used takes nothing. Durability
-# stays at PostgreSQL's defaults: fsync, synchronous_commit. Who has just imported much has plans made for empty tables
-# until a database is looked at: for a minute by default, in which the engines worked nearly twice as much.
+# stays at PostgreSQL's defaults: fsync, synchronous_commit. Whoever has just imported much has plans that were made
+# for empty tables until a database is looked at: by default a minute, in which engines did nearly twice the work.
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
     "port": str(PORT),
