@@ -42,6 +42,7 @@ class Sessions:
         if found is not None and self._stands(found):
             self._found.move_to_end(digest)
             return found.viewer
+        self._found.pop(digest, None)
         outer = resting_on()
         with gathering() as resting:
             asked = users.TokenDigests(digests=[digest])
@@ -52,7 +53,6 @@ class Sessions:
         if signed_in is None:
             raise Unauthenticated("This token is unknown, expired or revoked. Sign in again.")
         viewer = Viewer(user_id=signed_in.user_id, role=signed_in.role, session_id=signed_in.session_id)
-        self._found.pop(digest, None)
         if resting.whole and len(resting.parts) == 1:
             self._found[digest] = _Found(viewer, resting.parts[0], time.monotonic())
             if len(self._found) > MOST:
