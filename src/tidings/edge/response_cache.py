@@ -232,6 +232,7 @@ class ResponseCache:
             OVERHEAD + len(making.body) + OF_AN_ENTRY * entries,
             self._clock(),
         )
+        making.client = making.resting = None  # what the client knows may be large, and is not asked for any more
         if key in self._kept:
             self._drop(key)
         if kept.size > self._room:

@@ -270,11 +270,12 @@ class Keeper:
             ranking = ranked.rank_again(ask, again.ranking, got.values)
         if not isinstance(ranking, Ranking):
             return ranking
-        if one.kept.many and call.service in self._lookups and (again is None or one.keys):
+        values = got.values if again is None else again.values(ranking.things[: ask.limit], got.values)
+        answer = ranked.show(ask, ranking, values, got.as_of_ns - SKEW_NS)
+        if one.kept.many and call.service in self._lookups and (again is None or one.keys):  # entries may go for it
             found = Found({}, got.entries, (), got.stamp, got.generation)
             self._lookups[call.service].ranked(ask, ranking, one.keys, found, of=call.name, who=one.viewer.user_id)
-        values = got.values if again is None else again.values(ranking.things[: ask.limit], got.values)
-        return ranked.show(ask, ranking, values, got.as_of_ns - SKEW_NS)
+        return answer
 
     def _shelf_of(self, call: Call[Any, Any]) -> Shelf | None:
         """Where what it says is kept now."""

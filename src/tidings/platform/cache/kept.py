@@ -70,8 +70,9 @@ class Ranked(Generic[Some, Answer]):
     """`Kept.whole` of an answer that is the first of many things: only what changed of them is ranked anew.
 
     `rank` puts the values' things in order, and `rank_again` those of the few values that changed since, into the
-    order that there was; each may name `Further` keys, or None where that does not tell. `show` is the answer, from
-    the values of the first `limit` things.
+    order that there was; each may name `Further` keys, or None where that does not tell. Of every key that is asked
+    for there is a piece, if an empty one: by it what there was is taken out. `show` is the answer, from the values
+    of the first `limit` things.
     """
 
     rank: Callable[[Some, Mapping[Any, Any]], Ranking | Further | None]

@@ -147,7 +147,10 @@ class Lookups:
         loose = [key for key in keys if (of, key) not in found.entries]
         if len(loose) > len(found.entries):
             return
-        self._remember((of, who), _Ranked(ask, ranking, found.entries, loose, found.stamp, found.generation))
+        before = self._before.get((of, who))  # whose entries may not have been used for a while
+        touched_at = time.monotonic() if before is None else before.touched_at
+        ranked = _Ranked(ask, ranking, found.entries, loose, found.stamp, found.generation, touched_at)
+        self._remember((of, who), ranked)
 
     def _last(self, of: str, who: UUID) -> _Before | _Ranked | None:
         if self._gaps != self._shelf.gaps:  # nothing of it is there any more
