@@ -30,6 +30,7 @@ from tidings.edge.limits import Limits
 from tidings.edge.paths import Endpoint, Paths
 from tidings.edge.refusing import refused
 from tidings.edge.response_cache import MAKING, Making, ResponseCache, room_in
+from tidings.edge.response_cache import SEEN as SEEN_FIELD
 from tidings.edge.seen_tokens import SeenTokens
 from tidings.edge.sessions import STRANGER, Sessions
 from tidings.edge.shedding import Shedding
@@ -58,7 +59,6 @@ audit = logs.get_logger("audit")
 TOKEN = re.compile(r"tds_[A-Za-z0-9_-]{43}")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 PICTURE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'"
-SEEN_FIELD = SEEN.lower().encode()
 REQUEST_TIME = 15.0  # seconds, over all internal calls of one request
 
 

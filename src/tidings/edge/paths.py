@@ -18,8 +18,8 @@ class _Fields(Headers):
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope=scope)
-        fields = reversed(self._list)
-        self._first = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+        fields = reversed(scope["headers"])
+        self._first: dict[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
 
     def __getitem__(self, key: str) -> str:
         return self._first[key.lower()]

@@ -141,7 +141,7 @@ class Lookups:
     def ranked(
         self, ask: Any, ranking: Ranking, keys: Sequence[Hashable], found: Found, *, of: str, who: UUID | None
     ) -> None:
-        """Remember what was found of these keys, and of what changed not since, and how it was ranked."""
+        """Remember what was found of these keys and of those that have not changed since, and how it was ranked."""
         if who is None:
             return
         loose = [key for key in keys if (of, key) not in found.entries]

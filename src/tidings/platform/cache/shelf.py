@@ -164,10 +164,7 @@ class Shelf:
                 entry if entry is not None and self._may_be_shown(entry, own, stamp) else None for entry in there
             ]
             found = [entry for entry in there if entry is not None]
-        if not self._room.is_ample:
-            now = self._clock()
-            for entry in found:
-                self._note_used(entry, now)
+        self.touch(found)
         if len(found) == len(keys):
             return dict(zip(keys, [entry.value for entry in found], strict=True)), found, []
         values = {key: entry.value for key, entry in zip(keys, there, strict=True) if entry is not None}
@@ -181,8 +178,7 @@ class Shelf:
         own, stamp = self._least_for(known)
         if (own or stamp or self._timed) and not self._may_be_shown(entry, own, stamp):
             return None
-        if not self._room.is_ample:
-            self._note_used(entry, self._clock())
+        self.touch((entry,))
         return entry
 
     def _least_for(self, known: Seen) -> tuple[Mapping[UUID, int], int]:
@@ -191,11 +187,6 @@ class Shelf:
             return {}, 0
         stamp = known.stamp(self.producer)
         return known.versions(self.producer), 0 if stamp <= self._beat_ns - self._skew_ns else stamp
-
-    def _note_used(self, entry: Entry, now: float) -> None:
-        if entry.used_at < now - TOUCHED:
-            entry.used_at = now
-            self._entries.move_to_end(entry.key)
 
     def shows_all_to(self, known: Seen) -> bool:
         """Whether `find` gives a client who knows that much whatever is here."""
@@ -284,9 +275,11 @@ class Shelf:
         if self._room.is_ample:
             return
         now = self._clock()
+        used_before = now - TOUCHED
         for entry in entries:
-            if not entry.gone:
-                self._note_used(entry, now)
+            if entry.used_at < used_before and not entry.gone:
+                entry.used_at = now
+                self._entries.move_to_end(entry.key)
 
     def fill(self, key: Hashable, entry: Entry, of: str = "") -> Entry | None:
         """Keep what a call told under a key, unless it may be older than what was heard or held here meanwhile.
