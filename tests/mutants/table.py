@@ -766,12 +766,34 @@ MUTATIONS: Final = (
         name="fill: newer version",
         protects="a slow read does not bring back what an event took away",
         file=SHELF,
-        edits=gone("        if left is not None and entry.version < left[0]:\n            return None\n"),
+        edits=gone("        if left is not None and entry.version < left.version:\n            return None\n"),
         broken=("I5", "I9"),
         tests=(
             IN_SHELF + "test_a_slow_read_does_not_bring_back_what_an_event_took_away",
             IN_SHELF + "test_the_least_recently_used_go_first_and_leave_their_versions",
         ),
+    ),
+    Mutation(
+        name="fill: stirred",
+        protects="a slow read does not bring back what was counted before a change",
+        file=SHELF,
+        edits=gone(
+            "        if self._stirred and began <= self._stirred.get((of, entry.subject), 0.0):\n"
+            "            return None\n"
+        ),
+        broken=("I5",),
+        tests=(IN_SHELF + "test_who_is_stirred_is_read_again_though_no_version_tells",),
+    ),
+    Mutation(
+        name="stirred: what is kept",
+        protects="what is counted is read again after a change",
+        file=SHELF,
+        edits=gone(
+            "        for key in [one for one in self._by_subject.get(subject, ()) if one[0] == of]:\n"
+            "            self._drop(key)\n"
+        ),
+        broken=("I5",),
+        tests=(IN_SHELF + "test_who_is_stirred_is_read_again_though_no_version_tells",),
     ),
     Mutation(
         name="fill: gap",
@@ -813,11 +835,25 @@ MUTATIONS: Final = (
         protects="an event leaves its version where nothing was kept, too",
         file=SHELF,
         edits=gone(
-            "                self._drop(key)\n        self._leave(subject, version)\n",
+            "                self._drop(key)\n        self._leave(subject, version, version)\n",
             "                self._drop(key)\n",
         ),
         broken=("I5", "I9"),
         tests=(IN_SHELF + "test_a_slow_read_does_not_bring_back_what_an_event_took_away",),
+    ),
+    Mutation(
+        name="read: counted before a write",
+        protects="who wrote what was not heard yet is not shown counts without it",
+        file=KEEPER,
+        edits=gone(
+            "        if kept.stirred_by and self.strict and shelf is not None and not shelf.has_heard(known):\n"
+            "            keys = ()  # no piece's version tells whether that is in it\n"
+        ),
+        broken=("I5",),
+        tests=(
+            "tests/platform/test_cache_keeper.py::"
+            "test_who_wrote_what_was_not_heard_yet_is_not_answered_from_what_no_version_tells_of",
+        ),
     ),
     Mutation(
         name="read: producer behind",

@@ -15,7 +15,7 @@ from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.kept import Further, Kept, Piece
 from tidings.platform.cache.resting import gathering, resting_on
 from tidings.platform.clock import stamp_ns
-from tidings.platform.contract import Call, Unavailable
+from tidings.platform.contract import Call, Event, Unavailable, Value
 from tidings.platform.request import Viewer
 from tidings.platform.seen import Known, Position, Seen, seeing
 
@@ -375,3 +375,62 @@ async def test_what_is_kept_is_a_copy_and_what_is_given_at_once_is_not() -> None
     assert await people.read(ada, bob) == {ada: ("Ada", 1), bob: ("secret", 1)}
     assert await people.read(ada) == {ada: ("Ada's", 1)}
     assert copied == ["Ada"]
+
+
+class Liked(Value, frozen=True):
+    """Somebody liked a name."""
+
+    whose: UUID
+
+
+LIKED = Event("people.liked", Liked, stirs=("whose",))
+COUNTED = Kept(names_of, keys=keys, rest=rest, pieces=pieces, whole=whole, stirred_by=(LIKED,))
+
+
+async def test_who_is_stirred_is_asked_for_again_though_the_version_is_the_same() -> None:
+    ada, bob = uuid4(), uuid4()
+    people = People({ada: ("Ada", 1), bob: ("Bob", 1)}, keeper=Keeper("page", [COUNTED], room=100_000))
+    await people.read(ada, bob)
+    people.names[ada] = ("Ada, liked", 1)
+    assert await people.read(ada) == {ada: ("Ada", 1)}
+    assert people.keeper.stirring == {LIKED.name: LIKED}
+    people.keeper.stirred("people", LIKED.stirred(Liked(ada)))
+    assert await people.read(ada, bob) == {ada: ("Ada, liked", 1), bob: ("Bob", 1)}
+    assert people.asked == [{ada, bob}, {ada}]
+
+
+async def test_who_wrote_what_was_not_heard_yet_is_not_answered_from_what_no_version_tells_of() -> None:
+    ada, viewer = uuid4(), uuid4()
+    people = People({ada: ("Ada", 1)}, keeper=Keeper("page", [COUNTED], room=100_000))
+    await people.read(ada)
+    people.names[ada] = ("Ada, liked", 1)  # by the viewer, in another process that has not told this one yet
+    with seeing(Seen()) as client:
+        client.wrote("people", viewer, 7)
+        assert await people.read(ada) == {ada: ("Ada, liked", 1)}
+        assert await people.read(ada) == {ada: ("Ada, liked", 1)}
+        assert people.asked == [{ada}, {ada}, {ada}]
+        people.keeper.heard("people", [(viewer, 6)])
+        assert await people.read(ada) == {ada: ("Ada, liked", 1)}
+        assert people.asked == [{ada}, {ada}, {ada}, {ada}]
+        people.keeper.heard("people", [(viewer, 7)])
+        people.keeper.stirred("people", [ada])
+        for _ in range(2):
+            assert await people.read(ada) == {ada: ("Ada, liked", 1)}
+    assert people.asked == [{ada}, {ada}, {ada}, {ada}, {ada}]
+
+
+async def test_what_is_stirred_elsewhere_concerns_nobody_here() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+    await people.read(ada)
+    people.keeper.stirred("people", [ada])
+    people.keeper.stirred("elsewhere", [ada])
+    await people.read(ada)
+    assert people.asked == [{ada}]
+    assert people.keeper.stirring == {}
+
+
+def test_an_event_stirs_whom_its_body_names() -> None:
+    assert LIKED.stirred(Liked(VIEWER.known)) == (VIEWER.known,)
+    with pytest.raises(TypeError, match=r"people.liked stirs .*'who'.*, which Liked does not have"):
+        Event("people.liked", Liked, stirs=("who",))

@@ -294,3 +294,55 @@ def test_nobody_is_ever_shown_less_than_what_was_heard_or_written(room: int, dat
         for entry in bench.shelf.find([person], wrote)[1]:
             assert entry.version == truth[person], "older than the client's own write"
         assert bench.shelf.size <= room
+
+
+def test_who_is_stirred_is_read_again_though_no_version_tells() -> None:
+    bench = Bench()
+    bench.shelf.fill(ADA, bench.read(ADA, 3), of="pages")
+    bench.shelf.fill(ADA, bench.read(ADA, 3), of="cards")
+    bench.shelf.fill(BOB, bench.read(BOB, 1), of="pages")
+    under_way = bench.read(ADA, 3)
+    bench.passes(0.01)
+    bench.shelf.stirred(ADA, "pages")
+    assert bench.shelf.find([ADA, BOB], NOBODY, "pages")[2] == [ADA]
+    assert bench.shelf.find([ADA], NOBODY, "cards")[2] == []
+    assert bench.shelf.fill(ADA, under_way, of="pages") is None  # it may have been read before the change
+    assert bench.shelf.fill(ADA, under_way, of="cards") is not None
+    bench.passes(0.01)
+    assert bench.shelf.fill(ADA, bench.read(ADA, 3), of="pages") is not None
+    assert bench.shelf.find([ADA], NOBODY, "pages")[2] == []
+
+
+def test_nobody_is_remembered_as_stirred_for_longer_than_a_read_may_take() -> None:
+    bench = Bench()
+    for _ in range(50):
+        bench.shelf.stirred(uuid4(), "pages")
+        bench.passes(LEFT / 10)
+    assert len(bench.shelf._stirred) <= 11
+    slow = bench.read(ADA, 1)
+    bench.shelf.stirred(ADA, "pages")
+    for _ in range(30):
+        bench.passes(LEFT / 20)
+        bench.shelf.stirred(uuid4(), "pages")
+    assert bench.shelf.fill(ADA, slow, of="pages") is None
+
+
+def test_what_a_client_wrote_was_heard_by_its_event_alone() -> None:
+    bench = Bench(room=600)
+    wrote = Seen(Known((Position(PRODUCER, ADA, 3, bench.wall_ns),), {}))
+    assert bench.shelf.has_heard(NOBODY)
+    assert not bench.shelf.has_heard(wrote)
+    bench.shelf.fill("k", bench.read(ADA, 3, size=400))
+    bench.shelf.fill("l", bench.read(BOB, 1, size=400))  # the other one goes for want of room
+    assert bench.shows("k") is None
+    assert not bench.shelf.has_heard(wrote)
+    bench.shelf.heard(ADA, 2)
+    assert not bench.shelf.has_heard(wrote)
+    bench.shelf.heard(ADA, 3)
+    assert bench.shelf.has_heard(wrote)
+    bench.shelf.heard(ADA, 2)  # once more, late
+    assert bench.shelf.has_heard(wrote)
+    assert bench.shelf.has_heard(Seen(Known((Position("friends", BOB, 9, bench.wall_ns),), {})))
+    bench.passes(LEFT + 0.1)
+    bench.shelf.heard(BOB, 1)
+    assert not bench.shelf.has_heard(wrote)  # it is forgotten, and so in doubt

@@ -228,6 +228,31 @@ class PageByAuthors(Value, frozen=True):
     deeper: list[AuthorRecents] = []
 
 
+class AuthorPagesAsk(Value, frozen=True):
+    """The newest `DEEPER` messages of each, for a cache of messages' own (`to_keep`); else there is nothing."""
+
+    ids: Annotated[list[UserId], Meta(max_length=1000)]
+    to_keep: bool = False
+
+
+class CountedMessage(Value, frozen=True):
+    """A message as JSON that is spliced, and how often it was answered and reacted to."""
+
+    id: MessageId
+    message: msgspec.Raw
+    replies: int
+    reactions: dict[str, int]
+
+
+class AuthorPage(Value, frozen=True):
+    """An author's newest messages, newest first, as of a version of theirs, as the author and all friends are shown
+    them. None: some are for a few people, so it does not tell.
+    """
+
+    as_of: int
+    newest: list[CountedMessage] | None
+
+
 class ByMessageIds(Value, frozen=True):
     """Which messages."""
 
@@ -258,7 +283,18 @@ page_by_authors = Call("messages/page_by_authors", PageByAuthorsAsk, PageByAutho
 by_ids: Call[ByMessageIds, dict[MessageId, Message]] = Call(
     "messages/by_ids", ByMessageIds, dict[MessageId, Message], safe=True, callers={"notifications", "media"}
 )  # what the viewer may not see is absent
-register_cache = Call("messages/register_cache", Registration, Nothing, callers={"timeline", "edge"}, guarded=False)
+# messages asks itself for what it keeps; a limit on calls would count each request twice.
+author_pages: Call[AuthorPagesAsk, dict[UserId, AuthorPage]] = Call(
+    "messages/author_pages",
+    AuthorPagesAsk,
+    dict[UserId, AuthorPage],
+    safe=True,
+    callers={"messages"},
+    guarded=False,
+)
+register_cache = Call(
+    "messages/register_cache", Registration, Nothing, callers={"timeline", "edge", "messages"}, guarded=False
+)
 occurrences = Call(
     "messages/occurrences", OccurredAsk, OccurredPage, safe=True, callers={"notifications", "media"}, guarded=False
 )
@@ -319,12 +355,17 @@ class AuthorRemoved(Value, frozen=True):
     version: int
 
 
-posted = Event("messages.posted", MessageChanged, durable=("reply_to", "mentions", "media"))
+posted = Event(
+    "messages.posted",
+    MessageChanged,
+    durable=("reply_to", "mentions", "media"),
+    stirs=("reply_to_author",),
+)
 imported = Event("messages.imported", MessagesImported)
 edited = Event("messages.edited", MessageChanged, takes_away=True)
-withdrawn = Event("messages.withdrawn", MessageChanged, takes_away=True)
-reacted = Event("messages.reacted", ReactionChanged)
-unreacted = Event("messages.unreacted", ReactionChanged)
+withdrawn = Event("messages.withdrawn", MessageChanged, takes_away=True, stirs=("reply_to_author",))
+reacted = Event("messages.reacted", ReactionChanged, stirs=("author_id",))
+unreacted = Event("messages.unreacted", ReactionChanged, stirs=("author_id",))
 author_removed = Event("messages.author_removed", AuthorRemoved, takes_away=True)
 
 

@@ -328,16 +328,22 @@ class Event:
     `durable`: the bus keeps it until each service that owns data has reacted. Else it is heard in passing, by those
     who keep answers and by live streams, and no owner of data reacts to it. Where names of fields of the body stand
     there, it is durable if one of them says something.
+    `stirs` names fields of the body with the ids of those of whose things something else changed with it, of which
+    no version tells: what is counted there.
     """
 
     name: str
     body: type[Value]
     takes_away: bool = False
     durable: bool | tuple[str, ...] = True
+    stirs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.durable, bool) and not set(self.durable) <= set(self.body.__struct_fields__):
+        fields = set(self.body.__struct_fields__)
+        if not isinstance(self.durable, bool) and not set(self.durable) <= fields:
             raise TypeError(f"{self.name} is durable by {self.durable}, which {self.body.__name__} does not have")
+        if not set(self.stirs) <= fields:
+            raise TypeError(f"{self.name} stirs {self.stirs}, which {self.body.__name__} does not have")
 
     @property
     def service(self) -> str:
@@ -352,6 +358,10 @@ class Event:
         except msgspec.DecodeError:
             return True
         return any(getattr(decoded, name) for name in self.durable)
+
+    def stirred(self, body: Value) -> tuple[UUID, ...]:
+        """Whom the one with this body stirs."""
+        return tuple(found for name in self.stirs if (found := getattr(body, name)) is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,16 @@ async def test_both_answer_the_same(both: Both, deeds: Any, asks: Any) -> None:
         await town.does(*deed)
     await _read_by_id(town)
     await _read_of_one_person(town)
+    for limit in (2, 21):
+        pages = await both.agree("pages", people, limit=limit)
+        counts = await both.agree("counts", [one.id for one in town.there], None)
+        for author, page in pages.items():
+            own = [one for one in town.there if one.author_id == author and one.parent is None]
+            assert page.documents == sorted(own, key=lambda one: one.id, reverse=True)[:limit]
+            assert page.counts == {one.id: counts[one.id] for one in page.documents if one.id in counts}
+    assert len(pages) == len(people)
+    for reactor in people:
+        await both.agree("mine", [one.id for one in town.there], reactor)
     for standings, per_author, media, near, pick, limit in asks:
         asked = dict(zip(people, standings, strict=True))
         middle = sorted(one.id for one in town.there)[pick % len(town.there)] if town.there else HIGHEST

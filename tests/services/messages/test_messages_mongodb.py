@@ -170,6 +170,9 @@ async def use_all(store: MongoStore) -> None:
     assert await store.newest(alice, probes, sieve, per_author=3) == {alice: [said]}
     listed, _ = await store.newest_counted(alice, Probe(alice, "own", HIGHEST), Sieve(above=LOWEST), limit=3)
     assert said in listed
+    pages = await store.pages([alice, bob, carol], limit=2)
+    assert {one: len(page.documents) for one, page in pages.items()} == {alice: 2, bob: 1, carol: 1}
+    assert await store.mine([said.id], bob) == {said.id: {"x"}}
     assert await store.page_before(alice, asked, before=HIGHEST, limit=2)  # type: ignore[arg-type]
     assert await store.page_after(alice, asked, after=LOWEST, seen=[said.id], limit=2)  # type: ignore[arg-type]
     assert await store.replies(said.id, after=LOWEST, seen=[], limit=5) == [answer]

@@ -152,6 +152,8 @@ class Keeper:
             name: Shelf(name, shared, strict=strict, skew_ns=SKEW_NS if name in replicated else 0)
             for name in producers
         }
+        self.stirring = {event.name: event for one in kept for event in one.stirred_by} if room else {}
+        self._stirred = [one.call for one in kept if one.stirred_by] if room else []
         remembered = {one.call.service for one in kept if one.many} if room else set()
         self._lookups = {name: Lookups(self.shelves[name], shared) for name in remembered}
 
@@ -165,6 +167,13 @@ class Keeper:
             for subject, version in happened:
                 shelf.heard(subject, version)
 
+    def stirred(self, producer: str, subjects: Iterable[UUID]) -> None:
+        """Of their things something changed just now, of which no version tells."""
+        for call in self._stirred:
+            if call.service == producer:
+                for subject in subjects:
+                    self.shelves[producer].stirred(subject, call.name)
+
     def begin(self, kept: Kept[Ask, Answer], viewer: Viewer, ask: Ask, bring: Bring[Ask, Answer]) -> Begun[Answer]:
         """The answer to `ask`, at once if all of it is kept; `bring` asks the producer. It raises what that raises.
 
@@ -177,6 +186,8 @@ class Keeper:
             return self._begun(_Answering(kept, viewer, ask, bring, known, again, got), again.changed)
         keys = kept.keys(viewer, ask) if shelf is not None or not kept.dear else ()
         as_it_is = partial(self._as_it_is, kept, ask, bring, known)
+        if kept.stirred_by and self.strict and shelf is not None and not shelf.has_heard(known):
+            keys = ()  # no piece's version tells whether that is in it
         if not keys:
             return Begun(None, as_it_is)
         if len(keys) == 1 and shelf is not None:

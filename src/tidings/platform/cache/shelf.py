@@ -7,7 +7,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from tidings.platform.cache.room import Room
@@ -56,6 +56,14 @@ class Entry:
     def goes(self) -> None:
         """It leaves the shelf. Whoever rests on it may hold it for long, but has no use for its value."""
         self.gone, self.value = True, None
+
+
+class _Left(NamedTuple):
+    """What is remembered of a subject whose entry went, or never came. `heard`: that version and its event."""
+
+    version: int
+    heard: int
+    until: float
 
 
 class Held:
@@ -122,7 +130,8 @@ class Shelf:
         self._entries: OrderedDict[EntryKey, Entry] = OrderedDict()  # the least recently used first
         self._of: defaultdict[str, dict[Any, Entry]] = defaultdict(dict)  # the same, by call
         self._by_subject: defaultdict[UUID, set[EntryKey]] = defaultdict(set)
-        self._left: OrderedDict[UUID, tuple[int, float]] = OrderedDict()  # version, and until when; oldest first
+        self._left: OrderedDict[UUID, _Left] = OrderedDict()  # the oldest first
+        self._stirred: OrderedDict[EntryKey, float] = OrderedDict()  # when, by call and subject; oldest first
         self._listening_since: float | None = None
         self._registered_since: float | None = None
         self._leased_until = 0.0
@@ -194,6 +203,14 @@ class Shelf:
             return False
         as_new = known.stamp(self.producer) <= self._beat_ns - self._skew_ns
         return not self._strict or (as_new and not known.versions(self.producer))
+
+    def has_heard(self, known: Seen) -> bool:
+        """Whether all that such a client has written was heard, not long ago. In doubt, it says no."""
+        for subject, version in known.versions(self.producer).items():
+            left = self._left.get(subject)
+            if left is None or left.heard < version:
+                return False
+        return True
 
     def get(self, key: EntryKey) -> Entry | None:
         """What is here, whoever may be shown it."""
@@ -294,7 +311,9 @@ class Shelf:
             return None
         self._forget_versions()
         left = self._left.get(entry.subject)
-        if left is not None and entry.version < left[0]:
+        if left is not None and entry.version < left.version:
+            return None
+        if self._stirred and began <= self._stirred.get((of, entry.subject), 0.0):
             return None
         held = self._of[of].get(key)
         if held is not None and held.version == entry.version and held.until_ms == entry.until_ms:
@@ -331,7 +350,17 @@ class Shelf:
         for key in list(self._by_subject.get(subject, ())):
             if self._entries[key].version < version:
                 self._drop(key)
-        self._leave(subject, version)
+        self._leave(subject, version, version)
+
+    def stirred(self, subject: UUID, of: str) -> None:
+        """What a call tells of somebody may have changed without a version: what was read until now does not do."""
+        for key in [one for one in self._by_subject.get(subject, ()) if one[0] == of]:
+            self._drop(key)
+        now = self._clock()
+        self._stirred.pop((of, subject), None)
+        self._stirred[of, subject] = now
+        while next(iter(self._stirred.values())) < now - SLOWEST:  # what began before then is not kept anyway
+            self._stirred.popitem(last=False)
 
     def beat(self, at_ns: int) -> None:
         """Everything that was committed when it was `at_ns` has been heard."""
@@ -377,16 +406,16 @@ class Shelf:
         if not keys:
             del self._by_subject[entry.subject]
 
-    def _leave(self, subject: UUID, version: int) -> None:
+    def _leave(self, subject: UUID, version: int, heard: int = 0) -> None:
         self._forget_versions()
-        left = self._left.pop(subject, None)
-        self._left[subject] = (max(version, left[0] if left else 0), self._clock() + LEFT)
+        left = self._left.pop(subject, _Left(0, 0, 0.0))
+        self._left[subject] = _Left(max(version, left.version), max(heard, left.heard), self._clock() + LEFT)
 
     def _forget_versions(self) -> None:
         now = self._clock()
         while self._left:
-            subject, (_, until) = next(iter(self._left.items()))
-            if until > now:
+            subject, left = next(iter(self._left.items()))
+            if left.until > now:
                 return
             del self._left[subject]
 

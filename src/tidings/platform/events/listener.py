@@ -160,6 +160,9 @@ class Listener:
     async def _event(self, producer: str, one: Occurred) -> None:
         self._told.setdefault(producer, _Told()).events += 1
         self._keeper.heard(producer, [(one.subject, one.version)])
+        if (stirring := self._keeper.stirring.get(one.event)) is not None:
+            told = msgspec.json.decode(one.body, type=stirring.body)
+            self._keeper.stirred(producer, stirring.stirred(told))
         found = self._reactions.get(one.event)
         if found is None:
             return

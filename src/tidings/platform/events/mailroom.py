@@ -102,8 +102,10 @@ class Mailroom:
 
     def _let_go(self, happened: Sequence[Happened]) -> asyncio.Task[None] | None:
         changed = [(one.subject, one.version) for one in happened]
+        stirred = [subject for one in happened for subject in one.stirs]
         for keeper in self._keepers:
             keeper.heard(self.service, changed)
+            keeper.stirred(self.service, stirred)
         gone = [(one.subject, one.version) for one in happened if one.takes_away]
         if not gone or reacting_to() is not None:  # a reaction acknowledges nothing to anybody
             return None

@@ -14,11 +14,15 @@ from tidings.platform.seen import seen
 
 
 class Happened(msgspec.Struct, frozen=True, gc=False):
-    """What a commit announced: whose version rose in it, and whether somebody may see less from now on."""
+    """What a commit announced: whose version rose in it, and whether somebody may see less from now on.
+
+    `stirs`: of whose things something else changed, see `Event`.
+    """
 
     subject: UUID
     version: int
     takes_away: bool
+    stirs: tuple[UUID, ...] = ()
 
 
 class Follower(Protocol):

@@ -65,7 +65,7 @@ class Saying:
                 trace=tracing.traceparent(),
             )
         )
-        self._happened.append(Happened(subject, version, event.takes_away))
+        self._happened.append(Happened(subject, version, event.takes_away, event.stirred(body)))
 
     @property
     def announced(self) -> Sequence[Announced]:

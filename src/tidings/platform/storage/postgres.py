@@ -360,7 +360,7 @@ class Database:
                 wake_relay(self._dsn)
                 raise
         if version is not None:
-            happened = [Happened(subject, version, takes_away=False)]
+            happened = [Happened(subject, version, takes_away=False, stirs=promised.stirs)]
             await announced(self.service, self._dsn, happened, as_of(version, said))
         return version
 

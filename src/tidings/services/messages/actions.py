@@ -129,7 +129,13 @@ async def withdraw(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> N
         if document.parent is None:
             await _rebuild_latest(messages, [author])
         version = (await messages.raise_versions({author: 1}))[author]
-        body = MessageChanged(message_id=document.id, author_id=author, version=version, reply_to=document.parent)
+        body = MessageChanged(
+            message_id=document.id,
+            author_id=author,
+            version=version,
+            reply_to=document.parent,
+            reply_to_author=None if document.parent is None else await _author_of(svc, document.parent),
+        )
         messages.announce(contract.withdrawn, subject=author, version=version, body=body)
 
 
@@ -383,6 +389,12 @@ async def _announce_imported(messages: MessageWrite, added: Sequence[Document]) 
 
 def _author_in(chain: Iterable[Document], message_id: MessageId) -> UserId | None:
     return next((one.author_id for one in chain if one.id == message_id), None)
+
+
+async def _author_of(svc: Messages, message_id: MessageId) -> UserId | None:
+    """None where it is gone."""
+    found = (await svc.store.by_ids([message_id])).get(message_id)
+    return None if found is None else found.author_id
 
 
 async def _announce_reaction(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from msgspec import structs
@@ -15,7 +15,7 @@ from tidings.contracts.users import UserCard, UserId
 from tidings.platform.clock import rfc3339
 from tidings.services.messages import rules
 from tidings.services.messages.rules import Standing
-from tidings.services.messages.store.port import Counts, Document, Earlier, Head, LatestRow, Reacted
+from tidings.services.messages.store.port import Counts, Document, Earlier, Head, LatestRow, Page, Reacted
 
 KEPT: Final = 5  # how many of an author's newest stand in the `latest` row
 
@@ -130,16 +130,57 @@ def seen(document: Document, people: People) -> Message:
 def shown(document: Document, people: People, counts: Counts | None) -> contract.Shown:
     """A message beside its author's card, the commonest reactions first."""
     counted = counts or Counts()
-    commonest = sorted(counted.reactions.items(), key=lambda pair: (-pair[1], pair[0]))
     return contract.Shown(
         author=people.cards[document.author_id],
         message=seen(document, people),
-        reactions=[
-            contract.ReactionCount(emoji=emoji, count=count, mine=emoji in counted.mine)
-            for emoji, count in commonest
-        ],
+        reactions=_commonest(counted.reactions, counted.mine),
         replies=counted.replies,
     )
+
+
+class _Spliced(msgspec.Struct, frozen=True):
+    """`contract.Shown` of parts that are JSON already."""
+
+    author: msgspec.Raw
+    message: msgspec.Raw
+    reactions: list[contract.ReactionCount]
+    replies: int
+
+
+def counted(page: Page) -> list[contract.CountedMessage] | None:
+    """As the author and all friends are shown them; None where some are for a few of these."""
+    if any(document.audience == "only" for document in page.documents):
+        return None
+    nobody = Counts()
+    return [
+        contract.CountedMessage(
+            id=document.id,
+            message=msgspec.Raw(encoded(document, with_place=True)),
+            replies=(counts := page.counts.get(document.id, nobody)).replies,
+            reactions=counts.reactions,
+        )
+        for document in page.documents
+    ]
+
+
+def spliced(
+    counted: Sequence[contract.CountedMessage], card: UserCard, mine: Mapping[MessageId, frozenset[str]]
+) -> list[contract.Shown]:
+    """What `shown` makes of each, for who may see them with their places."""
+    author, nothing = msgspec.Raw(_encode(card)), frozenset[str]()
+    listed = [
+        _Spliced(author, one.message, _commonest(one.reactions, mine.get(one.id, nothing)), one.replies)
+        for one in counted
+    ]
+    return cast("list[contract.Shown]", listed)  # in JSON they are
+
+
+def _commonest(reactions: Mapping[str, int], mine: frozenset[str]) -> list[contract.ReactionCount]:
+    """The commonest first."""
+    if not reactions:
+        return []
+    ordered = sorted(reactions.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [contract.ReactionCount(emoji=emoji, count=count, mine=emoji in mine) for emoji, count in ordered]
 
 
 def reactions(reacted: Sequence[Reacted], people: People) -> contract.Reactions:

@@ -30,6 +30,13 @@ async def page_by_authors(svc: Messages, viewer: Viewer, ask: contract.PageByAut
     return await by_authors.page_by_authors(svc, viewer, ask)
 
 
+@serves(contract.author_pages)
+async def author_pages(
+    svc: Messages, viewer: Viewer, ask: contract.AuthorPagesAsk
+) -> dict[UserId, contract.AuthorPage]:
+    return await by_authors.author_pages(svc, ask)
+
+
 @serves(contract.by_ids)
 async def by_ids(svc: Messages, viewer: Viewer, ask: contract.ByMessageIds) -> dict[MessageId, contract.Message]:
     return await public.by_ids(svc, viewer, ask.ids)

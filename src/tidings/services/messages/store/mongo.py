@@ -28,6 +28,7 @@ from tidings.services.messages.store.port import (
     Head,
     LatestRow,
     Newest,
+    Page,
     Probe,
     Reacted,
     Remove,
@@ -35,6 +36,8 @@ from tidings.services.messages.store.port import (
     Standing,
 )
 
+BELOW_ALL: Final = MessageId(UUID(int=0))
+ABOVE_ALL: Final = MessageId(UUID(int=2**128 - 1))
 AT_ONCE: Final = 1000  # people whose contents are to be erased
 ERASING: Final = 5.0  # seconds for one batch
 ERASED_AT_ONCE: Final = 100  # who else writes at the tallies below is refused meanwhile
@@ -314,6 +317,28 @@ class MongoStore:
         documents = (await self.newest(viewer, [probe], sieve, per_author=limit)).get(probe.author_id, [])
         return documents, await self.counts([one.id for one in documents], viewer)
 
+    async def pages(self, authors: Sequence[UserId], *, limit: int) -> dict[UserId, Page]:
+        rows = await self.latest_as_of(authors, bodies=0)  # first: what changes meanwhile has a later version
+        probes = [Probe(author, "own", ABOVE_ALL) for author in rows]
+        found = await self.newest(None, probes, Sieve(above=BELOW_ALL), per_author=limit)
+        counts = await self.counts([one.id for documents in found.values() for one in documents], None)
+        return {
+            author: Page(
+                row.version,
+                documents := found.get(author, []),
+                {one.id: counts[one.id] for one in documents if one.id in counts},
+            )
+            for author, row in rows.items()
+        }
+
+    async def mine(self, ids: Iterable[MessageId], viewer: UserId) -> dict[MessageId, frozenset[str]]:
+        distinct = list(dict.fromkeys(ids))
+        wanted = {"bucket": {"$in": _buckets(distinct)}, "message_id": {"$in": distinct}, "user_id": viewer}
+        mine: dict[MessageId, set[str]] = defaultdict(set)
+        for row in await self._database.find("reaction", wanted):
+            mine[MessageId(row["message_id"])].add(row["emoji"])
+        return {message_id: frozenset(emoji) for message_id, emoji in mine.items()}
+
     async def page_before(
         self, viewer: UserId | None, asked: Mapping[UserId, Standing], *, before: MessageId, limit: int
     ) -> list[Document]:
@@ -348,21 +373,13 @@ class MongoStore:
         if not distinct:
             return {}
         tallies = {row["_id"]: row for row in await self._database.find("tally", _among(distinct))}
-        mine: dict[UUID, set[str]] = defaultdict(set)
         reacted_to = [one for one in distinct if tallies.get(one, {}).get("emoji")]
-        if reacted_to and viewer is not None:
-            wanted = {
-                "bucket": {"$in": _buckets(reacted_to)},
-                "message_id": {"$in": reacted_to},
-                "user_id": viewer,
-            }
-            for row in await self._database.find("reaction", wanted):
-                mine[row["message_id"]].add(row["emoji"])
+        mine = await self.mine(reacted_to, viewer) if reacted_to and viewer is not None else {}
         counted = {
             one: Counts(
                 replies=tallies[one].get("replies", 0),
                 reactions={_emoji(name): count for name, count in tallies[one].get("emoji", {}).items()},
-                mine=frozenset(mine.get(one, ())),
+                mine=mine.get(one, frozenset()),
             )
             for one in distinct
             if one in tallies

@@ -120,6 +120,14 @@ class Counts(msgspec.Struct, frozen=True):
     mine: frozenset[str] = frozenset()
 
 
+class Page(msgspec.Struct, frozen=True):
+    """An author's newest messages, newest first, and what is counted of them, as of a version or later."""
+
+    version: int
+    documents: list[Document]
+    counts: dict[MessageId, Counts]  # without whose they are; absent: nobody answered or reacted
+
+
 class Reacted(msgspec.Struct, frozen=True):
     """One person's reaction."""
 
@@ -161,6 +169,14 @@ class MessageReads(Protocol):
         self, viewer: UserId, probe: Probe, sieve: Sieve, *, limit: int
     ) -> tuple[list[Document], dict[MessageId, Counts]]:
         """The same of one author, and what `counts` says of them."""
+        ...
+
+    async def pages(self, authors: Sequence[UserId], *, limit: int) -> dict[UserId, Page]:
+        """Of each author, also of the silent, the newest messages (not replies), whomever they are for."""
+        ...
+
+    async def mine(self, ids: Iterable[MessageId], viewer: UserId) -> dict[MessageId, frozenset[str]]:
+        """With which emoji the viewer reacted. Absent: with none."""
         ...
 
     async def page_before(

@@ -30,6 +30,7 @@ from tidings.services.messages.store.port import (
     Head,
     LatestRow,
     Newest,
+    Page,
     Probe,
     Reacted,
     Remove,
@@ -97,6 +98,20 @@ SELECT found.document, (
     WHERE t.bucket = asked.bucket AND t.message_id = found.id AND t.count > 0
 ) {_NEWEST}
 """  # noqa: S608 - of constants
+
+PAGES = """
+SELECT asked.author_id, coalesce(f.version, 0), found.document, (
+    SELECT json_object_agg(t.emoji, t.count) FROM tally t
+    WHERE t.bucket = asked.bucket AND t.message_id = found.id AND t.count > 0
+)
+FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
+LEFT JOIN subject_fence f ON f.user_id = asked.author_id
+LEFT JOIN LATERAL (
+    SELECT m.id, m.document FROM message m
+    WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id
+    ORDER BY m.id DESC LIMIT $3::int
+) found ON true
+"""
 
 # Only authors whose own nearest message is among the nearest can have one on the page: probe each once, then
 # read on with those few.
@@ -411,6 +426,11 @@ def _by_author(rows: Iterable[asyncpg.Record]) -> dict[UserId, list[Document]]:
     return found
 
 
+def _counts(tally: dict[str, int], mine: frozenset[str] = frozenset()) -> Counts:
+    """Replies are counted beside the reactions."""
+    return Counts(replies=tally.pop(REPLIES, 0), reactions=tally, mine=mine)
+
+
 class PostgresWrite(Write):
     """`MessageWrite`, on one connection's transaction."""
 
@@ -642,6 +662,24 @@ class PostgresStore:
         tallies = {document.id: _tally(tally) for document, tally in found if tally is not None}
         return [document for document, _ in found], await self._counted(tallies, viewer)
 
+    async def pages(self, authors: Sequence[UserId], *, limit: int) -> dict[UserId, Page]:
+        found: dict[UserId, Page] = {}
+        for author, version, document, tally in await self._database.fetch(PAGES, *_author_keys(authors), limit):
+            page = found.setdefault(author, Page(version, [], {}))
+            if document is not None:
+                page.documents.append(one := _document(document))
+                if tally is not None:
+                    page.counts[one.id] = _counts(_tally(tally))
+        for page in found.values():
+            page.documents.sort(key=lambda document: document.id, reverse=True)
+        return found
+
+    async def mine(self, ids: Iterable[MessageId], viewer: UserId) -> dict[MessageId, frozenset[str]]:
+        mine: dict[MessageId, set[str]] = defaultdict(set)
+        for message_id, emoji in await self._database.fetch(MINE, *_by_bucket(ids), viewer):
+            mine[message_id].add(emoji)
+        return {message_id: frozenset(emoji) for message_id, emoji in mine.items()}
+
     async def _newest(
         self, query: str, viewer: UserId | None, probes: Sequence[Probe], sieve: Sieve, limit: int
     ) -> list[asyncpg.Record]:
@@ -705,15 +743,12 @@ class PostgresStore:
     async def _counted(
         self, tallies: Mapping[MessageId, dict[str, int]], viewer: UserId | None
     ) -> dict[MessageId, Counts]:
-        mine: dict[MessageId, set[str]] = defaultdict(set)
-        if reacted_to := [one for one, tally in tallies.items() if tally.keys() - {REPLIES}]:
-            for message_id, emoji in await self._database.fetch(MINE, *_by_bucket(reacted_to), viewer):
-                mine[message_id].add(emoji)
+        mine: Mapping[MessageId, frozenset[str]] = {}
+        reacted_to = [one for one, tally in tallies.items() if tally.keys() - {REPLIES}]
+        if reacted_to and viewer is not None:
+            mine = await self.mine(reacted_to, viewer)
         return {
-            message_id: Counts(
-                replies=tally.pop(REPLIES, 0), reactions=tally, mine=frozenset(mine.get(message_id, ()))
-            )
-            for message_id, tally in tallies.items()
+            message_id: _counts(tally, mine.get(message_id, frozenset())) for message_id, tally in tallies.items()
         }
 
     async def reactions(self, message_id: MessageId, *, limit: int) -> list[Reacted]:

@@ -261,6 +261,14 @@ async def _recents_of_all(
     )
 
 
+async def author_pages(svc: Messages, ask: contract.AuthorPagesAsk) -> dict[UserId, contract.AuthorPage]:
+    """The newest of each, as the author and all friends are shown them."""
+    if not ask.to_keep:
+        return {}
+    pages = await svc.store.pages(ask.ids, limit=contract.DEEPER)
+    return {author: contract.AuthorPage(page.version, present.counted(page)) for author, page in pages.items()}
+
+
 def _recents(
     asker: UserId | None, stands: Standing, row: LatestRow, below: Sequence[Document] | None = None
 ) -> contract.AuthorRecents:

@@ -181,22 +181,52 @@ async def _shown(svc: Messages, thread: Thread, visible: Sequence[MessageId]) ->
 async def _by_author(
     svc: Messages, viewer: Viewer, author: UserId, ask: contract.FindMessages
 ) -> Reply[contract.Messages]:
-    of, asker = f"author:{author}:{ask.tag or ''}", viewer.known
     below = HIGHEST
     if ask.cursor is not None:
-        below = svc.cursors.open(ask.cursor, Before, asker=asker, of=of).before
+        below = svc.cursors.open(ask.cursor, Before, asker=viewer.known, of=_list_of(author, ask)).before
     people = await AUTHOR.read(svc, svc.world, viewer, author)
     stands = people.stands(author)
     if stands == "hidden":
         return Reply(contract.Messages(messages=[]))
+    if stands != "other" and ask.tag is None and ask.cursor is None and ask.limit < contract.DEEPER:
+        kept = (await svc.world.call(contract.author_pages, contract.AuthorPagesAsk(ids=[author]))).get(author)
+        if kept is not None and kept.newest is not None:
+            return await _spliced(svc, people, author, ask, kept.newest)
     probe = Probe(author_id=author, standing=stands, below=below)
     sieve = Sieve(above=LOWEST, tag=ask.tag)
     documents, counts = await svc.store.newest_counted(people.viewer, probe, sieve, limit=ask.limit + 1)
     page = documents[: ask.limit]
     listed = [present.shown(document, people, counts.get(document.id)) for document in page]
-    if len(documents) <= ask.limit:
+    return _listed(svc, people, author, ask, listed, page[-1].id if len(documents) > ask.limit else None)
+
+
+async def _spliced(
+    svc: Messages,
+    people: People,
+    author: UserId,
+    ask: contract.FindMessages,
+    newest: Sequence[contract.CountedMessage],
+) -> Reply[contract.Messages]:
+    """The first page, of what is kept of an author whom the viewer is, or a friend of."""
+    page = newest[: ask.limit]
+    reacted_to = [one.id for one in page if one.reactions]
+    mine = await svc.store.mine(reacted_to, people.viewer) if reacted_to else {}
+    listed = present.spliced(page, people.cards[author], mine)
+    return _listed(svc, people, author, ask, listed, page[-1].id if len(newest) > ask.limit else None)
+
+
+def _listed(
+    svc: Messages,
+    people: People,
+    author: UserId,
+    ask: contract.FindMessages,
+    listed: list[contract.Shown],
+    last: MessageId | None,
+) -> Reply[contract.Messages]:
+    """`last`: below it there is more."""
+    if last is None:
         return Reply(contract.Messages(messages=listed))
-    cursor = svc.cursors.seal(Before(page[-1].id), asker=asker, of=of)
+    cursor = svc.cursors.seal(Before(last), asker=people.viewer, of=_list_of(author, ask))
     query = {"author": str(author), "limit": str(ask.limit), "cursor": cursor}
     if ask.tag is not None:
         query["tag"] = ask.tag
@@ -204,6 +234,11 @@ async def _by_author(
         contract.Messages(messages=listed, next_cursor=cursor),
         links=(("next", f"/v1/messages?{urlencode(query)}"),),
     )
+
+
+def _list_of(author: UserId, ask: contract.FindMessages) -> str:
+    """Which list a cursor goes on with."""
+    return f"author:{author}:{ask.tag or ''}"
 
 
 async def list_replies(svc: Messages, viewer: Viewer, ask: contract.RepliesAsk) -> Reply[contract.Messages]:
