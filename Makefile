@@ -1,5 +1,5 @@
 # Tidings: `make up` runs the server, `make test` runs every test. Both install what they need first.
-PYTHON ?= python3
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=

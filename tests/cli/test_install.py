@@ -92,3 +92,67 @@ def test_without_ensurepip_and_pip_it_says_what_to_install(project: Path) -> Non
     assert done.returncode == 1
     assert "apt-get install python3-pip" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+SYSTEM = Path("/usr/bin/python3")
+
+
+def is_optimised_system() -> bool:
+    """Whether this machine's own Python would do: a distribution's, new enough, with pip or what brings it."""
+    ask = "import sys, importlib.util as u; sys.exit(sys.version_info < (3, 11) or sys.base_prefix != '/usr' or "
+    ask += "not (u.find_spec('pip') or u.find_spec('ensurepip')))"
+    return SYSTEM.exists() and subprocess.run([SYSTEM, "-c", ask], check=False).returncode == 0
+
+
+def on_the_path(project: Path, *, optimised: bool) -> dict[str, str]:
+    """An environment whose `python3` is this one, and says how it was built."""
+    folder = project / "path"
+    folder.mkdir()
+    built = "--enable-optimizations" if optimised else "--enable-shared"
+    (folder / "python3").write_text(
+        f"""#!{sys.executable}
+import os, sys, sysconfig
+if sys.argv[1] == "-c" and "CONFIG_ARGS" in sys.argv[2]:
+    sys.base_prefix = "/somewhere"
+    sysconfig.get_config_vars()["CONFIG_ARGS"] = "{built}"
+    exec(sys.argv[2])
+os.execv("{sys.executable}", ["{sys.executable}", *sys.argv[1:]])
+"""
+    )
+    (folder / "python3").chmod(0o755)
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHON"}
+    return {**plain, "PATH": f"{folder}:{os.environ['PATH']}", "PIP_NO_INDEX": "1"}
+
+
+def installed_with(project: Path, environment: dict[str, str]) -> tuple[str, str]:
+    """The folder of the Python that an environment was made of, and what was said."""
+    done = subprocess.run(
+        ["sh", "tools/install.sh", ".venv", "requirements.txt"],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    ask = [project / ".venv/bin/python", "-c", "import sys; print(sys.base_prefix)"]
+    return subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip(), done.stderr
+
+
+@pytest.mark.skipif(
+    not is_optimised_system(), reason=f"{SYSTEM} is no distribution's Python of 3.11 or newer with pip"
+)
+def test_where_python3_was_built_without_optimisations_the_systems_is_taken(project: Path) -> None:
+    made_of, said = installed_with(project, on_the_path(project, optimised=False))
+    assert made_of == "/usr"
+    assert f"Taking {SYSTEM}: {project}/path/python3 was built without optimisations" in said
+
+
+@pytest.mark.parametrize("optimised", [True, False])
+def test_who_names_a_python_has_that_one_and_an_optimised_one_is_taken(project: Path, optimised: bool) -> None:
+    environment = on_the_path(project, optimised=optimised)
+    if not optimised:
+        environment["PYTHON"] = "python3"
+    made_of, said = installed_with(project, environment)
+    assert made_of == sys.base_prefix
+    assert "Taking" not in said
