@@ -99,6 +99,7 @@ def settings_for(data: Path, points: Path | None = None, **more: Any) -> Setting
         "repeat_events": True,
         "event_backoff": 0.01,
         "call_deadline": 3.0,
+        "transaction_timeout_ms": 2_800,  # a run of all tests keeps the machine busy: one was still for 1.5 s
         "stream_look_every": 0.5,
         "limit_person": 0,
         "limit_address": 0,

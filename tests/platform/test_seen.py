@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import uuid4
 
 import pytest
 
+from tidings.edge.seen_tokens import AT_ONCE, NONCE, SeenTokens
 from tidings.edge.seen_tokens import MOST as MOST_TOKENS
-from tidings.edge.seen_tokens import SeenTokens
 from tidings.platform.clock import SKEW_NS, stamp_ns
 from tidings.platform.http.problems import BadRequest
 from tidings.platform.seen import KEPT_NS, MOST, STAMPED_NS, Known, Position, Seen, decoded, gathered, seeing, seen
@@ -156,3 +158,17 @@ def test_what_is_none_of_ours_is_refused() -> None:
         with pytest.raises(BadRequest, match="Leave it out"):
             tokens().opened(wrong)
     assert tokens(strict=False).opened("nonsense").known() == Known()
+
+
+def test_no_nonce_is_used_twice_nor_by_a_fork() -> None:
+    tokens = SeenTokens(b"x" * 32, ["users"], strict=True)
+    sealed = [urlsafe_b64decode(tokens.sealed(Seen()) + "==")[:NONCE] for _ in range(2 * AT_ONCE + 1)]
+    assert len(set(sealed)) == len(sealed)
+    script = (
+        "import os; from tidings.edge.seen_tokens import _nonce; _nonce()\n"
+        "child = os.fork(); os.write(1, _nonce().hex().encode() + b' ')\n"
+        "if child: os.waitpid(child, 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    one, other = done.stdout.split()
+    assert one != other

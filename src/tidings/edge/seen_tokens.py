@@ -6,6 +6,7 @@ not there. So a token is encrypted, and its length says nothing but how many wri
 
 from __future__ import annotations
 
+import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -25,7 +26,19 @@ LONGEST: Final = 8192  # characters; 64 writes take half of it
 MOST: Final = 8  # tokens at a time
 NONCE: Final = 12  # bytes (NIST SP 800-38D, 8.2.2)
 
+AT_ONCE: Final = 256  # nonces
+
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+_nonces: list[bytes] = []  # drawn and not used: each answer needs one, and the system is asked for many at once
+os.register_at_fork(after_in_child=_nonces.clear)
+
+
+def _nonce() -> bytes:
+    """Of the system's randomness, and given once."""
+    if not _nonces:
+        drawn = token_bytes(NONCE * AT_ONCE)
+        _nonces.extend(drawn[at : at + NONCE] for at in range(0, len(drawn), NONCE))
+    return _nonces.pop()
 
 
 class _Sealed(msgspec.Struct, frozen=True, array_like=True):
@@ -80,6 +93,6 @@ class SeenTokens:
             return ""
         known = client.known()
         stamps = self._stamps.pack(*[known.stamps.get(name, 0) for name in self._services])
-        nonce = token_bytes(NONCE)
+        nonce = _nonce()
         raw = nonce + self._cipher.encrypt(nonce, _encode(_Sealed(known.positions, stamps)), None)
         return urlsafe_b64encode(raw).rstrip(b"=").decode()
