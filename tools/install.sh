@@ -8,6 +8,10 @@ system=/usr/bin/python3
 
 say() { printf '%s\n' "$*" >&2; }
 is_new() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+is_as_new() {
+  version='import sys; print(*sys.version_info[:2])'
+  [ "$("$1" -c "$version" 2>/dev/null)" = "$("$2" -c "$version")" ]
+}
 # Distributions optimise theirs, and do not say so there.
 is_optimised() {
   "$1" -c 'import sys, sysconfig
@@ -17,7 +21,7 @@ sys.exit(not (sys.base_prefix == "/usr" or "--enable-optimizations" in built))' 
 has_pip() { "$1" -m pip --version >/dev/null 2>&1 || "$1" -m ensurepip --version >/dev/null 2>&1; }
 
 if [ -z "${PYTHON:-}" ] && [ ! -x "$venv/bin/python" ] && is_new "$python" && ! is_optimised "$python"; then
-  if is_new "$system" && is_optimised "$system" && has_pip "$system"; then
+  if is_as_new "$system" "$python" && is_optimised "$system" && has_pip "$system"; then
     say "Taking $system: $(command -v "$python") was built without optimisations, and Tidings takes an eighth"
     say "more time with it.  make PYTHON=$python ... takes it all the same."
     python=$system

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from tests.harness.system import Whole
-from tidings.contracts import users
-from tidings.contracts.users import ByIds, CardAsOf
+from tidings.contracts import messages, users
+from tidings.contracts.users import ByIds, CardAsOf, UserId
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.kept import Kept, Piece
 from tidings.platform.cache.shelf import Entry, Reading
@@ -25,6 +25,7 @@ from tidings.platform.events.listener import Listener
 from tidings.platform.occurrence import Occurred
 from tidings.platform.request import Viewer
 from tidings.platform.seen import Seen
+from tidings.services.messages import kept as messages_kept
 
 RENAMES = 40
 FOLLOW = 3  # beats, one after the other
@@ -227,3 +228,27 @@ async def test_who_hears_late_hears_in_order() -> None:
                     await asyncio.sleep(0.01)
     assert got == [bytes([number]) for number in range(5)]
     assert time.monotonic() - began < 2  # each waits its own time, not for one another
+
+
+async def test_of_whom_an_event_says_that_something_changed_is_read_again() -> None:
+    author, other, reactor = (UserId(uuid4()) for _ in range(3))
+    keeper = Keeper("messages", messages_kept.KEPT, room=1_000_000)
+    listener = Listener("messages", ["messages"], keeper)
+    shelf = keeper.shelves["messages"]
+    shelf.listening()
+    shelf.registered(time.monotonic() + 100)
+    shelf.beat(time.time_ns())
+    [pages] = [one for one in messages_kept.KEPT if one.call is messages.author_pages]
+    found = {one: messages.AuthorPage(5, [], []) for one in (author, other)}
+    ask = messages.AuthorPagesAsk([author, other], to_keep=True)
+    now = time.time_ns()
+    for piece in pages.pieces(Viewer(), ask, found):
+        assert piece.until_ms is not None  # what an account's erasure counts down is not told
+        assert 0 < piece.until_ms - now // 1_000_000 <= messages_kept.RECOUNTED + 1000
+        reading = Reading(time.monotonic(), now, now)
+        entry = Entry(piece.subject, piece.version, piece.value, reading, 10, piece.until_ms)
+        assert shelf.fill(piece.key, entry, of=pages.call.name, counts=True)
+    body = messages.ReactionChanged(messages.MessageId(uuid4()), author, reactor, 3)
+    told = Occurred(uuid4(), messages.reacted.name, reactor, 3, msgspec.Raw(msgspec.json.encode(body)))
+    await listener.heard(Heard(told.event, msgspec.json.encode(told), None))
+    assert shelf.find([author.int, other.int], Seen(), pages.call.name)[2] == [author.int]

@@ -10,11 +10,17 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from tidings.contracts import messages
+from tidings.contracts.users import UserId
+from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.registration import REMOVED_WITHIN, Registration
+from tidings.platform.cache.shelf import Entry, Reading
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.events.mailroom import Mailroom, open_mailroom
+from tidings.platform.seen import Seen
 from tidings.platform.storage.followers import Happened
 from tidings.platform.storage.foundation import CACHE_REGISTER
+from tidings.services.messages.kept import KEPT
 
 AT_ONCE = REMOVED_WITHIN / 2
 
@@ -77,3 +83,20 @@ async def test_what_may_be_committed_is_taken_away_whoever_waits(mailroom: Mailr
     await mailroom.settled()
     assert time.monotonic() - began > REMOVED_WITHIN / 2
     await mailroom.settled()
+
+
+async def test_what_a_commit_stirs_is_let_go_before_it_is_acknowledged() -> None:
+    author, reactor = UserId(uuid4()), UserId(uuid4())
+    keeper = Keeper("messages", KEPT, room=1_000_000)
+    mailroom = Mailroom("messages", keepers=[keeper])
+    shelf, name = keeper.shelves["messages"], messages.author_pages.name
+    shelf.listening()
+    shelf.registered(time.monotonic() + 100)
+    shelf.beat(time.time_ns())
+    now = time.time_ns()
+    entry = Entry(author, 5, "what was counted", Reading(time.monotonic(), now, now), 10)
+    assert shelf.fill(author.int, entry, of=name, counts=True)
+    await mailroom.committed([Happened(reactor, 3, takes_away=False)])
+    assert shelf.find([author.int], Seen(), name)[2] == []
+    await mailroom.committed([Happened(reactor, 4, takes_away=False, stirs=(author,))])
+    assert shelf.find([author.int], Seen(), name)[2] == [author.int]

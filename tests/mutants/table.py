@@ -766,7 +766,7 @@ MUTATIONS: Final = (
         name="fill: newer version",
         protects="a slow read does not bring back what an event took away",
         file=SHELF,
-        edits=gone("        if left is not None and entry.version < left.version:\n            return None\n"),
+        edits=gone("        if left is not None and entry.version < left[0]:\n            return None\n"),
         broken=("I5", "I9"),
         tests=(
             IN_SHELF + "test_a_slow_read_does_not_bring_back_what_an_event_took_away",
@@ -835,11 +835,27 @@ MUTATIONS: Final = (
         protects="an event leaves its version where nothing was kept, too",
         file=SHELF,
         edits=gone(
-            "                self._drop(key)\n        self._leave(subject, version, version)\n",
+            "                self._drop(key)\n        self._leave(subject, version)\n",
             "                self._drop(key)\n",
         ),
         broken=("I5", "I9"),
         tests=(IN_SHELF + "test_a_slow_read_does_not_bring_back_what_an_event_took_away",),
+    ),
+    Mutation(
+        name="listener: stirred",
+        protects="a cache elsewhere hears of whose things something changed",
+        file="src/tidings/platform/events/listener.py",
+        edits=gone("            self._keeper.stirred(producer, stirring.stirred(told))\n"),
+        broken=("I5",),
+        tests=("tests/events/test_beats.py::test_of_whom_an_event_says_that_something_changed_is_read_again",),
+    ),
+    Mutation(
+        name="mailroom: stirred",
+        protects="a cache beside the writer knows of whose things something changed before that is acknowledged",
+        file="src/tidings/platform/events/mailroom.py",
+        edits=gone("            keeper.stirred(self.service, stirred)\n"),
+        broken=("I5",),
+        tests=("tests/events/test_removals.py::test_what_a_commit_stirs_is_let_go_before_it_is_acknowledged",),
     ),
     Mutation(
         name="read: counted before a write",

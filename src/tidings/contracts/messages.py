@@ -29,6 +29,9 @@ from tidings.platform.occurrence import OccurredAsk, OccurredPage
 MessageId = NewType("MessageId", UUID)
 MediaId = NewType("MediaId", UUID)
 
+LOWEST: Final = MessageId(UUID(int=0))
+HIGHEST: Final = MessageId(UUID(int=(1 << 128) - 1))
+
 Text = Annotated[str, Meta(max_length=5000)]
 Alt = Annotated[str, Meta(max_length=1500, description="what a picture shows, in words")]
 Tag = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^\w+$(?!\n)")]
@@ -231,7 +234,7 @@ class PageByAuthors(Value, frozen=True):
 class AuthorPagesAsk(Value, frozen=True):
     """The newest `DEEPER` messages of each, for a cache of messages' own (`to_keep`); else there is nothing."""
 
-    ids: Annotated[list[UserId], Meta(max_length=1000)]
+    ids: Authors
     to_keep: bool = False
 
 
@@ -245,12 +248,14 @@ class CountedMessage(Value, frozen=True):
 
 
 class AuthorPage(Value, frozen=True):
-    """An author's newest messages, newest first, as of a version of theirs, as the author and all friends are shown
-    them. None: some are for a few people, so it does not tell.
+    """An author's newest messages, newest first, as of a version of theirs, as friends are shown them.
+
+    `named` are shown more of the same time, and so is the author if there is anybody: what is for them alone.
     """
 
     as_of: int
-    newest: list[CountedMessage] | None
+    newest: list[CountedMessage]
+    named: list[UserId]
 
 
 class ByMessageIds(Value, frozen=True):

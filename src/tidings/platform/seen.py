@@ -73,6 +73,10 @@ class Seen:
             return {}
         return {subject: one.version for (name, subject), one in self._positions.items() if name == service}
 
+    def wrote_ns(self, service: str) -> int:
+        """When the newest of those writes had been committed (ns since 1970); 0: there are none."""
+        return max([one.at_ns for one in self._positions.values() if one.service == service], default=0)
+
     def stamp(self, service: str) -> int:
         """What was read of that service before this time is older than what the client had seen; 0: anything goes.
 

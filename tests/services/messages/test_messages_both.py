@@ -76,6 +76,7 @@ class Town:
     async def does(self, deed: str, who: int, at: int, what: dict[str, Any]) -> None:
         author, mine = self.people[who], [one for one in self.there if one.author_id == self.people[who]]
         target = self.there[at % len(self.there)] if self.there else None
+        what = {**what, "only": [self.people[at % 3]] if what["audience"] == "only" else []}
         if deed == "post" or target is None:
             await self.adds(self.document(author, at, **what))
         elif deed == "reply":
@@ -165,7 +166,7 @@ async def _settle(write: Any, document: Document) -> None:
 LATITUDES, LONGITUDES = st.sampled_from([0.0, 38.72, 38.8]), st.sampled_from([-9.14, 179.9, -179.9])
 SAID = st.fixed_dictionaries(
     {
-        "audience": st.sampled_from(["friends", "public"]),
+        "audience": st.sampled_from(["friends", "public", "friends", "public", "only"]),
         "media": st.sampled_from([[], [PICTURE]]),
         "place": st.none() | st.builds(Place, LATITUDES, LONGITUDES),
         "tags": st.sampled_from([[], ["sea"], ["sea", "sun"]]),
@@ -205,7 +206,10 @@ async def test_both_answer_the_same(both: Both, deeds: Any, asks: Any) -> None:
         counts = await both.agree("counts", [one.id for one in town.there], None)
         for author, page in pages.items():
             own = [one for one in town.there if one.author_id == author and one.parent is None]
-            assert page.documents == sorted(own, key=lambda one: one.id, reverse=True)[:limit]
+            shown = sorted((one for one in own if not one.only), key=lambda one: one.id, reverse=True)[:limit]
+            above = shown[-1].id if len(shown) == limit else LOWEST
+            assert page.documents == shown
+            assert set(page.named) == {name for one in own if one.id > above for name in one.only}
             assert page.counts == {one.id: counts[one.id] for one in page.documents if one.id in counts}
     assert len(pages) == len(people)
     for reactor in people:

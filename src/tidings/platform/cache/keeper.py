@@ -433,7 +433,7 @@ class Keeper:
             if piece.keep:
                 size = OVERHEAD + len(msgspec.json.encode(piece.value))
                 entry = Entry(piece.subject, piece.version, kept.own(piece.value), reading, size, piece.until_ms)
-                held = shelf.fill(piece.key, entry, of=kept.call.name)
+                held = shelf.fill(piece.key, entry, of=kept.call.name, counts=bool(kept.stirred_by))
                 if held is not None:
                     filled[piece.key] = held
         metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)

@@ -7,7 +7,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 from tidings.platform.cache.room import Room
@@ -56,14 +56,6 @@ class Entry:
     def goes(self) -> None:
         """It leaves the shelf. Whoever rests on it may hold it for long, but has no use for its value."""
         self.gone, self.value = True, None
-
-
-class _Left(NamedTuple):
-    """What is remembered of a subject whose entry went, or never came. `heard`: that version and its event."""
-
-    version: int
-    heard: int
-    until: float
 
 
 class Held:
@@ -130,7 +122,7 @@ class Shelf:
         self._entries: OrderedDict[EntryKey, Entry] = OrderedDict()  # the least recently used first
         self._of: defaultdict[str, dict[Any, Entry]] = defaultdict(dict)  # the same, by call
         self._by_subject: defaultdict[UUID, set[EntryKey]] = defaultdict(set)
-        self._left: OrderedDict[UUID, _Left] = OrderedDict()  # the oldest first
+        self._left: OrderedDict[UUID, tuple[int, float]] = OrderedDict()  # version, and until when; oldest first
         self._stirred: OrderedDict[EntryKey, float] = OrderedDict()  # when, by call and subject; oldest first
         self._listening_since: float | None = None
         self._registered_since: float | None = None
@@ -205,12 +197,8 @@ class Shelf:
         return not self._strict or (as_new and not known.versions(self.producer))
 
     def has_heard(self, known: Seen) -> bool:
-        """Whether all that such a client has written was heard, not long ago. In doubt, it says no."""
-        for subject, version in known.versions(self.producer).items():
-            left = self._left.get(subject)
-            if left is None or left.heard < version:
-                return False
-        return True
+        """Whether all that such a client has written was heard, with whatever it stirred."""
+        return known.wrote_ns(self.producer) <= max(0, self._beat_ns - self._skew_ns)
 
     def get(self, key: EntryKey) -> Entry | None:
         """What is here, whoever may be shown it."""
@@ -298,10 +286,10 @@ class Shelf:
                 entry.used_at = now
                 self._entries.move_to_end(entry.key)
 
-    def fill(self, key: Hashable, entry: Entry, of: str = "") -> Entry | None:
+    def fill(self, key: Hashable, entry: Entry, of: str = "", *, counts: bool = False) -> Entry | None:
         """Keep what a call told under a key, unless it may be older than what was heard or held here meanwhile.
 
-        What is held by then.
+        What is held by then. `counts`: two of one version may differ.
         """
         began = entry.reading.began
         if self._listening_since is None or self._registered_since is None or entry.size > self._room.part:
@@ -311,12 +299,12 @@ class Shelf:
             return None
         self._forget_versions()
         left = self._left.get(entry.subject)
-        if left is not None and entry.version < left.version:
+        if left is not None and entry.version < left[0]:
             return None
         if self._stirred and began <= self._stirred.get((of, entry.subject), 0.0):
             return None
         held = self._of[of].get(key)
-        if held is not None and held.version == entry.version and held.until_ms == entry.until_ms:
+        if held is not None and not counts and (held.version, held.until_ms) == (entry.version, entry.until_ms):
             if held.reading.began < began:
                 held.reading = entry.reading
             return held
@@ -350,7 +338,7 @@ class Shelf:
         for key in list(self._by_subject.get(subject, ())):
             if self._entries[key].version < version:
                 self._drop(key)
-        self._leave(subject, version, version)
+        self._leave(subject, version)
 
     def stirred(self, subject: UUID, of: str) -> None:
         """What a call tells of somebody may have changed without a version: what was read until now does not do."""
@@ -406,16 +394,16 @@ class Shelf:
         if not keys:
             del self._by_subject[entry.subject]
 
-    def _leave(self, subject: UUID, version: int, heard: int = 0) -> None:
+    def _leave(self, subject: UUID, version: int) -> None:
         self._forget_versions()
-        left = self._left.pop(subject, _Left(0, 0, 0.0))
-        self._left[subject] = _Left(max(version, left.version), max(heard, left.heard), self._clock() + LEFT)
+        left = self._left.pop(subject, None)
+        self._left[subject] = (max(version, left[0] if left else 0), self._clock() + LEFT)
 
     def _forget_versions(self) -> None:
         now = self._clock()
         while self._left:
-            subject, left = next(iter(self._left.items()))
-            if left.until > now:
+            subject, (_, until) = next(iter(self._left.items()))
+            if until > now:
                 return
             del self._left[subject]
 

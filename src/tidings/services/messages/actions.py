@@ -121,6 +121,7 @@ async def edit(svc: Messages, viewer: Viewer, seen: Seen, ask: contract.Edit) ->
 async def withdraw(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> None:
     """Erase one's own message with its history. What hangs below it is not shown any more."""
     author = UserId(viewer.known)
+    answered = await _author_above(svc, ask.message_id)  # which never changes
     async with svc.store.write() as messages:
         await _fence(messages, author)
         document = await _held_own(messages, author, ask.message_id)
@@ -134,7 +135,7 @@ async def withdraw(svc: Messages, viewer: Viewer, ask: contract.OneMessage) -> N
             author_id=author,
             version=version,
             reply_to=document.parent,
-            reply_to_author=None if document.parent is None else await _author_of(svc, document.parent),
+            reply_to_author=answered,
         )
         messages.announce(contract.withdrawn, subject=author, version=version, body=body)
 
@@ -391,10 +392,13 @@ def _author_in(chain: Iterable[Document], message_id: MessageId) -> UserId | Non
     return next((one.author_id for one in chain if one.id == message_id), None)
 
 
-async def _author_of(svc: Messages, message_id: MessageId) -> UserId | None:
-    """None where it is gone."""
+async def _author_above(svc: Messages, message_id: MessageId) -> UserId | None:
+    """Whose message this one replies to; None where it replies to none, or one of the two is gone."""
     found = (await svc.store.by_ids([message_id])).get(message_id)
-    return None if found is None else found.author_id
+    if found is None or found.parent is None:
+        return None
+    parent = (await svc.store.by_ids([found.parent])).get(found.parent)
+    return None if parent is None else parent.author_id
 
 
 async def _announce_reaction(

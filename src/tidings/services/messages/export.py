@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from tidings.contracts.messages import MessageId
+from tidings.contracts.messages import LOWEST, MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.clock import rfc3339
 from tidings.platform.export import ExportAsk, ExportPage, page_of, place_in
 from tidings.platform.ids import first_of
 from tidings.services.messages.store.port import Document, Earlier, MessageStore, Reacted
-
-LOWEST: Final = MessageId(UUID(int=0))
 
 
 class VersionPlace(msgspec.Struct, frozen=True, array_like=True):

@@ -44,8 +44,6 @@ def _whole(ask: AuthorPagesAsk, found: Mapping[int, AuthorPage], as_of_ns: int) 
 
 def _own_copy(page: AuthorPage) -> AuthorPage:
     """What was decoded is a view of the whole answer, which would be held as long as this is."""
-    if page.newest is None:
-        return page
     newest = [msgspec.structs.replace(one, message=one.message.copy()) for one in page.newest]
     return msgspec.structs.replace(page, newest=newest)
 

@@ -147,10 +147,8 @@ class _Spliced(msgspec.Struct, frozen=True):
     replies: int
 
 
-def counted(page: Page) -> list[contract.CountedMessage] | None:
-    """As the author and all friends are shown them; None where some are for a few of these."""
-    if any(document.audience == "only" for document in page.documents):
-        return None
+def counted(page: Page) -> list[contract.CountedMessage]:
+    """As all friends are shown them."""
     nobody = Counts()
     return [
         contract.CountedMessage(

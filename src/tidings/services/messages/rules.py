@@ -13,6 +13,8 @@ from msgspec import UNSET, structs
 from tidings.contracts.friends import Relation
 from tidings.contracts.media import Attachable
 from tidings.contracts.messages import (
+    HIGHEST,
+    LOWEST,
     Audience,
     AudienceMismatch,
     EmptyMessage,
@@ -38,8 +40,6 @@ Item = TypeVar("Item")
 
 EARTH_KM: Final = 6_371.0088  # mean radius (IUGG)
 LAST_MS: Final = (1 << 48) - 1
-LOWEST: Final = MessageId(UUID(int=0))
-HIGHEST: Final = MessageId(UUID(int=(1 << 128) - 1))
 
 
 class Said(Protocol):

@@ -12,7 +12,7 @@ import msgspec
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from tidings.contracts.messages import MessageId
+from tidings.contracts.messages import HIGHEST, LOWEST, MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Route, Value
 from tidings.platform.ids import bucket_in, bucket_of
@@ -36,8 +36,6 @@ from tidings.services.messages.store.port import (
     Standing,
 )
 
-BELOW_ALL: Final = MessageId(UUID(int=0))
-ABOVE_ALL: Final = MessageId(UUID(int=2**128 - 1))
 AT_ONCE: Final = 1000  # people whose contents are to be erased
 ERASING: Final = 5.0  # seconds for one batch
 ERASED_AT_ONCE: Final = 100  # who else writes at the tallies below is refused meanwhile
@@ -319,17 +317,26 @@ class MongoStore:
 
     async def pages(self, authors: Sequence[UserId], *, limit: int) -> dict[UserId, Page]:
         rows = await self.latest_as_of(authors, bodies=0)  # first: what changes meanwhile has a later version
-        probes = [Probe(author, "own", ABOVE_ALL) for author in rows]
-        found = await self.newest(None, probes, Sieve(above=BELOW_ALL), per_author=limit)
+        probes = [Probe(author, "friend", HIGHEST) for author in rows]
+        found = await self.newest(None, probes, Sieve(above=LOWEST), per_author=limit)
         counts = await self.counts([one.id for documents in found.values() for one in documents], None)
-        return {
-            author: Page(
+        pages: dict[UserId, Page] = {}
+        for author, row in rows.items():
+            documents = found.get(author, [])
+            last = documents[-1].id if len(documents) == limit else LOWEST
+            pages[author] = Page(
                 row.version,
-                documents := found.get(author, []),
+                documents,
+                await self._named(author, last),
                 {one.id: counts[one.id] for one in documents if one.id in counts},
             )
-            for author, row in rows.items()
-        }
+        return pages
+
+    async def _named(self, author: UserId, above: MessageId) -> list[UserId]:
+        """For whom alone there are messages above that one."""
+        wanted = {"bucket": bucket_of(author), "author_id": author, "reply": False, "_id": {"$gt": above}}
+        rows = await self._database.find("document", {**wanted, "seen_by": {"$nin": ["public", "friends"]}})
+        return sorted({one for row in rows for one in _document(row).only})
 
     async def mine(self, ids: Iterable[MessageId], viewer: UserId) -> dict[MessageId, frozenset[str]]:
         distinct = list(dict.fromkeys(ids))

@@ -121,10 +121,14 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """An author's newest messages, newest first, and what is counted of them, as of a version or later."""
+    """An author's newest messages, newest first, and what is counted of them, as of a version or later.
+
+    `named`: for whom alone there are others, among these or above.
+    """
 
     version: int
     documents: list[Document]
+    named: list[UserId]
     counts: dict[MessageId, Counts]  # without whose they are; absent: nobody answered or reacted
 
 
@@ -172,7 +176,7 @@ class MessageReads(Protocol):
         ...
 
     async def pages(self, authors: Sequence[UserId], *, limit: int) -> dict[UserId, Page]:
-        """Of each author, also of the silent, the newest messages (not replies), whomever they are for."""
+        """Of each author, also of the silent, the newest messages (not replies) that all friends see."""
         ...
 
     async def mine(self, ids: Iterable[MessageId], viewer: UserId) -> dict[MessageId, frozenset[str]]:

@@ -100,15 +100,24 @@ SELECT found.document, (
 """  # noqa: S608 - of constants
 
 PAGES = """
-SELECT asked.author_id, coalesce(f.version, 0), found.document, (
+SELECT asked.author_id, coalesce(f.version, 0), few.named, found.document, (
     SELECT json_object_agg(t.emoji, t.count) FROM tally t
     WHERE t.bucket = asked.bucket AND t.message_id = found.id AND t.count > 0
 )
 FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
 LEFT JOIN subject_fence f ON f.user_id = asked.author_id
 LEFT JOIN LATERAL (
+    SELECT array_agg(DISTINCT named::uuid) AS named
+    FROM message m, jsonb_array_elements_text(m.document->'only') AS named
+    WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id AND m.audience = 'only' AND m.id > coalesce((
+        SELECT last.id FROM message last
+        WHERE last.bucket = asked.bucket AND last.author_id = asked.author_id AND last.audience <> 'only'
+        ORDER BY last.id DESC OFFSET $3::int - 1 LIMIT 1
+    ), '00000000-0000-0000-0000-000000000000')
+) few ON true
+LEFT JOIN LATERAL (
     SELECT m.id, m.document FROM message m
-    WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id
+    WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id AND m.audience <> 'only'
     ORDER BY m.id DESC LIMIT $3::int
 ) found ON true
 """
@@ -664,8 +673,9 @@ class PostgresStore:
 
     async def pages(self, authors: Sequence[UserId], *, limit: int) -> dict[UserId, Page]:
         found: dict[UserId, Page] = {}
-        for author, version, document, tally in await self._database.fetch(PAGES, *_author_keys(authors), limit):
-            page = found.setdefault(author, Page(version, [], {}))
+        rows = await self._database.fetch(PAGES, *_author_keys(authors), limit)
+        for author, version, named, document, tally in rows:
+            page = found.setdefault(author, Page(version, [], named or [], {}))
             if document is not None:
                 page.documents.append(one := _document(document))
                 if tally is not None:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from tidings.contracts import messages as contract
-from tidings.contracts.messages import MessageId
+from tidings.contracts.messages import HIGHEST, LOWEST, MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import FieldError, Invalid
@@ -17,7 +17,7 @@ from tidings.platform.request import Viewer
 from tidings.services.messages import present, rules
 from tidings.services.messages.holder import Messages
 from tidings.services.messages.present import KEPT
-from tidings.services.messages.rules import HIGHEST, LOWEST, Standing
+from tidings.services.messages.rules import Standing
 from tidings.services.messages.store.port import Document, Head, LatestRow, Probe, Sieve
 
 FEW_AUTHORS: Final = 512  # so many rows are read with their bodies in one go; beyond, bodies are read when chosen
@@ -266,7 +266,10 @@ async def author_pages(svc: Messages, ask: contract.AuthorPagesAsk) -> dict[User
     if not ask.to_keep:
         return {}
     pages = await svc.store.pages(ask.ids, limit=contract.DEEPER)
-    return {author: contract.AuthorPage(page.version, present.counted(page)) for author, page in pages.items()}
+    return {
+        author: contract.AuthorPage(page.version, present.counted(page), page.named)
+        for author, page in pages.items()
+    }
 
 
 def _recents(

@@ -12,7 +12,7 @@ import msgspec
 from tidings.contracts import friends, users
 from tidings.contracts import messages as contract
 from tidings.contracts.friends import Circle, Relation
-from tidings.contracts.messages import MessageId
+from tidings.contracts.messages import HIGHEST, LOWEST, MessageId
 from tidings.contracts.users import ByIds, CardAsOf, UserCard, UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.compose import Composite, Need, Parts
@@ -21,7 +21,6 @@ from tidings.platform.request import Viewer
 from tidings.services.messages import present, rules
 from tidings.services.messages.holder import Messages
 from tidings.services.messages.present import People, Seen, Thread
-from tidings.services.messages.rules import HIGHEST, LOWEST
 from tidings.services.messages.store.port import Document, Probe, Sieve
 
 HISTORY_SHOWN: Final = 100
@@ -190,7 +189,8 @@ async def _by_author(
         return Reply(contract.Messages(messages=[]))
     if stands != "other" and ask.tag is None and ask.cursor is None and ask.limit < contract.DEEPER:
         kept = (await svc.world.call(contract.author_pages, contract.AuthorPagesAsk(ids=[author]))).get(author)
-        if kept is not None and kept.newest is not None:
+        # Who is named somewhere knows of it; nobody else is answered later because of that.
+        if kept is not None and not (kept.named and (stands == "own" or people.viewer in kept.named)):
             return await _spliced(svc, people, author, ask, kept.newest)
     probe = Probe(author_id=author, standing=stands, below=below)
     sieve = Sieve(above=LOWEST, tag=ask.tag)
