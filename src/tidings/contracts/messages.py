@@ -250,12 +250,13 @@ class CountedMessage(Value, frozen=True):
 class AuthorPage(Value, frozen=True):
     """An author's newest messages, newest first, as of a version of theirs, as friends are shown them.
 
-    `named` are shown more of the same time, and so is the author if there is anybody: what is for them alone.
+    `named` are shown more of the same time, and so is the author if there is anybody: what is for them alone. None:
+    that is so much that it does not tell for whom.
     """
 
     as_of: int
     newest: list[CountedMessage]
-    named: list[UserId]
+    named: list[UserId] | None
 
 
 class ByMessageIds(Value, frozen=True):

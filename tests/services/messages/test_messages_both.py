@@ -26,6 +26,8 @@ from tidings.platform.settings import Settings
 from tidings.platform.storage.migrations import ServiceDatabase, ensure_schema, ensure_schemas
 from tidings.services.messages import actions
 from tidings.services.messages.service import messages as kind
+from tidings.services.messages.store import mongo as mongo_store
+from tidings.services.messages.store import postgres as postgres_store
 from tidings.services.messages.store.opening import open_store
 from tidings.services.messages.store.port import Document, Earlier, MessageStore, Probe, Reacted, Sieve, Standing
 from tidings.services.messages.views import by_authors
@@ -212,6 +214,14 @@ async def test_both_answer_the_same(both: Both, deeds: Any, asks: Any) -> None:
             assert set(page.named) == {name for one in own if one.id > above for name in one.only}
             assert page.counts == {one.id: counts[one.id] for one in page.documents if one.id in counts}
     assert len(pages) == len(people)
+    with pytest.MonkeyPatch.context() as patch:
+        for store in (postgres_store, mongo_store):
+            patch.setattr(store, "MOST_APART", 1)
+        pages = await both.agree("pages", people, limit=2)
+    for author, page in pages.items():
+        above = page.documents[-1].id if len(page.documents) == 2 else LOWEST
+        apart = [one for one in town.there if one.author_id == author and one.only and one.id > above]
+        assert (page.named is None) == (len(apart) > 1)
     for reactor in people:
         await both.agree("mine", [one.id for one in town.there], reactor)
     for standings, per_author, media, near, pick, limit in asks:

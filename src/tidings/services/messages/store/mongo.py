@@ -22,6 +22,7 @@ from tidings.platform.twophase.failpoints import Failpoints
 from tidings.platform.twophase.mongo_participant import MongoParticipant
 from tidings.platform.twophase.participant import Participant
 from tidings.services.messages.store.port import (
+    MOST_APART,
     Counts,
     Document,
     Earlier,
@@ -332,10 +333,13 @@ class MongoStore:
             )
         return pages
 
-    async def _named(self, author: UserId, above: MessageId) -> list[UserId]:
-        """For whom alone there are messages above that one."""
+    async def _named(self, author: UserId, above: MessageId) -> list[UserId] | None:
+        """For whom alone there are messages above that one; None where that is too much to tell."""
         wanted = {"bucket": bucket_of(author), "author_id": author, "reply": False, "_id": {"$gt": above}}
-        rows = await self._database.find("document", {**wanted, "seen_by": {"$nin": ["public", "friends"]}})
+        apart = {**wanted, "seen_by": {"$nin": ["public", "friends"]}}
+        rows = await self._database.find("document", apart, sort=DESCENDING, limit=MOST_APART + 1)
+        if len(rows) > MOST_APART:
+            return None
         return sorted({one for row in rows for one in _document(row).only})
 
     async def mine(self, ids: Iterable[MessageId], viewer: UserId) -> dict[MessageId, frozenset[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 import msgspec
@@ -120,15 +120,18 @@ class Counts(msgspec.Struct, frozen=True):
     mine: frozenset[str] = frozenset()
 
 
+MOST_APART: Final = 200  # messages for a few, among an author's newest: somebody may write hardly any others
+
+
 class Page(msgspec.Struct, frozen=True):
     """An author's newest messages, newest first, and what is counted of them, as of a version or later.
 
-    `named`: for whom alone there are others, among these or above.
+    `named`: for whom alone there are others, among these or above; None: there are more than `MOST_APART`.
     """
 
     version: int
     documents: list[Document]
-    named: list[UserId]
+    named: list[UserId] | None
     counts: dict[MessageId, Counts]  # without whose they are; absent: nobody answered or reacted
 
 

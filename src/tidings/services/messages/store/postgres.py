@@ -24,6 +24,7 @@ from tidings.platform.twophase.participant import Participant
 from tidings.platform.twophase.postgres_participant import PostgresParticipant
 from tidings.platform.twophase.sessions import Sessions
 from tidings.services.messages.store.port import (
+    MOST_APART,
     Counts,
     Document,
     Earlier,
@@ -100,20 +101,24 @@ SELECT found.document, (
 """  # noqa: S608 - of constants
 
 PAGES = """
-SELECT asked.author_id, coalesce(f.version, 0), few.named, found.document, (
+SELECT asked.author_id, coalesce(f.version, 0), few.named, few.count, found.document, (
     SELECT json_object_agg(t.emoji, t.count) FROM tally t
     WHERE t.bucket = asked.bucket AND t.message_id = found.id AND t.count > 0
 )
 FROM unnest($1::smallint[], $2::uuid[]) AS asked(bucket, author_id)
 LEFT JOIN subject_fence f ON f.user_id = asked.author_id
 LEFT JOIN LATERAL (
-    SELECT array_agg(DISTINCT named::uuid) AS named
-    FROM message m, jsonb_array_elements_text(m.document->'only') AS named
-    WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id AND m.audience = 'only' AND m.id > coalesce((
-        SELECT last.id FROM message last
-        WHERE last.bucket = asked.bucket AND last.author_id = asked.author_id AND last.audience <> 'only'
-        ORDER BY last.id DESC OFFSET $3::int - 1 LIMIT 1
-    ), '00000000-0000-0000-0000-000000000000')
+    SELECT array_agg(DISTINCT named::uuid) AS named, count(DISTINCT apart.id) AS count
+    FROM (
+        SELECT m.id, m.document FROM message m
+        WHERE m.bucket = asked.bucket AND m.author_id = asked.author_id AND m.audience = 'only'
+          AND m.id > coalesce((
+            SELECT last.id FROM message last
+            WHERE last.bucket = asked.bucket AND last.author_id = asked.author_id AND last.audience <> 'only'
+            ORDER BY last.id DESC OFFSET $3::int - 1 LIMIT 1
+        ), '00000000-0000-0000-0000-000000000000')
+        ORDER BY m.id DESC LIMIT $4::int + 1
+    ) apart, jsonb_array_elements_text(apart.document->'only') AS named
 ) few ON true
 LEFT JOIN LATERAL (
     SELECT m.id, m.document FROM message m
@@ -673,9 +678,9 @@ class PostgresStore:
 
     async def pages(self, authors: Sequence[UserId], *, limit: int) -> dict[UserId, Page]:
         found: dict[UserId, Page] = {}
-        rows = await self._database.fetch(PAGES, *_author_keys(authors), limit)
-        for author, version, named, document, tally in rows:
-            page = found.setdefault(author, Page(version, [], named or [], {}))
+        rows = await self._database.fetch(PAGES, *_author_keys(authors), limit, MOST_APART)
+        for author, version, named, apart, document, tally in rows:
+            page = found.setdefault(author, Page(version, [], None if apart > MOST_APART else named or [], {}))
             if document is not None:
                 page.documents.append(one := _document(document))
                 if tally is not None:

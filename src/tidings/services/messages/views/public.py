@@ -21,6 +21,7 @@ from tidings.platform.request import Viewer
 from tidings.services.messages import present, rules
 from tidings.services.messages.holder import Messages
 from tidings.services.messages.present import People, Seen, Thread
+from tidings.services.messages.rules import Standing
 from tidings.services.messages.store.port import Document, Probe, Sieve
 
 HISTORY_SHOWN: Final = 100
@@ -190,7 +191,7 @@ async def _by_author(
     if stands != "other" and ask.tag is None and ask.cursor is None and ask.limit < contract.DEEPER:
         kept = (await svc.world.call(contract.author_pages, contract.AuthorPagesAsk(ids=[author]))).get(author)
         # Who is named somewhere knows of it; nobody else is answered later because of that.
-        if kept is not None and not (kept.named and (stands == "own" or people.viewer in kept.named)):
+        if kept is not None and not _is_shown_more(people, stands, kept):
             return await _spliced(svc, people, author, ask, kept.newest)
     probe = Probe(author_id=author, standing=stands, below=below)
     sieve = Sieve(above=LOWEST, tag=ask.tag)
@@ -198,6 +199,11 @@ async def _by_author(
     page = documents[: ask.limit]
     listed = [present.shown(document, people, counts.get(document.id)) for document in page]
     return _listed(svc, people, author, ask, listed, page[-1].id if len(documents) > ask.limit else None)
+
+
+def _is_shown_more(people: People, stands: Standing, page: contract.AuthorPage) -> bool:
+    """Whether something of the same time is for the viewer alone, or may be."""
+    return page.named is None or (bool(page.named) and (stands == "own" or people.viewer in page.named))
 
 
 async def _spliced(
