@@ -40,7 +40,7 @@ class Reading:
 class Entry:
     """One piece of an answer, as of a version of whom it is about. `until_ms`: by then it is void anyway.
 
-    Not frozen: what is read again at the same version is the same, and as new as it was then.
+    Not frozen: what is read again at the same version is the same, unless it counts, and as new as it was then.
     """
 
     subject: UUID

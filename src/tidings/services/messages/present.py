@@ -162,13 +162,13 @@ def counted(page: Page) -> list[contract.CountedMessage]:
 
 
 def spliced(
-    counted: Sequence[contract.CountedMessage], card: UserCard, mine: Mapping[MessageId, frozenset[str]]
+    newest: Sequence[contract.CountedMessage], card: UserCard, mine: Mapping[MessageId, frozenset[str]]
 ) -> list[contract.Shown]:
     """What `shown` makes of each, for who may see them with their places."""
     author, nothing = msgspec.Raw(_encode(card)), frozenset[str]()
     listed = [
         _Spliced(author, one.message, _commonest(one.reactions, mine.get(one.id, nothing)), one.replies)
-        for one in counted
+        for one in newest
     ]
     return cast("list[contract.Shown]", listed)  # in JSON they are
 

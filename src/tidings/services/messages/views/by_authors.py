@@ -262,7 +262,7 @@ async def _recents_of_all(
 
 
 async def author_pages(svc: Messages, ask: contract.AuthorPagesAsk) -> dict[UserId, contract.AuthorPage]:
-    """The newest of each, as the author and all friends are shown them."""
+    """The newest of each, as all friends are shown them."""
     if not ask.to_keep:
         return {}
     pages = await svc.store.pages(ask.ids, limit=contract.DEEPER)
