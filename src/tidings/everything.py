@@ -20,6 +20,7 @@ from tidings.edge.kept import KEPT as FRONT_KEPT
 from tidings.edge.limits import limiting
 from tidings.edge.response_cache import room_in
 from tidings.platform import logs, tracing
+from tidings.platform.events.bus import consumers_by_event
 from tidings.platform.garbage import collecting
 from tidings.platform.http.internal import internal_app, readiness
 from tidings.platform.http.listener import Listener, bind_tcp, bind_unix
@@ -62,6 +63,7 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         valkeys=launch.valkeys,
         blobs=launch.blobs,
         replicated=launch.replicated,
+        reacting=consumers_by_event({name: kinds[name] for name in launch.everyone}),
         mode=launch.mode,
     )
     async with AsyncExitStack() as stack:

@@ -28,13 +28,14 @@ from tidings.platform.occurrence import DeadLetter, EventId
 from tidings.platform.storage.outbox import occurred
 
 
-@pytest.fixture(scope="module")
-async def quick() -> AsyncIterator[Whole]:
-    """A system in one process that misses nothing for long.
+@pytest.fixture(scope="module", params=[True, False], ids=["nearby", "bus"])
+async def quick(request: pytest.FixtureRequest) -> AsyncIterator[Whole]:
+    """A system in one process that misses nothing for long, once with all events on the bus.
 
     Its writes may take their time where others use the disk: nothing here reads by a cursor, which counts on 1.5 s.
     """
-    async with whole("near", reconcile_after=1.0, reconcile_every=0.4, transaction_timeout_ms=8000) as running:
+    patience = {"reconcile_after": 1.0, "reconcile_every": 0.4, "transaction_timeout_ms": 8000}
+    async with whole("near", events_nearby=request.param, **patience) as running:
         yield running
 
 
@@ -273,7 +274,8 @@ async def test_a_database_that_is_away_costs_no_event(quick: Whole) -> None:
     assert await rows(quick, "notifications", "select 1 from reaction_failures") == []
 
 
-async def test_what_nobody_foresaw_does_not_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("reacting", ["_deliver", "at_once"])
+async def test_what_nobody_foresaw_does_not_end_the_work(reacting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of a kind that no handler names, in the consumer and in the relay: both begin again."""
     fell: list[str] = []
 
@@ -288,10 +290,12 @@ async def test_what_nobody_foresaw_does_not_end_the_work(monkeypatch: pytest.Mon
 
         monkeypatch.setattr(owner, name, fall)
 
-    async with whole("near") as patient:  # so patient that no comparison with the producers makes it good
+    async with whole(
+        "near", events_nearby=reacting == "at_once"
+    ) as patient:  # so patient that no comparison with the producers makes it good
         alice, bob = [await patient.joins(name) for name in ("Alice", "Bob")]
         await bob.befriends(alice)
-        falls_once(Consumer, "_deliver")
+        falls_once(Consumer, reacting)
         falls_once(Relay, "round")
         await bob.posts("all the same", mentions=[alice.id])
 
@@ -299,7 +303,7 @@ async def test_what_nobody_foresaw_does_not_end_the_work(monkeypatch: pytest.Mon
             return await mentions(patient, alice) == 1
 
         await until(told, within=30, what="what was said meanwhile")
-    assert sorted(fell) == ["_deliver", "round"]
+    assert sorted(fell) == sorted([reacting, "round"])
 
 
 async def test_somebody_elses_lock_costs_no_event(quick: Whole) -> None:

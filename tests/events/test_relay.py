@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import nats
 import nats.js.errors
 import pytest
@@ -23,7 +24,9 @@ from tidings.platform.contract import Event, Value
 from tidings.platform.engines.nats import EmbeddedNats
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.events import relay as relay_module
+from tidings.platform.events.beat import Beat
 from tidings.platform.events.bus import BusAddress, connected
+from tidings.platform.events.neighbours import Neighbours
 from tidings.platform.events.relay import BATCH, Relay
 from tidings.platform.occurrence import Occurred
 from tidings.platform.storage.events import open_events
@@ -59,6 +62,7 @@ class Telling:
     database: asyncpg.Connection[asyncpg.Record]
     relay: Relay
     client: nats.aio.client.Client
+    neighbours: Neighbours
     heard: list[Msg] = field(default_factory=list)
 
     async def happened(self, *events: str) -> list[UUID]:
@@ -71,20 +75,48 @@ class Telling:
             self.heard.append(message)
 
         await self.client.subscribe("one.>", cb=note)
-        await self.client.subscribe("tests._event", cb=note)
+        await self.client.subscribe("tests.>", cb=note)
         await self.client.flush()
 
     async def told(self) -> list[str]:
         """The subjects of all that was heard."""
         await asyncio.sleep(0.1)
-        return [one.subject for one in self.heard]
+        return [one.subject for one in self.heard if one.subject != "tests._beat"]
+
+    async def beats(self) -> list[int | None]:
+        """What is said to have been told with each."""
+        await asyncio.sleep(0.1)
+        return [msgspec.json.decode(one.data, type=Beat).told for one in self.heard if one.subject == "tests._beat"]
 
     async def unpublished(self) -> list[UUID]:
         rows = await self.database.fetch("select id from outbox where published_at is null order by created_at")
         return [row[0] for row in rows]
 
+    async def has(self, *reacting: Reacts) -> None:
+        """They get what happens from now on; there is a stream, too."""
+        await self.client.jetstream().add_stream(name="one", subjects=["one.>"])
+        await self.listens()
+        self.neighbours.enter(reacting)
+        await self.relay.round()
+
     async def on_the_bus(self, stream: str) -> int:
         return (await self.client.jetstream().stream_info(stream)).state.messages
+
+
+@dataclass
+class Reacts:
+    """A neighbour, which holds what it gets until it is let go."""
+
+    service: str
+    events: list[str] = field(default_factory=lambda: ["one.told"])
+    does: bool = True
+    got: list[UUID] = field(default_factory=list)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def at_once(self, one: Occurred) -> bool:
+        self.got.append(one.id)
+        await self.let_go.wait()
+        return self.does
 
 
 @pytest.fixture
@@ -103,8 +135,11 @@ async def telling(postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -
             connected(BusAddress(server.address, "relay", "pw"), "tests") as bus,
         ):
             client = await nats.connect(server.address, user="relay", password="pw", allow_reconnect=False)
-            relay = Relay("tests", store.outbox, bus, read_at=lambda: -math.inf, events=EVENTS, dsn=dsn)
-            yield Telling(database, relay, client)
+            near = Neighbours({"one.told": {"near", "nearer"}})
+            relay = Relay(
+                "tests", store.outbox, bus, read_at=lambda: -math.inf, events=EVENTS, dsn=dsn, neighbours=near
+            )
+            yield Telling(database, relay, client, near)
             await client.close()
     finally:
         await database.execute("drop table outbox, relay_lease, subject_fence, idempotency")
@@ -181,7 +216,7 @@ async def test_it_is_handed_what_is_committed_to_its_own_database(telling: Telli
         return telling.relay._beats > 0
 
     async def has_told() -> bool:
-        return bool(telling.heard)
+        return any(one.subject != "tests._beat" for one in telling.heard)
 
     await until(has_begun, what="its first beat")
     for dsn, event in (("another", "one.first"), (telling.relay._dsn, "one.second")):
@@ -241,6 +276,132 @@ async def test_what_is_not_durable_is_said_in_passing(
     assert (await telling.told(), await telling.on_the_bus("one")) == ([subject], kept)
     await telling.relay.round()
     assert await telling.unpublished() == []
+
+
+async def test_what_concerns_neighbours_alone_is_handed_over_and_marked_when_they_are_done(
+    telling: Telling,
+) -> None:
+    near, nearer = Reacts("near"), Reacts("nearer")
+    await telling.has(near, nearer)
+    (first,) = await telling.happened("one.told")
+    assert await telling.relay.round() == 1
+    near.let_go.set()
+    assert await telling.relay.round() == 0  # it is on its way, and not told again
+    assert (await telling.told(), await telling.unpublished()) == (["tests._event"], [first])
+    nearer.let_go.set()
+    assert await telling.told() == ["tests._event"]
+    assert await telling.relay.round() == 0
+    assert (await telling.unpublished(), await telling.on_the_bus("one")) == ([], 0)
+    assert (near.got, nearer.got) == ([first], [first])
+
+
+async def test_what_neighbours_have_just_done_is_not_told_again(
+    telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, nearer = Reacts("near"), Reacts("nearer")
+    await telling.has(near, nearer)
+    await telling.happened("one.told")
+    assert await telling.relay.round() == 1
+    outbox = telling.relay._outbox
+
+    async def meanwhile(limit: int) -> list[Occurred]:
+        found = await unpublished(limit)
+        near.let_go.set()
+        nearer.let_go.set()
+        while telling.relay._under_way:
+            await asyncio.sleep(0)
+        return found
+
+    unpublished = outbox.unpublished
+    monkeypatch.setattr(outbox, "unpublished", meanwhile)
+    assert await telling.relay.round() == 0
+    assert await telling.told() == ["tests._event"]
+
+
+async def test_what_a_neighbour_fails_at_the_bus_gets(telling: Telling) -> None:
+    near, nearer = Reacts("near"), Reacts("nearer", does=False)
+    await telling.has(near, nearer)
+    await telling.happened("one.told")
+    await telling.relay.round()
+    near.let_go.set()
+    nearer.let_go.set()
+    assert await telling.told() == ["tests._event", "one.told"]
+    await telling.relay.round()
+    assert (await telling.unpublished(), await telling.on_the_bus("one")) == ([], 1)
+
+
+async def test_what_neither_a_neighbour_nor_the_bus_does_is_found_again(telling: Telling) -> None:
+    near, nearer = Reacts("near"), Reacts("nearer", does=False)
+    await telling.has(near, nearer)
+    await telling.client.jetstream().delete_stream("one")
+    (first,) = await telling.happened("one.told")
+    await telling.relay.round()
+    near.let_go.set()
+    nearer.let_go.set()
+
+    async def is_over() -> bool:
+        return not telling.relay._under_way
+
+    await until(is_over, what="the end of it")
+    nearer.does = True
+    assert await telling.unpublished() == [first]
+    assert await telling.relay.round() == 1
+    await telling.told()
+    await telling.relay.round()
+    assert await telling.unpublished() == []
+    assert near.got == [first, first]
+
+
+async def test_what_somebody_else_reacts_to_goes_over_the_bus(telling: Telling) -> None:
+    near = Reacts("near")
+    await telling.has(near)
+    leave = telling.neighbours.enter([Reacts("nearer")])
+    leave()
+    await telling.happened("one.told")
+    await telling.relay.round()
+    assert (await telling.told(), await telling.on_the_bus("one"), near.got) == (["one.told"], 1, [])
+
+
+async def test_what_is_too_much_for_neighbours_the_bus_keeps(telling: Telling) -> None:
+    near, nearer = Reacts("near"), Reacts("nearer")
+    await telling.has(near, nearer)
+    ids = await telling.happened(*["one.told"] * (BATCH + 2))
+    assert await telling.relay.round() == BATCH
+    assert await telling.relay.round() == 2
+    assert (near.got, await telling.on_the_bus("one")) == (ids[:BATCH], 2)
+    assert await telling.unpublished() == ids[:BATCH]
+
+
+async def test_whoever_listens_can_count_what_is_handed_over(
+    telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the bus gets in the end is told twice."""
+    near, nearer = Reacts("near"), Reacts("nearer", does=False)
+    await telling.has(near, nearer)
+    monkeypatch.setattr(relay_module, "BEAT_EVERY", 0.0)
+    await telling.happened("one.told", "one.hinted")
+    await telling.relay.round()
+    near.let_go.set()
+    nearer.let_go.set()
+    await telling.told()
+    await telling.relay.round()
+    await telling.relay.round()
+    assert await telling.beats() == [0, 2, 1, 0]
+
+
+async def test_what_is_on_its_way_to_neighbours_ends_with_the_relay(telling: Telling) -> None:
+    near, nearer = Reacts("near"), Reacts("nearer")
+    await telling.has(near, nearer)
+    running = asyncio.create_task(telling.relay.run())
+    (first,) = await telling.happened("one.told")
+
+    async def has_begun() -> bool:
+        return bool(near.got)
+
+    await until(has_begun, what="what is handed over")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert (telling.relay._under_way, await telling.unpublished()) == ({}, [first])
 
 
 def test_an_event_is_durable_by_what_its_body_has() -> None:

@@ -18,6 +18,7 @@ from tidings.platform.dependency import Dependencies
 from tidings.platform.events.bus import BusAddress
 from tidings.platform.events.hearing import hearing
 from tidings.platform.events.mailroom import Mailroom, open_mailroom
+from tidings.platform.events.neighbours import Neighbours
 from tidings.platform.http.internal import Http, open_session
 from tidings.platform.points import points_at
 from tidings.platform.service import ServiceKind, Serving
@@ -70,7 +71,7 @@ class Plan:
     """What runs here, where the rest is, and the keys and addresses for both.
 
     `addresses` of services elsewhere are `unix:PATH` or `tcp://host:port`. `replicated` services run in several
-    processes.
+    processes. `reacting` names, by event, all services that own data and react to it, here or elsewhere.
     """
 
     settings: Settings
@@ -83,6 +84,7 @@ class Plan:
     valkeys: Mapping[str, ValkeyAddress] = field(default_factory=dict)
     blobs: Mapping[str, str] = field(default_factory=dict)
     replicated: Collection[str] = ()
+    reacting: Mapping[str, Collection[str]] = field(default_factory=dict)
     mode: Mode = "near"
 
 
@@ -96,6 +98,7 @@ class Process:
         self._keeping: list[Keeper] = []  # the same, as the mailrooms have them
         self._sessions: dict[str, tuple[aiohttp.ClientSession, str]] = {}
         self._points = points_at(plan.settings.points)
+        self._neighbours = Neighbours(plan.reacting if plan.settings.events_nearby else {})
         settings = plan.settings
         self._dependencies = Dependencies(most=settings.max_calls_at_once, slow=settings.call_deadline)
 
@@ -180,6 +183,7 @@ class Process:
                     plan.buses.get(name),
                     plan.settings,
                     alone=name not in plan.replicated,
+                    neighbours=process._neighbours,
                 )
                 await stack.enter_async_context(working)
             for name, serving in process.servings.items():

@@ -222,6 +222,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["on", "off"],
         _about("Whether what is kept is used only while surely fresh; off is for measuring.", "on"),
     ] = "on"
+    events_nearby: Annotated[
+        bool,
+        _about(
+            "Hand events to services of the same process themselves, not over the bus. false: all go over the bus.",
+            "false",
+        ),
+    ] = True
     relay_delay: Annotated[
         Delay, _about("Seconds by which events are held before they are sent; for tests.", "0.2")
     ] = 0.0

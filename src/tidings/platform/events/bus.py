@@ -263,6 +263,15 @@ def consumers_of(kinds: Mapping[str, ServiceKind[Any]]) -> dict[tuple[str, str],
     return found
 
 
+def consumers_by_event(kinds: Mapping[str, ServiceKind[Any]]) -> dict[str, set[str]]:
+    """By event, the services that own a database and react to it."""
+    found: dict[str, set[str]] = {}
+    for (_, consumer), events in consumers_of(kinds).items():
+        for event in events:
+            found.setdefault(event, set()).add(consumer)
+    return found
+
+
 def producers_of(kinds: Mapping[str, ServiceKind[Any]]) -> list[str]:
     """Services that announce events which the bus keeps: each has a stream."""
     return [kind.name for kind in kinds.values() if durable_of(kind) and kind.migrations is not None]

@@ -21,6 +21,7 @@ from tidings.platform.events.beat import Removal, removal_subject
 from tidings.platform.events.bus import TROUBLE, Bus, BusAddress, connected
 from tidings.platform.events.consumer import Consumer
 from tidings.platform.events.lasting import lasting
+from tidings.platform.events.neighbours import Neighbours
 from tidings.platform.events.relay import Relay
 from tidings.platform.jitter import jittered
 from tidings.platform.occurrence import DeadLetters, EventId, OccurredAsk, OccurredPage, Replay
@@ -157,8 +158,10 @@ class Mailroom:
         settings: Settings,
         *,
         alone: bool = True,
+        neighbours: Neighbours | None = None,
     ) -> AsyncIterator[None]:
-        """Relay and react while the block lasts. `alone`: no other process serves it."""
+        """Relay and react while the block lasts, among `neighbours`. `alone`: no other process serves it."""
+        near = neighbours or Neighbours({})
         kind, store = serving.kind, self._store
         if store is None or not (kind.contract.events or kind.reactions):
             yield
@@ -180,17 +183,24 @@ class Mailroom:
             stack.callback(follow(store.dsn, self))
             work: list[Callable[[], Awaitable[None]]] = []
             if address is not None:
-                work.append(partial(self._on_the_bus, serving, store, address, settings, alone))
+                work.append(partial(self._on_the_bus, serving, store, address, settings, alone, near))
             for consumer in self._consumers.values():
                 work.append(partial(self._reconciling, consumer, world, settings))
             if self._consumers:
                 work.append(partial(self._forgetting, store))
+            stack.callback(near.enter(self._consumers.values()))
             for one in work:
                 stack.push_async_callback(_end, asyncio.create_task(lasting(one, of=self.service)))
             yield
 
     async def _on_the_bus(
-        self, serving: Serving[Any], store: EventStore, address: BusAddress, settings: Settings, alone: bool
+        self,
+        serving: Serving[Any],
+        store: EventStore,
+        address: BusAddress,
+        settings: Settings,
+        alone: bool,
+        near: Neighbours,
     ) -> None:
         kind = serving.kind
         # NOTE: no fault may end one of the group: in Python 3.11 the group then leaves this very task cancelled
@@ -206,6 +216,7 @@ class Mailroom:
                     events=kind.contract.events,
                     dsn=store.dsn,
                     alone=alone,
+                    neighbours=near,
                     delay=settings.relay_delay,
                 )
                 tasks.create_task(lasting(relay.run, of=self.service), name=f"relay of {kind.name}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -13,8 +14,10 @@ import msgspec
 from tidings.platform import logs, metrics
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Event
+from tidings.platform.ending import ended
 from tidings.platform.events.beat import Beat, beat_subject, passing_subject
 from tidings.platform.events.bus import TROUBLE, Bus
+from tidings.platform.events.neighbours import Neighbour, Neighbours
 from tidings.platform.occurrence import Occurred
 from tidings.platform.storage.events import AWAY, Outbox
 from tidings.platform.storage.followers import on_announced
@@ -39,6 +42,8 @@ class Relay:
     when it looks, which it does before each beat. Where it is not `alone` it reads all: what others committed of a
     subject before might come after what it is handed. `read_at` tells when the service was read last, by
     time.monotonic(): then beats come often.
+
+    What concerns its `neighbours` alone it hands over, and says it in passing; the bus gets what fails there.
     """
 
     def __init__(
@@ -51,12 +56,14 @@ class Relay:
         events: Collection[Event] = (),
         dsn: str = "",
         alone: bool = True,
+        neighbours: Neighbours | None = None,
         delay: float = 0.0,
     ) -> None:
         self.service = service
         self._events = {event.name: event for event in events}
         self._dsn = dsn
         self._alone = alone
+        self._neighbours = neighbours or Neighbours({})
         self._read_at = read_at
         self._delay = delay
         self._outbox = outbox
@@ -66,7 +73,8 @@ class Relay:
         self._woken = asyncio.Event()
         self._handed: list[Occurred] = []  # committed here since the last look
         self._looks = False  # there may be something that it was not handed
-        self._unmarked: set[UUID] = set()  # the bus has them, and the outbox does not know
+        self._under_way: dict[UUID, asyncio.Task[None]] = {}  # handed over to neighbours
+        self._unmarked: set[UUID] = set()  # the bus has them, or neighbours are done, and the outbox does not know
         self._forget_at = time.monotonic() + FORGET_EVERY
         self._beats = 0
         self._beat_at = 0.0
@@ -91,6 +99,7 @@ class Relay:
                     await self._rest(pause)
         finally:
             unwatch()
+            await ended(*self._under_way.values())
             await self._release()
 
     def hand(self, rows: Sequence[Occurred]) -> None:
@@ -139,13 +148,15 @@ class Relay:
         await self._mark()
         # Before it is read: whoever stands for the outbox now knows all that was committed before.
         vouched = self._beat_is_due() and await self._outbox.vouch(self._holder)
-        waiting = await self._outbox.unpublished(BATCH)
+        most = BATCH + len(self._under_way)
+        found = await self._outbox.unpublished(most)
+        waiting = [one for one in found if one.id not in self._under_way and one.id not in self._unmarked]
         if waiting:
             await self._carry(waiting)
             await self._mark()
-            found = {one.id for one in waiting}
-            self._handed = [one for one in self._handed if one.id not in found]  # committed meanwhile
-        if len(waiting) < BATCH:
+            carried = {one.id for one in waiting}
+            self._handed = [one for one in self._handed if one.id not in carried]  # committed meanwhile
+        if len(found) < most:
             if vouched:
                 await self._beat(began_ns)
             metrics.outbox_waits(service=self.service, count=0, oldest=0.0)
@@ -158,28 +169,64 @@ class Relay:
         """All at once; what the bus took is marked even if it did not take the rest."""
         if self._delay:
             await asyncio.sleep(self._delay)
-        told, self._told = self._told, None  # whatever ends this early, who listens cannot know how many came
         outcomes = await together(*(self._refused(one) for one in waiting))
-        taken = [one.id for one, refused in zip(waiting, outcomes, strict=True) if refused is None]
-        self._unmarked.update(taken)
-        metrics.events_relayed(service=self.service, count=len(taken))
-        if len(taken) < len(waiting):
+        refused = [outcome for outcome in outcomes if outcome is not None]
+        metrics.events_relayed(service=self.service, count=len(waiting) - len(refused))
+        if refused:
             await self._mark()
-            raise next(refused for refused in outcomes if refused is not None)
-        self._told = None if told is None else told + len(waiting)
+            raise refused[0]
         return len(waiting)
 
     async def _refused(self, one: Occurred) -> Exception | None:
-        """Publish it, or say it in passing; why the bus did not take it."""
+        """Publish it, say it in passing, or hand it over; why the bus did not take it."""
         event = self._events.get(one.event)
         try:
-            if event is None or event.lasts(one.body):
-                await self._bus.publish(one)
+            if event is not None and not event.lasts(one.body):
+                await self._tell(self._passing(one))
+            elif (near := self._at_hand(one)) is not None:
+                await self._tell(self._passing(one))
+                self._hand_over(one, near)
+                return None
             else:
-                await self._bus.say(passing_subject(self.service), msgspec.json.encode(one))
+                await self._tell(self._bus.publish(one))
         except Exception as error:
             return error
+        self._unmarked.add(one.id)
         return None
+
+    def _at_hand(self, one: Occurred) -> Sequence[Neighbour] | None:
+        """Who reacts to it, if it may be handed over: what is too much for them the bus keeps."""
+        if len(self._under_way) >= BATCH or one.id in self._under_way:
+            return None
+        return self._neighbours.of(one.event)
+
+    def _passing(self, one: Occurred) -> Coroutine[Any, Any, None]:
+        return self._bus.say(passing_subject(self.service), msgspec.json.encode(one))
+
+    async def _tell(self, telling: Coroutine[Any, Any, None]) -> None:
+        """Whoever listens can count it. Where it may have been lost on its way, they cannot know how many came."""
+        self._told = None if self._told is None else self._told + 1
+        try:
+            await telling
+        except BaseException:
+            self._told = None
+            raise
+
+    def _hand_over(self, one: Occurred, near: Sequence[Neighbour]) -> None:
+        """Until its effects are durable, or the bus has it, the outbox has it alone."""
+
+        async def handing_over() -> None:
+            try:
+                done = await together(*(neighbour.at_once(one) for neighbour in near))
+                if not all(done):
+                    await self._tell(self._bus.publish(one))
+                self._unmarked.add(one.id)
+            except Exception as error:  # it is found once more, when the outbox is looked at
+                log.warning("not_handed_over", service=self.service, name=one.event, error=repr(error))
+            finally:
+                del self._under_way[one.id]
+
+        self._under_way[one.id] = asyncio.create_task(handing_over(), name=f"{self.service} hands {one.event} over")
 
     async def _mark(self) -> None:
         """Say in the outbox what the bus has. Until then a crash publishes it again, under the same id."""
@@ -196,9 +243,12 @@ class Relay:
         self._beat_at = time.monotonic()
         self._beats += 1
         beat = Beat(self._holder, self._beats, began_ns, self._told)
-        self._told = None
-        await self._bus.say(beat_subject(self.service), msgspec.json.encode(beat))
         self._told = 0
+        try:
+            await self._bus.say(beat_subject(self.service), msgspec.json.encode(beat))
+        except BaseException:
+            self._told = None
+            raise
 
     async def _measure(self) -> None:
         with contextlib.suppress(*AWAY):  # then the last figures stand
