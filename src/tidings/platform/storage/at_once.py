@@ -2,10 +2,15 @@
 
 A store puts its own parts between `BEGUN` and `RAISED`, each `FROM cleared`: a row that is there only while the
 subject's fence is held and the request's Idempotency-Key is new. Parameters from `$12` on are the store's.
+
+What reacts to an event has its parts between `TAKEN` and `TOLD`: each follows from `taken`, a row that is there
+only while all fences are held and the event is new, and `concerned` has those (`user_id`) whose versions rise.
+Parameters from `$8` on are the store's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -35,6 +40,28 @@ UPDATE subject_fence f SET version = f.version + 1, last_ms = $2 FROM cleared WH
 RETURNING f.version
 """
 
+# In no order: nobody is waited for. What `concerned` names has to be among those whose fences are held.
+TAKEN: Final = """
+WITH fenced AS (
+    SELECT FROM subject_fence WHERE user_id = ANY($2::uuid[]) AND state = 'live' FOR NO KEY UPDATE SKIP LOCKED
+), cleared AS (
+    SELECT WHERE (SELECT count(*) FROM fenced) = cardinality($2::uuid[])
+), taken AS (
+    INSERT INTO inbox (event_id) SELECT $1 FROM cleared ON CONFLICT DO NOTHING RETURNING event_id
+)"""
+TOLD: Final = """, raised AS (
+    UPDATE subject_fence SET version = version + 1 WHERE user_id IN (SELECT user_id FROM concerned)
+    RETURNING user_id, version
+), told AS (
+    INSERT INTO outbox (id, event, subject, version, body, trace)
+    SELECT said.id, said.event, said.subject, raised.version,
+           said.body || jsonb_build_object('version', raised.version), said.trace
+    FROM raised JOIN unnest($3::uuid[], $4::text[], $5::uuid[], $6::jsonb[], $7::text[])
+        AS said (id, event, subject, body, trace) ON said.subject = raised.user_id
+)
+SELECT user_id, version FROM raised UNION ALL SELECT NULL, NULL FROM taken
+"""
+
 
 def values_of(subject: UUID, minted_ms: int, said: Saying, claim: Idempotency | None) -> tuple[Any, ...]:
     """The first parameters. `said` is one event of the subject, whose version is not known yet, and the answer."""
@@ -46,8 +73,20 @@ def values_of(subject: UUID, minted_ms: int, said: Saying, claim: Idempotency | 
     return (subject, minted_ms, one.id, one.event, one.body, one.trace, *answer)
 
 
-def as_of(version: int, said: Saying) -> list[Occurred]:
-    """What `said` has become: the statement puts the version into its row, as is done here."""
-    [one] = said.occurred()
+def said_of(said: Saying) -> tuple[list[Any], ...]:
+    """The events that a reaction may say, one a subject, whose versions are not known yet."""
+    columns: tuple[list[Any], ...] = ([], [], [], [], [])
+    for one in said.announced:
+        for column, value in zip(columns, (one.id, one.event, one.subject, one.body, one.trace), strict=True):
+            column.append(value)
+    return columns
+
+
+def as_of(versions: Mapping[UUID, int], said: Saying) -> list[Occurred]:
+    """What `said` has become, of those subjects: the statement puts versions into its rows, as is done here."""
+    return [_as_of(versions[one.subject], one) for one in said.occurred() if one.subject in versions]
+
+
+def _as_of(version: int, one: Occurred) -> Occurred:
     body = {**msgspec.json.decode(one.body), "version": version}
-    return [msgspec.structs.replace(one, version=version, body=msgspec.Raw(msgspec.json.encode(body)))]
+    return msgspec.structs.replace(one, version=version, body=msgspec.Raw(msgspec.json.encode(body)))

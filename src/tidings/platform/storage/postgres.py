@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from itertools import groupby
@@ -24,7 +24,7 @@ from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, refuse_remote, writing
 from tidings.platform.service import AlreadyDone, Replayed
 from tidings.platform.settings import Settings
-from tidings.platform.storage.at_once import as_of, values_of
+from tidings.platform.storage.at_once import as_of, said_of, values_of
 from tidings.platform.storage.followers import Happened, announced, in_doubt, unchanged, wake_relay
 from tidings.platform.storage.handle import KEPT, Fence, Saying, replay
 from tidings.platform.storage.pool import open_pool
@@ -361,8 +361,37 @@ class Database:
                 raise
         if version is not None:
             happened = [Happened(subject, version, takes_away=False, stirs=promised.stirs)]
-            await announced(self.service, self._dsn, happened, as_of(version, said))
+            await announced(self.service, self._dsn, happened, as_of({subject: version}, said))
         return version
+
+    async def reacted_at_once(self, statement: str, *own: Any, fenced: Collection[UUID], said: Saying) -> bool:
+        """A reaction in one statement, made of `storage.at_once`, which takes the event that is reacted to.
+
+        `fenced` are all whom it concerns, and `said` has an event of each whose version may rise. False: nothing
+        was written, and `write` tells why: somebody else holds a fence, or one is not there or not live, or the
+        event was taken before. Raises what `write` does.
+        """
+        event = reacting_to()
+        if event is None or any(one.takes_away for one in said.happened):
+            raise RuntimeError("what takes away, and what reacts to nothing, is written by `write`")
+        refuse_remote(f"a write of {self.service} in one statement")
+        with self._refusing():
+            try:
+                rows = await self.writers.fetch(statement, event, sorted(fenced), *said_of(said), *own)
+            except CONTENDED:  # with somebody who takes the same event
+                return False
+            except BaseException:
+                wake_relay(self._dsn)  # as above
+                raise
+        versions = {row[0]: row[1] for row in rows if row[0] is not None}
+        happened = [
+            msgspec.structs.replace(one, version=versions[one.subject])
+            for one in said.happened
+            if one.subject in versions
+        ]
+        if happened:
+            await announced(self.service, self._dsn, happened, as_of(versions, said))
+        return bool(rows)
 
     async def alone(self, statement: str, *values: Any) -> list[asyncpg.Record]:
         """A write that is one statement, of which nobody is told; what it returns. Raises what `write` does."""

@@ -27,6 +27,8 @@ async def message_posted(store: NotificationStore, body: MessageChanged) -> None
     effects = rules.of_message(body)
     if not effects:  # there is no older state of it that could come later
         return
+    if await store.tell_at_once(effects, body.message_id, body.version, fenced=rules.people_in(effects)):
+        return
     async with store.write() as write:
         live = await _live(write, effects)
         _announce(write, await write.tell(live, body.message_id, body.version))

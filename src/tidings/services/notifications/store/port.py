@@ -113,4 +113,13 @@ class NotificationStore(Protocol):
         """Up to when this person has read."""
         ...
 
+    async def tell_at_once(
+        self, effects: Collection[Effect], message_id: MessageId, version: int, *, fenced: Collection[UserId]
+    ) -> bool:
+        """As `tell` in a write of its own, with these fences, and the event of each person whose version rose.
+
+        False: nothing was written, and `write` tells why.
+        """
+        ...
+
     def write(self) -> AbstractAsyncContextManager[NotificationWrite]: ...

@@ -10,18 +10,21 @@ from uuid import UUID
 import msgspec
 
 from tidings.contracts.messages import MessageId
+from tidings.contracts.notifications import NotificationsChanged, changed
 from tidings.contracts.users import UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.settings import Settings
+from tidings.platform.storage.at_once import TAKEN, TOLD
+from tidings.platform.storage.handle import Saying
 from tidings.platform.storage.postgres import Database, Write, rows_of
 from tidings.services.notifications.shapes import Effect
 from tidings.services.notifications.store.port import NotificationStore, Place, Row, Told, ToldPlace
 
-_ROWS: Final = """
-insert into notifications (user_id, kind, actor_id, target, group_id, version, stands, at_ms)
-select effect.* from unnest(
+_INTO: Final = "insert into notifications (user_id, kind, actor_id, target, group_id, version, stands, at_ms)"
+_ROWS: Final = f"""
+{_INTO} select effect.* from unnest(
     $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bool[], $8::bigint[]) as effect
-"""
+"""  # noqa: S608 - of constants
 # A row that no longer stands stays: it is what makes a late, older event change nothing.
 _IF_NEWER: Final = """
 on conflict (user_id, kind, actor_id, target) do update
@@ -43,6 +46,14 @@ put as ({_ROWS} where exists (select from advanced) {_IF_NEWER})
 update subject_fence set version = version + 1 where user_id in (select user_id from put)
 returning user_id, version
 """  # noqa: S608 - of constants
+_TELL_AT_ONCE: Final = f"""{TAKEN}, advanced as (
+    insert into message_versions (message_id, version) select $16, $17 from taken on conflict do nothing
+    returning message_id
+), concerned as (
+    {_INTO} select effect.* from advanced, unnest(
+        $8::uuid[], $9::text[], $10::uuid[], $11::uuid[], $12::uuid[], $13::bigint[], $14::bool[], $15::bigint[]
+    ) as effect {_IF_NEWER}
+){TOLD}"""  # noqa: S608 - of constants
 _DROP: Final = """
 delete from notifications
  where target = $1 and ($3 or (kind = 'mention' and user_id <> all($2::uuid[])))
@@ -147,6 +158,17 @@ class PostgresNotifications:
     async def read_ms(self, user_id: UserId) -> int | None:
         rows = await self._database.fetch("select read_ms from read_marks where user_id = $1", user_id)
         return rows[0]["read_ms"] if rows else None
+
+    async def tell_at_once(
+        self, effects: Collection[Effect], message_id: MessageId, version: int, *, fenced: Collection[UserId]
+    ) -> bool:
+        said = Saying()
+        for person in {effect.user_id for effect in effects}:
+            body = NotificationsChanged(user_id=person, version=0)
+            said.announce(changed, subject=person, version=0, body=body)
+        return await self._database.reacted_at_once(
+            _TELL_AT_ONCE, *_columns(effects), message_id, version, fenced=fenced, said=said
+        )
 
     def write(self) -> AbstractAsyncContextManager[PostgresWrite]:
         return self._database.write(PostgresWrite)
