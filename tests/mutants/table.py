@@ -17,6 +17,7 @@ MONGO_PARTICIPANT: Final = "src/tidings/platform/twophase/mongo_participant.py"
 WORLD: Final = "src/tidings/platform/world.py"
 FOUNDATION: Final = "src/tidings/platform/storage/foundation.py"
 RELAY: Final = "src/tidings/platform/events/relay.py"
+AT_ONCE: Final = "src/tidings/platform/storage/at_once.py"
 NEIGHBOURS: Final = "src/tidings/platform/events/neighbours.py"
 BUS: Final = "src/tidings/platform/events/bus.py"
 CONSUMER: Final = "src/tidings/platform/events/consumer.py"
@@ -47,6 +48,7 @@ IN_PARTICIPANT: Final = "tests/twophase/test_participant.py::"
 IN_DELETION: Final = "tests/twophase/test_deletion.py::"
 IN_CRASHES: Final = "tests/chaos/test_crashes.py::"
 IN_DELIVERY: Final = "tests/events/test_delivery.py::"
+IN_TOLD: Final = "tests/services/notifications/test_notifications_at_once.py::"
 IN_RELAY: Final = "tests/events/test_relay.py::"
 IN_SHELF: Final = "tests/platform/test_cache_shelf.py::"
 IN_WRITES: Final = "tests/platform/test_storage_writes.py::"
@@ -598,6 +600,33 @@ MUTATIONS: Final = (
         edits=gone(" or len(here) < len(self._reacting[event])"),
         broken=("I3", "I6"),
         tests=(IN_RELAY + "test_what_somebody_else_reacts_to_goes_over_the_bus",),
+    ),
+    Mutation(
+        name="reaction at once: fences of the living",
+        protects="what comes after a removal finds its fence",
+        file=AT_ONCE,
+        edits=gone(" = ANY($2::uuid[]) AND state = 'live'", " = ANY($2::uuid[])"),
+        broken=("I4",),
+        tests=(IN_TOLD + "test_what_stands_in_its_way_leaves_nothing_behind[one deleted-wire]",),
+    ),
+    Mutation(
+        name="reaction at once: all fences",
+        protects="nobody's version rises under somebody else's lock, and who is not fenced is fenced first",
+        file=AT_ONCE,
+        edits=gone("(SELECT count(*) FROM fenced) = cardinality($2::uuid[])", "(SELECT count(*) FROM fenced) > 0"),
+        broken=("I4", "I6"),
+        tests=(IN_TOLD + "test_what_stands_in_its_way_leaves_nothing_behind[no fence-wire]",),
+    ),
+    Mutation(
+        name="reaction at once: takes its event",
+        protects="an event takes effect once",
+        file=AT_ONCE,
+        edits=gone(
+            "ON CONFLICT DO NOTHING RETURNING event_id",
+            "ON CONFLICT (event_id) DO UPDATE SET event_id = excluded.event_id RETURNING event_id",
+        ),
+        broken=("I6",),
+        tests=(IN_TOLD + "test_an_event_that_was_taken_says_nothing_again[wire]",),
     ),
     Mutation(
         name="bus: acknowledgement awaited",

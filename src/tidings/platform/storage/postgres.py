@@ -378,8 +378,6 @@ class Database:
         with self._refusing():
             try:
                 rows = await self.writers.fetch(statement, event, sorted(fenced), *said_of(said), *own)
-            except CONTENDED:  # with somebody who takes the same event
-                return False
             except BaseException:
                 wake_relay(self._dsn)  # as above
                 raise
