@@ -139,7 +139,11 @@ async def test_row_37_twice_and_shuffled_ends_alike(quick: Whole) -> None:
         twice = [*history, *history]
         random.Random(seed).shuffle(twice)
         for producer, row in twice:
-            assert (await room._consumers[producer].handle(occurred(row)))[0] == "done"
+            consumer = room._consumers[producer]
+            if quick.settings.events_nearby:
+                assert await consumer.react_here(occurred(row))
+            else:
+                assert (await consumer.handle(occurred(row)))[0] == "done"
         assert [await state_of(quick, person) for person in (alice, bob)] == straight, seed
 
 
@@ -164,6 +168,7 @@ async def test_row_37_an_event_that_comes_again_changes_nothing(quick: Whole) ->
     consumer = process.servings["friends"].holder.mailroom._consumers["friends"]
     for _ in range(3):
         assert await consumer.handle(occurred(happened)) == ("done", 0.0)
+        assert await consumer.react_here(occurred(happened))
     assert await effects() == [3]  # asked, accepted, ended
 
 
@@ -274,7 +279,7 @@ async def test_a_database_that_is_away_costs_no_event(quick: Whole) -> None:
     assert await rows(quick, "notifications", "select 1 from reaction_failures") == []
 
 
-@pytest.mark.parametrize("reacting", ["_deliver", "at_once"])
+@pytest.mark.parametrize("reacting", ["_deliver", "react_here"])
 async def test_what_nobody_foresaw_does_not_end_the_work(reacting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of a kind that no handler names, in the consumer and in the relay: both begin again."""
     fell: list[str] = []
@@ -291,7 +296,7 @@ async def test_what_nobody_foresaw_does_not_end_the_work(reacting: str, monkeypa
         monkeypatch.setattr(owner, name, fall)
 
     async with whole(
-        "near", events_nearby=reacting == "at_once"
+        "near", events_nearby=reacting == "react_here"
     ) as patient:  # so patient that no comparison with the producers makes it good
         alice, bob = [await patient.joins(name) for name in ("Alice", "Bob")]
         await bob.befriends(alice)

@@ -75,12 +75,12 @@ def watch_dependency(callee: str, dependency: DependencyState) -> None:
 
 
 def events_relayed(*, service: str, count: int) -> None:
-    """Count events that the bus acknowledged."""
+    """Count events that the bus acknowledged, that were said in passing, or handed over."""
     _relayed[(service,)].inc(count)
 
 
 def outbox_waits(*, service: str, count: int, oldest: float) -> None:
-    """How many events wait for the bus, and for how many seconds the oldest has."""
+    """How many events wait for the bus or for neighbours, and for how many seconds the oldest has."""
     _waiting[(service,)].set(count)
     _oldest[(service,)].set(oldest)
 
@@ -278,10 +278,20 @@ _branches = _bounded(
     Gauge("tidings_twophase_prepared", "Prepared branches of a participant.", ["service"], registry=_registry)
 )
 _relayed = _bounded(
-    Counter("tidings_events_relayed", "Events that the bus acknowledged.", ["service"], registry=_registry)
+    Counter(
+        "tidings_events_relayed",
+        "Events that the bus has, or that were said in passing or handed over.",
+        ["service"],
+        registry=_registry,
+    )
 )
 _waiting = _bounded(
-    Gauge("tidings_outbox_waiting", "Events that the bus has not acknowledged.", ["service"], registry=_registry)
+    Gauge(
+        "tidings_outbox_waiting",
+        "Events that wait for the bus, or for whom they were handed over to.",
+        ["service"],
+        registry=_registry,
+    )
 )
 _oldest = _bounded(
     Gauge("tidings_outbox_oldest_seconds", "Age of the oldest of them.", ["service"], registry=_registry)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -50,6 +51,12 @@ class Telling:
     def effects(self) -> list[Effect]:
         message = self.message
         return [Effect(one, "mention", self.author, message, message, 7, stands=True) for one in self.told]
+
+    def about(self, message: MessageId) -> Telling:
+        """The same people, and another message."""
+        other = copy(self)
+        other.message = message
+        return other
 
     async def at_once(self, event: UUID, *, message: MessageId | None = None) -> bool:
         request = Request(OPERATOR, caller="messages", deadline=time.monotonic() + 5)
@@ -175,6 +182,28 @@ async def test_the_same_event_at_the_same_time_takes_effect_once(telling: Tellin
     outcomes = await asyncio.gather(*(telling.at_once(event) for _ in range(6)))
     assert sum(outcomes) == 1
     assert await telling.versions() == [0, 1, 1]
+
+
+async def test_events_at_the_same_time_have_each_a_version(telling: Telling) -> None:
+    await telling.fences(*telling.people)
+    taken = 0
+    for _ in range(10):
+        messages = [MessageId(uuid4()) for _ in range(3)]
+        outcomes = await asyncio.gather(*(other.at_once(uuid4()) for other in map(telling.about, messages)))
+        taken += sum(outcomes)
+    assert taken >= 10
+    assert await telling.versions() == [0, taken, taken]
+    expected = [(one, version) for one in telling.told for version in range(1, taken + 1)]
+    assert [(one.subject, one.version) for one in await telling.said()] == expected
+
+
+async def test_whoever_takes_the_same_event_is_waited_for_but_not_for_long(telling: Telling) -> None:
+    event = uuid4()
+    await telling.fences(*telling.people)
+    async with telling.store._database.writers.acquire() as connection, connection.transaction():
+        await connection.execute("insert into inbox (event_id) values ($1)", event)
+        assert not await telling.at_once(event)
+    assert (await telling.versions(), await telling.stands()) == ([0, 0, 0], [])
 
 
 async def test_a_statement_whose_answer_is_lost_wakes_the_relay(

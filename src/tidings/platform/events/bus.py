@@ -40,6 +40,7 @@ PATIENCE: Final = 2.0  # seconds
 FLUSHED: Final = 60  # seconds; a connection that is silent for so long was given up before
 KEPT: Final = 7 * 86_400.0  # seconds
 MOST_BYTES: Final = 512 * 1024 * 1024  # of one stream: what does not fit waits in its outbox
+TOLD: Final = "Tidings-Told"  # in its header: it was said in passing, too
 DUPLICATES: Final = 120.0  # seconds within which the bus itself drops a second copy
 
 # What a client meets when the bus is away, full, or has lost its data.
@@ -98,10 +99,14 @@ class Bus:
             with contextlib.suppress(*TROUBLE):
                 await subscription.unsubscribe()
 
-    async def publish(self, one: Occurred) -> None:
-        """Return when the bus has it on its disk. Under the same id it is taken once. One of TROUBLE otherwise."""
+    async def publish(self, one: Occurred, *, told: bool = False) -> None:
+        """Return when the bus has it on its disk. Under the same id it is taken once. One of TROUBLE otherwise.
+
+        `told`: whoever hears what passes has heard of it, and is not told again, in what might be another order.
+        """
+        headers = {"Nats-Msg-Id": str(one.id), **({TOLD: "1"} if told else {})}
         with heeding_cancellation():
-            await self._stream.publish(one.event, msgspec.json.encode(one), headers={"Nats-Msg-Id": str(one.id)})
+            await self._stream.publish(one.event, msgspec.json.encode(one), headers=headers)
 
     async def hear(self, producer: str, heard: Callable[[Heard], Awaitable[None]]) -> None:
         """Get each message of a producer as it passes, once, or never: what is missed on the way is gone.
@@ -111,7 +116,8 @@ class Bus:
         """
 
         async def got(message: Msg) -> None:
-            await heard(Heard(message.subject, message.data, message.respond if message.reply else None))
+            if message.headers is None or TOLD not in message.headers:
+                await heard(Heard(message.subject, message.data, message.respond if message.reply else None))
 
         with heeding_cancellation():
             await self._client.subscribe(f"{producer}.>", cb=got)
@@ -249,6 +255,8 @@ async def _close(client: Client) -> None:
     with contextlib.suppress(*TROUBLE):
         async with asyncio.timeout(2):
             await client.close()
+    if client._transport is not None:  # the client leaves it open if it fails to write what is left
+        client._transport.close()  # type: ignore[no-untyped-call]
 
 
 # What the operator makes: users, streams and consumers, from the contracts and reactions alone.

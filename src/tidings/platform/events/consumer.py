@@ -27,6 +27,7 @@ AT_ONCE = 2  # reactions; by default a service has three connections for writing
 LISTEN = 2.0  # seconds of one pull
 PAUSE = 0.5  # when a database is away
 DEADLINE = 10.0
+HERE = 2.0  # seconds for what happened in this process; then the bus has it, and delivers it in its turn
 MOST_ATTEMPTS = 8
 LONGEST_WAIT = 60.0
 
@@ -94,18 +95,20 @@ class Consumer:
                 await delivery.done()
         return True
 
-    async def at_once(self, one: Occurred) -> bool:
+    async def react_here(self, one: Occurred) -> bool:
         """React to what happened in this process; False where that fails, and the bus had better deliver it.
 
         Nothing is counted, nor set aside: that begins with what the bus delivers.
         """
-        began = time.perf_counter()
         try:
-            async with self._room:
+            async with asyncio.timeout(HERE), self._room:
+                began = time.perf_counter()
                 for _ in range(2 if self._repeat else 1):
                     await self._react(one)
         except Exception as error:
-            log.info("not_at_once", service=self.service, name=one.event, event_id=str(one.id), error=repr(error))
+            log.info(
+                "not_reacted_here", service=self.service, name=one.event, event_id=str(one.id), error=repr(error)
+            )
             return False
         self._handled_in(began, one, "done")
         return True

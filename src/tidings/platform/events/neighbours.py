@@ -17,7 +17,7 @@ class Neighbour(Protocol):
     @property
     def events(self) -> list[str]: ...
 
-    async def at_once(self, one: Occurred) -> bool:
+    async def react_here(self, one: Occurred) -> bool:
         """React, and return True once the effect is durable; False where the bus had better see to it."""
         ...
 

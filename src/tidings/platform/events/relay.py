@@ -1,11 +1,11 @@
-"""The relay: carries what a service's outbox holds to the bus, and marks it once the bus has it."""
+"""The relay: carries what a service's outbox holds to neighbours or the bus, and marks it once they have it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +18,7 @@ from tidings.platform.ending import ended
 from tidings.platform.events.beat import Beat, beat_subject, passing_subject
 from tidings.platform.events.bus import TROUBLE, Bus
 from tidings.platform.events.neighbours import Neighbour, Neighbours
+from tidings.platform.jitter import jittered
 from tidings.platform.occurrence import Occurred
 from tidings.platform.storage.events import AWAY, Outbox
 from tidings.platform.storage.followers import on_announced
@@ -28,6 +29,7 @@ log = logs.get_logger("relay")
 BATCH = 64  # each is synced by itself, and all have to be acknowledged in time
 BUSY_PAUSE = 0.02  # seconds
 IDLE_PAUSE = 0.25
+LONGEST_PAUSE = 5.0  # between tries to hand over what the bus does not take either
 BEAT_EVERY = 0.05
 READ_LATELY = 1.0  # seconds; so long after a read a client may come whose next answer has to be as new
 LEASE = 3.0
@@ -73,7 +75,8 @@ class Relay:
         self._woken = asyncio.Event()
         self._handed: list[Occurred] = []  # committed here since the last look
         self._looks = False  # there may be something that it was not handed
-        self._under_way: dict[UUID, asyncio.Task[None]] = {}  # handed over to neighbours
+        self._under_way: dict[UUID, float] = {}  # handed over to neighbours, when
+        self._handing_over: set[asyncio.Task[None]] = set()
         self._unmarked: set[UUID] = set()  # the bus has them, or neighbours are done, and the outbox does not know
         self._forget_at = time.monotonic() + FORGET_EVERY
         self._beats = 0
@@ -99,7 +102,7 @@ class Relay:
                     await self._rest(pause)
         finally:
             unwatch()
-            await ended(*self._under_way.values())
+            await ended(*self._handing_over)
             await self._release()
 
     def hand(self, rows: Sequence[Occurred]) -> None:
@@ -125,7 +128,7 @@ class Relay:
     async def round(self) -> int:
         """Publish what it was handed, or the oldest that wait; how many."""
         now = time.monotonic()
-        handed, self._handed = self._handed, []  # a look finds these, too
+        handed, self._handed = self._still_waiting(self._handed), []  # a look finds these, too
         looks, self._looks = not handed or self._looks or self._beat_is_due(), False
         try:
             if now > self._leased_until - LEASE / 2:
@@ -148,9 +151,9 @@ class Relay:
         await self._mark()
         # Before it is read: whoever stands for the outbox now knows all that was committed before.
         vouched = self._beat_is_due() and await self._outbox.vouch(self._holder)
-        most = BATCH + len(self._under_way)
+        most = BATCH + len(self._under_way) + len(self._unmarked)
         found = await self._outbox.unpublished(most)
-        waiting = [one for one in found if one.id not in self._under_way and one.id not in self._unmarked]
+        waiting = self._still_waiting(found)
         if waiting:
             await self._carry(waiting)
             await self._mark()
@@ -159,11 +162,17 @@ class Relay:
         if len(found) < most:
             if vouched:
                 await self._beat(began_ns)
-            metrics.outbox_waits(service=self.service, count=0, oldest=0.0)
+            since = min(self._under_way.values(), default=time.monotonic())
+            oldest = time.monotonic() - since
+            metrics.outbox_waits(service=self.service, count=len(self._under_way), oldest=oldest)
         else:
             self._looks = True
             await self._measure()
         return len(waiting)
+
+    def _still_waiting(self, found: Iterable[Occurred]) -> list[Occurred]:
+        """Without what is told already, whatever the outbox knows."""
+        return [one for one in found if one.id not in self._under_way and one.id not in self._unmarked]
 
     async def _carry(self, waiting: Sequence[Occurred]) -> int:
         """All at once; what the bus took is marked even if it did not take the rest."""
@@ -196,9 +205,7 @@ class Relay:
 
     def _at_hand(self, one: Occurred) -> Sequence[Neighbour] | None:
         """Who reacts to it, if it may be handed over: what is too much for them the bus keeps."""
-        if len(self._under_way) >= BATCH or one.id in self._under_way:
-            return None
-        return self._neighbours.of(one.event)
+        return None if len(self._under_way) >= BATCH else self._neighbours.of(one.event)
 
     def _passing(self, one: Occurred) -> Coroutine[Any, Any, None]:
         return self._bus.say(passing_subject(self.service), msgspec.json.encode(one))
@@ -216,20 +223,31 @@ class Relay:
         """Until its effects are durable, or the bus has it, the outbox has it alone."""
 
         async def handing_over() -> None:
-            try:
-                done = await together(*(neighbour.at_once(one) for neighbour in near))
-                if not all(done):
-                    await self._tell(self._bus.publish(one))
-                self._unmarked.add(one.id)
-            except Exception as error:  # it is found once more, when the outbox is looked at
-                log.warning("not_handed_over", service=self.service, name=one.event, error=repr(error))
-            finally:
-                del self._under_way[one.id]
+            pause = IDLE_PAUSE
+            while not await self._is_taken(one, near):
+                await asyncio.sleep(jittered(pause))
+                pause = min(pause * 2, LONGEST_PAUSE)
+            self._unmarked.add(one.id)
 
-        self._under_way[one.id] = asyncio.create_task(handing_over(), name=f"{self.service} hands {one.event} over")
+        task = asyncio.create_task(handing_over(), name=f"{self.service} hands {one.event} over")
+        self._under_way[one.id] = time.monotonic()
+        self._handing_over.add(task)
+        task.add_done_callback(self._handing_over.discard)
+        task.add_done_callback(lambda _: self._under_way.pop(one.id))
+
+    async def _is_taken(self, one: Occurred, near: Sequence[Neighbour]) -> bool:
+        """By all neighbours, or by the bus, which tells it nobody who has heard of it."""
+        if all(await together(*(neighbour.react_here(one) for neighbour in near))):
+            return True
+        try:
+            await self._bus.publish(one, told=True)
+        except Exception as error:
+            log.warning("not_handed_over", service=self.service, name=one.event, error=repr(error))
+            return False
+        return True
 
     async def _mark(self) -> None:
-        """Say in the outbox what the bus has. Until then a crash publishes it again, under the same id."""
+        """Say in the outbox what is taken. Until then a crash has it told again, under the same id."""
         if self._unmarked:
             taken = list(self._unmarked)
             await self._outbox.published(taken)

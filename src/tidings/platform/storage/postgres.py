@@ -378,6 +378,8 @@ class Database:
         with self._refusing():
             try:
                 rows = await self.writers.fetch(statement, event, sorted(fenced), *said_of(said), *own)
+            except CONTENDED:  # with another run for the same event, or message, which alone is waited for
+                return False
             except BaseException:
                 wake_relay(self._dsn)  # as above
                 raise
