@@ -146,7 +146,7 @@ def test_engines_that_hang_are_named_with_what_to_do(mixed: Server) -> None:
     for link, log in (("database messages", "mongodb"), ("bus", "nats"), ("temporary data", "valkey")):
         assert f"logs/{log}.log" in broken[link]["mend"]
         assert f"{link}: {broken[link]['detail']}\n  -> {broken[link]['mend']}" in shown
-    assert "events wait in their outboxes" in broken["bus"]["mend"]
+    assert "events for other processes wait in their outboxes" in broken["bus"]["mend"]
     assert broken["temporary data"]["state"] == "warning"  # nothing is wrong without it
     assert {one["engine"]["bytes"] for one in broken.values()} == {None}
 

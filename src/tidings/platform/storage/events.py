@@ -42,11 +42,11 @@ class Outbox(Protocol):
     async def release(self, holder: UUID) -> None: ...
 
     async def unpublished(self, limit: int) -> list[Occurred]:
-        """The oldest that the bus has not acknowledged."""
+        """The oldest that neither the bus has acknowledged nor all who react."""
         ...
 
     async def published(self, ids: Sequence[UUID]) -> None:
-        """The bus has acknowledged these."""
+        """The bus has acknowledged these, or all who react are done."""
         ...
 
     async def page(self, ask: OccurredAsk) -> OccurredPage:

@@ -76,13 +76,13 @@ class MongoOutbox:
             await self._leases.delete_one({"_id": RELAY, "holder": holder})
 
     async def unpublished(self, limit: int) -> list[Occurred]:
-        """The oldest that the bus has not acknowledged."""
+        """The oldest that neither the bus has acknowledged nor all who react."""
         with _reached():
             rows = self._rows.find({"waiting": True}, sort=[("created_at", 1)], limit=limit, batch_size=ONE_TRIP)
             return [_occurred(row) async for row in rows]
 
     async def published(self, ids: Sequence[UUID]) -> None:
-        """The bus has acknowledged these."""
+        """The bus has acknowledged these, or all who react are done."""
         told: list[Row] = [{"$set": {"published_at": "$$NOW"}}, {"$unset": "waiting"}]
         with _reached():
             await self._rows.update_many({"_id": {"$in": list(ids)}, "waiting": True}, told)

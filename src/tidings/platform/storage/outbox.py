@@ -71,11 +71,11 @@ class PostgresOutbox:
         await self._pool.execute(RELEASE, holder)
 
     async def unpublished(self, limit: int) -> list[Occurred]:
-        """The oldest that the bus has not acknowledged."""
+        """The oldest that neither the bus has acknowledged nor all who react."""
         return [occurred(row) for row in await self._pool.fetch(UNPUBLISHED, limit)]
 
     async def published(self, ids: Sequence[UUID]) -> None:
-        """The bus has acknowledged these."""
+        """The bus has acknowledged these, or all who react are done."""
         await self._pool.execute(MARK, list(ids))
 
     async def page(self, ask: OccurredAsk) -> OccurredPage:
