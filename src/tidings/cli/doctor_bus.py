@@ -18,7 +18,10 @@ from tidings.platform.events.bus import OPERATOR, TROUBLE
 
 LINK: Final = "bus"
 PATIENCE: Final = 3.0  # seconds
-WITHOUT_IT: Final = "Until then events for other processes wait in their outboxes, and every answer is read anew: slower, not wrong."
+WITHOUT_IT: Final = (
+    "Until then events for other processes wait in their outboxes, and every answer is read anew:"
+    " slower, not wrong."
+)
 
 
 async def about_bus(url: str, password: str) -> Finding:
