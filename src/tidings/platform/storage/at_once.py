@@ -73,15 +73,6 @@ def values_of(subject: UUID, minted_ms: int, said: Saying, claim: Idempotency | 
     return (subject, minted_ms, one.id, one.event, one.body, one.trace, *answer)
 
 
-def said_of(said: Saying) -> tuple[list[Any], ...]:
-    """The events that a reaction may say, one a subject, whose versions are not known yet."""
-    columns: tuple[list[Any], ...] = ([], [], [], [], [])
-    for one in said.announced:
-        for column, value in zip(columns, (one.id, one.event, one.subject, one.body, one.trace), strict=True):
-            column.append(value)
-    return columns
-
-
 def as_of(versions: Mapping[UUID, int], said: Saying) -> list[Occurred]:
     """What `said` has become, of those subjects: the statement puts versions into its rows, as is done here."""
     return [_as_of(versions[one.subject], one) for one in said.occurred() if one.subject in versions]

@@ -24,7 +24,7 @@ from tidings.platform.jitter import jittered
 from tidings.platform.request import Idempotency, current, reacting_to, refuse_remote, writing
 from tidings.platform.service import AlreadyDone, Replayed
 from tidings.platform.settings import Settings
-from tidings.platform.storage.at_once import as_of, said_of, values_of
+from tidings.platform.storage.at_once import as_of, values_of
 from tidings.platform.storage.followers import Happened, announced, in_doubt, unchanged, wake_relay
 from tidings.platform.storage.handle import KEPT, Fence, Saying, replay
 from tidings.platform.storage.pool import open_pool
@@ -375,9 +375,10 @@ class Database:
         if event is None or any(one.takes_away for one in said.happened):
             raise RuntimeError("what takes away, and what reacts to nothing, is written by `write`")
         refuse_remote(f"a write of {self.service} in one statement")
+        events = rows_of([(one.id, one.event, one.subject, one.body, one.trace) for one in said.announced])
         with self._refusing():
             try:
-                rows = await self.writers.fetch(statement, event, sorted(fenced), *said_of(said), *own)
+                rows = await self.writers.fetch(statement, event, sorted(fenced), *events, *own)
             except CONTENDED:  # with another run for the same event, or message, which alone is waited for
                 return False
             except BaseException:
