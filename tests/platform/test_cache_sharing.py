@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +14,7 @@ import pytest
 from tidings.platform.cache import sharing
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.kept import Kept, Piece
-from tidings.platform.cache.sharing import AT_ONCE, MOST_KEYS, WINDOW, Sharing
+from tidings.platform.cache.sharing import AT_ONCE, CROWD, MOST_KEYS, WINDOW, Sharing
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
@@ -145,6 +145,119 @@ async def test_who_waits_when_everything_stops_is_stopped() -> None:
     under_way.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+# A call that leads to others.
+
+
+@dataclass
+class Crowd:
+    """Requests that are at work until they may end, after a call that was answered at once."""
+
+    producer: Producer = field(default_factory=lambda: Producer(sharing=Sharing(leads=True)))
+    may_end: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def come(self, count: int) -> None:
+        self.producer.going.set()
+        self.tasks += [asyncio.create_task(self._request(number)) for number in range(count)]
+        await turn()
+        assert not any(task.done() for task in self.tasks)
+
+    async def _request(self, number: int) -> None:
+        await self.producer.ask(f"crowd {number}", -number)
+        await self.may_end.wait()
+
+    async def end(self) -> None:
+        self.may_end.set()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a crowd waits until it is done."""
+    monkeypatch.setattr(sharing, "PATIENCE", 60.0)
+
+
+async def soon(answer: Awaitable[tuple[set[Hashable], bool]]) -> tuple[set[Hashable], bool]:
+    return await asyncio.wait_for(answer, 5)
+
+
+async def test_a_call_that_leads_goes_again_once_those_whom_it_answered_are_done(patient: None) -> None:
+    crowd = Crowd()
+    await crowd.come(CROWD)
+    later = [asyncio.create_task(crowd.producer.ask("Ada", 1))]
+    await asyncio.sleep(5 * WINDOW)
+    later.append(asyncio.create_task(crowd.producer.ask("Bob", 2)))
+    await turn()
+    assert len(crowd.producer.asked) == 1
+    await crowd.end()
+    assert [await soon(one) for one in later] == [({1, 2}, True), ({1, 2}, False)]
+    assert len(crowd.producer.asked) == 2
+
+
+async def test_who_gave_up_is_done(patient: None) -> None:
+    crowd = Crowd()
+    await crowd.come(CROWD)
+    late = asyncio.create_task(crowd.producer.ask("Ada", 1))
+    await turn()
+    crowd.tasks[0].cancel()
+    assert await soon(late) == ({1}, True)
+    await crowd.end()
+
+
+async def test_a_few_are_not_waited_for(patient: None) -> None:
+    crowd = Crowd()
+    await crowd.come(CROWD - 1)
+    assert await soon(crowd.producer.ask("Ada", 1)) == ({1}, True)
+    await crowd.end()
+
+
+async def test_a_call_that_leads_to_none_waits_for_nobody(patient: None) -> None:
+    crowd = Crowd(Producer())
+    await crowd.come(CROWD)
+    assert await soon(crowd.producer.ask("Ada", 1)) == ({1}, True)
+    await crowd.end()
+
+
+async def test_a_crowd_that_takes_long_is_not_waited_for_nor_is_the_next_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patience = 0.2
+    monkeypatch.setattr(sharing, "PATIENCE", patience)
+    crowd, next_crowd, began = Crowd(), Crowd(), time.monotonic()
+    await crowd.come(CROWD)
+    assert await crowd.producer.ask("Ada", 1) == ({1}, True)
+    assert time.monotonic() - began >= 0.9 * patience
+    next_crowd.producer = crowd.producer
+    await next_crowd.come(CROWD)
+    began = time.monotonic()
+    assert await crowd.producer.ask("Bob", 2) == ({2}, True)
+    assert time.monotonic() - began < patience
+    monkeypatch.setattr(sharing, "IMPATIENCE", 0.0)
+    await asyncio.sleep(2 * patience)  # of those who are still at work, nobody counts any more
+    monkeypatch.setattr(sharing, "PATIENCE", 60.0)
+    assert await soon(crowd.producer.ask("Cyd", 3)) == ({3}, True)
+    await crowd.end()
+    await next_crowd.end()
+
+
+async def test_nobody_waits_longer_than_their_patience_for_a_call_of_a_crowd(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharing, "PATIENCE", 0.4)
+    producer = Producer(sharing=Sharing(leads=True))
+    slow = [asyncio.create_task(producer.ask(f"slow {number}", -number)) for number in range(CROWD)]
+    await turn()
+    late = asyncio.create_task(producer.ask("Ada", 1))
+    await asyncio.sleep(0.1)
+    assert len(producer.asked) == 1
+    async with asyncio.timeout(5):
+        while len(producer.asked) == 1:
+            await asyncio.sleep(0.01)
+    assert producer.asked[1:] == [[1]]  # though the first has not been answered
+    producer.going.set()
+    await asyncio.gather(*slow, late)
 
 
 # By way of a keeper.

@@ -33,5 +33,5 @@ def _in_order(ask: TokenDigests, found: Mapping[bytes, SignedIn], as_of_ns: int)
 
 KEPT: Final = (
     # A person is let in by it, and is shown nothing of it.
-    Kept(users.whois, keys=_digests, rest=_these, pieces=_holders, whole=_in_order, shown=False),
+    Kept(users.whois, keys=_digests, rest=_these, pieces=_holders, whole=_in_order, shown=False, leads=True),
 )

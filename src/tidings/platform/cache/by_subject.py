@@ -72,7 +72,11 @@ class _BySubject(Mapping[Any, Told]):
 
 
 def kept_by_subject(
-    call: Call[Ask, Mapping[Id, Told]], ask_for: Callable[[list[Any]], Ask], *, many: bool = False
+    call: Call[Ask, Mapping[Id, Told]],
+    ask_for: Callable[[list[Any]], Ask],
+    *,
+    many: bool = False,
+    leads: bool = False,
 ) -> Kept[Ask, Mapping[Id, Told]]:
     """A call that tells of each person; who is absent is asked for each time. `ask_for` makes an ask of ids."""
 
@@ -88,4 +92,4 @@ def kept_by_subject(
     def whole(ask: Ask, found: Mapping[int, Told], as_of_ns: int) -> Mapping[Any, Told]:
         return _BySubject(found)
 
-    return Kept(call, keys=keys, rest=rest, pieces=pieces, whole=whole, many=many)
+    return Kept(call, keys=keys, rest=rest, pieces=pieces, whole=whole, many=many, leads=leads)

@@ -145,7 +145,9 @@ class Keeper:
         self._kept = {one.call.name: one for one in kept}
         # By call, of keys that are being asked for and may be kept.
         self._asked: dict[str, dict[Hashable, asyncio.Future[None]]] = {name: {} for name in self._kept}
-        self._sharing: dict[str, Sharing[_Brought]] = {name: Sharing() for name in self._kept if shares}
+        self._sharing: dict[str, Sharing[_Brought]] = {
+            name: Sharing(leads=one.leads) for name, one in self._kept.items() if shares
+        }
         shared = Room(room)
         producers = sorted({one.call.service for one in kept}.union(vouched)) if room else []
         self.shelves = {

@@ -98,7 +98,8 @@ class Kept(Generic[Ask, Answer]):
     name `Further` keys once, and is called again with their values, too. One that is `Ranked` is remembered.
     `shown`: whether people see what it says. `dear`: more than the ask itself would bring, so that it is worth
     nothing where it is not kept. `own`: a value that may be held for long, of one that may be a view of the answer.
-    `many`: the same people ask for many keys, again and again. `stirred_by`: events that change what it says of
+    `many`: the same people ask for many keys, again and again. `leads`: what it tells leads to further calls of the
+    same request. `stirred_by`: events that change what it says of
     those whom they stir, without a new version; what is kept is nothing for who has written what was not heard yet.
     """
 
@@ -111,4 +112,5 @@ class Kept(Generic[Ask, Answer]):
     dear: bool = False
     own: Callable[[Any], Any] = _itself
     many: bool = False
+    leads: bool = False
     stirred_by: tuple[Event, ...] = ()

@@ -187,7 +187,7 @@ def _feed(ask: PageByAuthorsAsk, ranking: Ranking, found: Mapping[Key, Recents],
 
 
 KEPT: Final = (
-    kept_by_subject(friends.circles, _about),
+    kept_by_subject(friends.circles, _about, leads=True),
     kept_by_subject(users.cards_as_of, _about, many=True),
     Kept(
         messages.latest_by_authors,
