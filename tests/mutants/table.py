@@ -40,6 +40,7 @@ NOTIFICATIONS: Final = "src/tidings/services/notifications/actions.py"
 NOTIFICATIONS_STORE: Final = "src/tidings/services/notifications/store/postgres.py"
 UPLOADING: Final = "src/tidings/services/media/actions/uploading.py"
 UPKEEP: Final = "src/tidings/services/media/actions/upkeep.py"
+USING: Final = "src/tidings/services/media/actions/using.py"
 MEDIA_VIEWS: Final = "src/tidings/services/media/views.py"
 MEDIA_STORE: Final = "src/tidings/services/media/store/postgres.py"
 
@@ -627,7 +628,7 @@ MUTATIONS: Final = (
         name="reaction at once: all fences",
         protects="nobody's version rises under somebody else's lock, and who is not fenced is fenced first",
         file=AT_ONCE,
-        edits=gone("(SELECT count(*) FROM fenced) = cardinality($2::uuid[])", "(SELECT count(*) FROM fenced) > 0"),
+        edits=gone("    ) = cardinality($2::uuid[])", "    ) > 0"),
         broken=("I4", "I6"),
         tests=(IN_TOLD + "test_what_stands_in_its_way_leaves_nothing_behind[no fence-wire]",),
     ),
@@ -1114,10 +1115,36 @@ MUTATIONS: Final = (
         protects="a message that was withdrawn claims nothing by an older event",
         file=MEDIA_STORE,
         edits=gone(
-            " and not exists (select from gone_messages where message_id = $3)", " and $3::uuid is not null"
+            " and not exists (select from gone_messages where message_id = $5)", " and $5::uuid is not null"
         ),
         broken=("I10",),
         tests=(IN_MEDIA_RACES + "test_a_message_and_its_end_may_be_heard_of_in_any_order[unshow-near]",),
+    ),
+    Mutation(
+        name="media: withdrawn, the long way",
+        protects="a message that was withdrawn while its claim began claims nothing",
+        file=MEDIA_STORE,
+        edits=gone(
+            " and not exists (select from gone_messages where message_id = $3)", " and $3::uuid is not null"
+        ),
+        broken=("I10",),
+        tests=(IN_MEDIA_RACES + "test_what_began_before_a_message_was_withdrawn_shows_nothing[near]",),
+    ),
+    Mutation(
+        name="media: a withdrawal is seen by the version",
+        protects="what began before a withdrawal does not see it, but that a version has risen",
+        file=USING,
+        edits=gone("        await write.bump([body.author_id])\n", ""),
+        broken=("I10",),
+        tests=(IN_MEDIA_RACES + "test_what_began_before_a_message_was_withdrawn_shows_nothing[near]",),
+    ),
+    Mutation(
+        name="reaction at once: as it was when it began",
+        protects="what is read beside a fence is not older than the fence",
+        file=AT_ONCE,
+        edits=gone("fenced JOIN subject_fence AS begun USING (user_id, version)", "fenced"),
+        broken=("I10",),
+        tests=(IN_MEDIA_RACES + "test_what_began_before_a_message_was_withdrawn_shows_nothing[near]",),
     ),
     Mutation(
         name="media: set aside",

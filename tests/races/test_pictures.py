@@ -24,9 +24,10 @@ from tidings.contracts.users import UserChanged, UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.contract import Unavailable
 from tidings.platform.ids import uuid7
-from tidings.platform.request import Request, Viewer, answering
+from tidings.platform.request import Request, Viewer, answering, reacting
 from tidings.services.media.actions import upkeep, using
 from tidings.services.media.holder import Media
+from tidings.services.media.store import postgres as store
 from tidings.services.media.store.postgres import PostgresMedia
 
 pytestmark = pytest.mark.parametrize("tidings", ["near"], indirect=True)
@@ -287,10 +288,87 @@ async def test_a_message_and_its_end_may_be_heard_of_in_any_order(
     )
     steps = [using.show, using.unshow] if first == "show" else [using.unshow, using.show]
     for step in (*steps, using.show):
-        with asked():
+        with asked(), reacting(uuid4()):
             await step(media(tidings), body)
     assert not (await alice.get(f"/v1/media/{media_id}")).ok()["used"]
     assert await database.fetchval("select count(*) from shown_by where media_id = $1", UUID(media_id)) == 0
+
+
+async def test_what_began_before_a_message_was_withdrawn_shows_nothing(
+    tidings: Whole, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one statement: what it sees is from before the withdrawal, and the fence it holds from after."""
+    alice = await tidings.joins("Alice")
+    media_id = await alice.uploads()
+    body = shows(alice, media_id)
+    pausing = store._SHOW_AT_ONCE.replace("WHERE user_id", "WHERE (SELECT true FROM pg_sleep(1)) AND user_id", 1)
+    assert pausing != store._SHOW_AT_ONCE
+    monkeypatch.setattr(store, "_SHOW_AT_ONCE", pausing)
+    event = uuid4()
+
+    async def show() -> None:
+        with asked(), reacting(event):
+            await using.show(media(tidings), body)
+
+    showing = asyncio.create_task(show())
+    await until(lambda: sleeping(database))
+    with asked(), reacting(uuid4()):
+        await using.unshow(media(tidings), body)
+    assert not showing.done()
+    await showing
+    assert not (await alice.get(f"/v1/media/{media_id}")).ok()["used"]
+    assert await database.fetchval("select count(*) from shown_by where media_id = $1", UUID(media_id)) == 0
+    assert await is_taken(database, event)
+
+
+async def sleeping(database: Any) -> bool:
+    query = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
+    return bool(await database.fetchval(query))
+
+
+async def is_taken(database: Any, event: UUID) -> bool:
+    return bool(await database.fetch("select from inbox where event_id = $1", event))
+
+
+def shows(author: Person, media_id: str) -> MessageChanged:
+    message_id = MessageId(uuid7(now_ms()))
+    person, shown = UserId(UUID(author.id)), MediaId(UUID(media_id))
+    return MessageChanged(message_id=message_id, author_id=person, version=1, media=[shown])
+
+
+@pytest.mark.parametrize("way", ["none", "held", "deleted", "missing", "taken"])
+async def test_a_message_shows_its_pictures_in_one_statement_if_nothing_stands_in_its_way(
+    tidings: Whole, database: Any, way: str
+) -> None:
+    alice = await tidings.joins("Alice")
+    media_id = await alice.uploads()
+    body, event, author = shows(alice, media_id), uuid4(), UUID(alice.id)
+
+    async def at_once() -> bool:
+        with asked(), reacting(event):
+            return await media(tidings).store.show_at_once(body.message_id, body.media, UserId(author))
+
+    if way == "taken":
+        await database.execute("insert into inbox (event_id) values ($1)", event)
+    change = database.transaction()
+    await change.start()
+    if way == "held":
+        await database.execute("select from subject_fence where user_id = $1 for share", author)
+        async with asyncio.timeout(1):  # nobody is waited for
+            assert not await at_once()
+    await change.rollback()
+    if way == "deleted":
+        await database.execute("update subject_fence set state = 'deleted' where user_id = $1", author)
+    if way == "missing":
+        await database.execute("delete from subject_fence where user_id = $1", author)
+    if way != "held":
+        assert await at_once() == (way == "none")
+    if way == "deleted":
+        await database.execute("update subject_fence set state = 'live' where user_id = $1", author)
+    assert (await alice.get(f"/v1/media/{media_id}")).ok()["used"] == (way == "none")
+    shown = await database.fetch("select message_id from shown_by where media_id = $1", UUID(media_id))
+    assert [row[0] for row in shown] == ([body.message_id] if way == "none" else [])
+    assert await is_taken(database, event) == (way in {"none", "taken"})
 
 
 async def test_a_claim_of_anothers_picture_claims_nothing(tidings: Whole, database: Any) -> None:
@@ -298,7 +376,7 @@ async def test_a_claim_of_anothers_picture_claims_nothing(tidings: Whole, databa
     media_id = await alice.uploads()
     message_id = MessageId(uuid7(now_ms()))
     author = UserId(UUID(mallory.id))
-    with asked():
+    with asked(), reacting(uuid4()):
         await using.show(
             media(tidings),
             MessageChanged(message_id=message_id, author_id=author, version=1, media=[MediaId(UUID(media_id))]),

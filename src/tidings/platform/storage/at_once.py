@@ -5,7 +5,7 @@ subject's fence is held and the request's Idempotency-Key is new. Parameters fro
 
 What reacts to an event has its parts between `TAKEN` and `TOLD`: each follows from `taken`, a row that is there
 only while all fences are held and the event is new, and `concerned` has those (`user_id`) whose versions rise.
-Parameters from `$8` on are the store's.
+Parameters from `$8` on are the store's. Where nobody's version rises it ends in `DONE`, and those from `$3` on are.
 """
 
 from __future__ import annotations
@@ -40,12 +40,16 @@ UPDATE subject_fence f SET version = f.version + 1, last_ms = $2 FROM cleared WH
 RETURNING f.version
 """
 
-# In no order: nobody is waited for. What `concerned` names has to be among those whose fences are held.
+# In no order: nobody is waited for. What `concerned` names has to be among those whose fences are held. A fence is
+# locked as it is by now; whose version rose since the statement began, about them it may see what was before.
 TAKEN: Final = """
 WITH fenced AS (
-    SELECT FROM subject_fence WHERE user_id = ANY($2::uuid[]) AND state = 'live' FOR NO KEY UPDATE SKIP LOCKED
+    SELECT user_id, version FROM subject_fence
+    WHERE user_id = ANY($2::uuid[]) AND state = 'live' FOR NO KEY UPDATE SKIP LOCKED
 ), cleared AS (
-    SELECT WHERE (SELECT count(*) FROM fenced) = cardinality($2::uuid[])
+    SELECT WHERE (
+        SELECT count(*) FROM fenced JOIN subject_fence AS begun USING (user_id, version)
+    ) = cardinality($2::uuid[])
 ), taken AS (
     INSERT INTO inbox (event_id) SELECT $1 FROM cleared ON CONFLICT DO NOTHING RETURNING event_id
 )"""
@@ -61,6 +65,7 @@ TOLD: Final = """, raised AS (
 )
 SELECT user_id, version FROM raised UNION ALL SELECT NULL, NULL FROM taken
 """
+DONE: Final = "\nSELECT NULL::uuid, NULL::bigint FROM taken\n"
 
 
 def values_of(subject: UUID, minted_ms: int, said: Saying, claim: Idempotency | None) -> tuple[Any, ...]:

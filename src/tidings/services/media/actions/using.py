@@ -7,13 +7,10 @@ from typing import Final
 from tidings.contracts.media import Attachable, MediaInUse, OwnMedia, PatchMedia, Picture, upload
 from tidings.contracts.messages import MediaId, MessageChanged
 from tidings.contracts.users import UserChanged, UserId
-from tidings.platform import logs
 from tidings.platform.contract import NotFound
 from tidings.platform.request import Viewer, current
 from tidings.services.media import rules
 from tidings.services.media.holder import Media
-
-log = logs.get_logger("media")
 
 # Longer than the way of any event: a bus that is down for as long is seen by its operator.
 HELD_FOR: Final = 7 * 86_400.0  # seconds
@@ -50,18 +47,18 @@ async def delete(svc: Media, viewer: Viewer, media_id: MediaId) -> None:
 async def show(svc: Media, body: MessageChanged) -> None:
     """A message shows these: they stay as long as it does, also where an edit takes them out, for its history."""
     author = UserId(body.author_id)
+    if await svc.store.show_at_once(body.message_id, body.media, author):
+        return
     async with svc.store.write() as write:
-        if (await write.fence([author]))[author].state != "live":
-            return
-        shown = await write.show(body.message_id, body.media, author)
-    if missing := set(body.media) - set(shown):
-        log.debug("shown_without_picture", message_id=str(body.message_id), media=sorted(map(str, missing)))
+        if (await write.fence([author]))[author].state == "live":
+            await write.show(body.message_id, body.media, author)
 
 
 async def unshow(svc: Media, body: MessageChanged) -> None:
     """A message is gone. What nothing else shows is collected."""
     async with svc.store.write() as write:
         await write.fence([body.author_id])
+        await write.bump([body.author_id])
         await write.unshow(body.message_id)
     svc.collect_soon.set()
 

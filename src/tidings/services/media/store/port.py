@@ -64,12 +64,17 @@ class MediaWrite(Protocol):
 
     async def describe(self, media_id: MediaId, owner_id: UserId, alt: str) -> Row | None: ...
 
-    async def show(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> list[MediaId]:
-        """A message shows those of these that are its author's and there; which. None if it was withdrawn."""
+    async def bump(self, subjects: Iterable[UUID]) -> dict[UUID, int]: ...
+
+    async def show(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> None:
+        """A message shows those of these that are its author's and there; none if it was withdrawn."""
         ...
 
     async def unshow(self, message_id: MessageId) -> None:
-        """A message was withdrawn: it shows nothing, also where an older event says so later."""
+        """A message was withdrawn: it shows nothing, also where an older event says so later.
+
+        Its author's version rises with it: by that `show_at_once` knows whether it may have been blind to it.
+        """
         ...
 
     async def wear(self, user_id: UserId, media_id: MediaId | None, version: int) -> bool:
@@ -142,6 +147,12 @@ class MediaStore(Protocol):
         """Of these, the person's own that are ready: none is collected for so long. For a profile, or a message.
 
         A write of its own.
+        """
+        ...
+
+    async def show_at_once(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> bool:
+        """`MediaWrite.show` in one statement, with the event that is reacted to. False: nothing was written, and
+        `write` tells why.
         """
         ...
 

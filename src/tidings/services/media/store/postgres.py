@@ -12,6 +12,8 @@ from tidings.contracts.media import Used
 from tidings.contracts.messages import MediaId, MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.settings import Settings
+from tidings.platform.storage.at_once import DONE, TAKEN
+from tidings.platform.storage.handle import Saying
 from tidings.platform.storage.postgres import Database, Write
 from tidings.services.media.shapes import Developed, Due, Look, Row, Taken, Totals
 from tidings.services.media.store.port import MediaStore
@@ -70,8 +72,18 @@ _SHOW: Final = f"""
     shown as (
         insert into shown_by (media_id, message_id) select id, $3 from locked on conflict do nothing)
     update media set used = true, posting_until = least(posting_until, clock_timestamp() + $4)
-    where id = any(array(select id from locked)) returning id
+    where id = any(array(select id from locked))
 """  # noqa: S608
+# A message that is gone by now was gone when this began: its end raises its author's version.
+_SHOW_AT_ONCE: Final = f"""{TAKEN}, locked as (
+    select id from media where exists (select from taken) and id = any($3::uuid[]) and owner_id = $4
+        and state = 'ready' and not exists (select from gone_messages where message_id = $5) {_IN_ORDER}
+), shown as (
+    insert into shown_by (media_id, message_id) select id, $5 from locked on conflict do nothing
+), used as (
+    update media set used = true, posting_until = least(posting_until, clock_timestamp() + $6)
+    where id = any(array(select id from locked))
+){DONE}"""  # noqa: S608
 # Under the rows' locks, and under the fence of the owner, who alone may show them anywhere.
 _RECKON: Final = """
     update media set
@@ -180,9 +192,8 @@ class PostgresWrite(Write):
         row = await self.connection.fetchrow(query, media_id, owner_id, alt)
         return Row(*row) if row else None
 
-    async def show(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> list[MediaId]:
-        rows = await self.connection.fetch(_SHOW, list(ids), author_id, message_id, STRAGGLERS)
-        return [row[0] for row in rows]
+    async def show(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> None:
+        await self.connection.execute(_SHOW, list(ids), author_id, message_id, STRAGGLERS)
 
     async def unshow(self, message_id: MessageId) -> None:
         await self.connection.execute(
@@ -323,6 +334,10 @@ class PostgresMedia:
     async def hold(self, ids: Collection[MediaId], owner_id: UserId, *, seconds: float, to_wear: bool) -> list[Row]:
         rows = await self._database.alone(_HOLD, list(ids), owner_id, timedelta(seconds=seconds), to_wear)
         return [Row(*row) for row in rows]
+
+    async def show_at_once(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> bool:
+        own = (list(ids), author_id, message_id, STRAGGLERS)
+        return await self._database.reacted_at_once(_SHOW_AT_ONCE, *own, fenced=[author_id], said=Saying())
 
     def write(self) -> AbstractAsyncContextManager[PostgresWrite]:
         return self._database.write(PostgresWrite)
