@@ -5,8 +5,8 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin
+from dataclasses import dataclass, field
+from typing import Any, Final, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -15,10 +15,13 @@ from starlette.requests import Request as HttpRequest
 from tidings.platform.contract import FieldError, Invalid, Route, Uploaded, Visit
 from tidings.platform.http.problems import BadRequest, UnsupportedMediaType, invalid
 
+REMEMBERED: Final = 1000  # asks of a route
+SHORT: Final = 200  # bytes of a query that is remembered
+
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads the ask of one route."""
+    """Reads the ask of one route. What a query alone asks for is remembered: most are asked again."""
 
     route: Route[Any, Any]
     body: msgspec.json.Decoder[Any] | None
@@ -28,6 +31,7 @@ class Reader:
     lists: frozenset[str]  # query parameters that take several values
     known: frozenset[str]  # parameters, of the path too
     unasked: Mapping[str, Any] | None  # all of them where an address gives none; None if one has to be given
+    remembered: dict[bytes, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, route: Route[Any, Any]) -> Reader:
@@ -51,6 +55,19 @@ class Reader:
         self, path: Mapping[str, str], query: bytes, body: bytes, content_type: str, visit: Visit | None = None
     ) -> Any:
         """The ask. Raises `Invalid` with a pointer to what is wrong, `BadRequest`, `UnsupportedMediaType`."""
+        if path or body or visit is not None or self.body is not None or self.form is not None:
+            return self._read(path, query, body, content_type, visit)
+        if (ask := self.remembered.get(query)) is None:
+            ask = self._read(path, query, body, content_type, visit)
+            if len(query) <= SHORT and not any(type(one) is list for one in msgspec.structs.astuple(ask)):
+                if len(self.remembered) >= REMEMBERED:
+                    self.remembered.clear()
+                self.remembered[query] = ask
+        return ask
+
+    def _read(
+        self, path: Mapping[str, str], query: bytes, body: bytes, content_type: str, visit: Visit | None
+    ) -> Any:
         fields = self._parameters(path, query)
         if visit is not None:
             fields["visit"] = visit
