@@ -220,44 +220,159 @@ async def test_a_call_that_leads_to_none_waits_for_nobody(patient: None) -> None
     await crowd.end()
 
 
+async def test_who_asks_again_does_not_wait_for_itself(patient: None) -> None:
+    crowd = Crowd()
+
+    async def asks_twice(number: int) -> set[Hashable]:
+        await crowd.producer.ask(f"first {number}", -number)
+        await turn()
+        answer, _ = await crowd.producer.ask(f"second {number}", number)
+        return answer
+
+    crowd.producer.going.set()
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*(asks_twice(number) for number in range(1, CROWD + 1)))
+    assert all(number in answer for number, answer in enumerate(answers, start=1))
+
+
+async def test_who_asks_again_lets_those_go_who_wait_for_it(patient: None) -> None:
+    crowd = Crowd()
+    await crowd.come(CROWD - 1)
+    ask_again = asyncio.Event()
+
+    async def asks_twice() -> set[Hashable]:
+        await crowd.producer.ask("first", 1)
+        await ask_again.wait()
+        return (await crowd.producer.ask("second", 2))[0]
+
+    twice = asyncio.create_task(asks_twice())
+    await turn()
+    late = asyncio.create_task(crowd.producer.ask("Ada", 3))
+    await turn()
+    assert [3] not in crowd.producer.asked
+    ask_again.set()
+    assert await soon(late) == ({2, 3}, True)
+    assert await twice == {2, 3}
+    await crowd.end()
+
+
 async def test_a_crowd_that_takes_long_is_not_waited_for_nor_is_the_next_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    patience = 0.2
-    monkeypatch.setattr(sharing, "PATIENCE", patience)
-    crowd, next_crowd, began = Crowd(), Crowd(), time.monotonic()
+    monkeypatch.setattr(sharing, "PATIENCE", 0.2)
+    crowd, began = Crowd(), time.monotonic()
     await crowd.come(CROWD)
-    assert await crowd.producer.ask("Ada", 1) == ({1}, True)
-    assert time.monotonic() - began >= 0.9 * patience
-    next_crowd.producer = crowd.producer
-    await next_crowd.come(CROWD)
-    began = time.monotonic()
-    assert await crowd.producer.ask("Bob", 2) == ({2}, True)
-    assert time.monotonic() - began < patience
-    monkeypatch.setattr(sharing, "IMPATIENCE", 0.0)
-    await asyncio.sleep(2 * patience)  # of those who are still at work, nobody counts any more
+    assert await soon(crowd.producer.ask("Ada", 1)) == ({1}, True)
+    assert time.monotonic() - began >= 0.15
     monkeypatch.setattr(sharing, "PATIENCE", 60.0)
-    assert await soon(crowd.producer.ask("Cyd", 3)) == ({3}, True)
-    await crowd.end()
+    next_crowd = Crowd(crowd.producer)
+    await next_crowd.come(CROWD)
+    assert await soon(crowd.producer.ask("Bob", 2)) == ({2}, True)
+    crowd.producer.sharing._crowds_from = 0.0  # that while is over
+    waiting = asyncio.create_task(crowd.producer.ask("Cyd", 3))
+    await asyncio.sleep(5 * WINDOW)
+    assert [3] not in crowd.producer.asked
     await next_crowd.end()
+    assert await soon(waiting) == ({3}, True)
+    await crowd.end()
+
+
+async def test_who_took_long_once_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream looks again and again whether its client is signed in."""
+    monkeypatch.setattr(sharing, "PATIENCE", 0.05)
+    monkeypatch.setattr(sharing, "IMPATIENCE", 0.0)
+    producer, look = Producer(sharing=Sharing(leads=True)), asyncio.Semaphore(0)
+    producer.going.set()
+    looked = 0
+
+    async def stream(number: int) -> None:
+        nonlocal looked
+        while True:
+            await producer.ask(f"stream {number}", -number)
+            looked += 1
+            await look.acquire()
+
+    streams = [asyncio.create_task(stream(number)) for number in range(CROWD)]
+    async with asyncio.timeout(5):
+        while len(producer.sharing._lasting) < CROWD:
+            await asyncio.sleep(0.01)
+    monkeypatch.setattr(sharing, "PATIENCE", 60.0)
+    for _ in streams:
+        look.release()
+    await turn()
+    assert looked == 2 * CROWD
+    assert not any(getattr(one, "_callbacks", None) for one in streams)  # nothing gathers there
+    assert await soon(producer.ask("Ada", 1)) == ({1}, True)
+    for one in streams:
+        one.cancel()
+    await asyncio.gather(*streams, return_exceptions=True)
+    assert not producer.sharing._at_work
+
+
+async def test_those_who_take_long_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "PATIENCE", 0.05)
+    crowd = Crowd()
+    for one in range(CROWD):  # each of a call of its own
+        await crowd.come(1)
+        async with asyncio.timeout(5):
+            while len(crowd.producer.sharing._lasting) <= one:
+                await asyncio.sleep(0.01)
+    monkeypatch.setattr(sharing, "PATIENCE", 60.0)
+    others = Crowd(crowd.producer)
+    await others.come(CROWD)
+    assert await soon(crowd.producer.ask("Ada", 1)) == ({1}, True)
+    await crowd.end()
+    await others.end()
 
 
 async def test_nobody_waits_longer_than_their_patience_for_a_call_of_a_crowd(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sharing, "PATIENCE", 0.4)
+    monkeypatch.setattr(sharing, "PATIENCE", 0.2)
     producer = Producer(sharing=Sharing(leads=True))
     slow = [asyncio.create_task(producer.ask(f"slow {number}", -number)) for number in range(CROWD)]
     await turn()
     late = asyncio.create_task(producer.ask("Ada", 1))
-    await asyncio.sleep(0.1)
-    assert len(producer.asked) == 1
     async with asyncio.timeout(5):
         while len(producer.asked) == 1:
             await asyncio.sleep(0.01)
     assert producer.asked[1:] == [[1]]  # though the first has not been answered
     producer.going.set()
     await asyncio.gather(*slow, late)
+
+
+async def test_once_there_is_no_crowd_nobody_waits_long_for_the_call_that_is_under_way(patient: None) -> None:
+    crowd = Crowd()
+    await crowd.come(CROWD)
+    crowd.producer.going.clear()
+    waiting = asyncio.create_task(crowd.producer.ask("Ada", 1))
+    await turn()
+    crowd.tasks.pop().cancel()
+    await turn()
+    assert crowd.producer.asked[1:] == [[1]]  # under way
+    late = asyncio.create_task(crowd.producer.ask("Bob", 2))  # with Ada they are a crowd again
+    await turn()
+    crowd.tasks.pop().cancel()
+    async with asyncio.timeout(5):
+        while len(crowd.producer.asked) < 3:
+            await asyncio.sleep(0.01)
+    crowd.producer.going.set()
+    assert [await soon(one) for one in (waiting, late)] == [({1}, True), ({2}, True)]
+    await crowd.end()
+
+
+async def test_nothing_is_sent_for_those_who_gave_up_while_they_waited_for_a_crowd(patient: None) -> None:
+    crowd = Crowd()
+    await crowd.come(CROWD)
+    waiting = [asyncio.create_task(crowd.producer.ask(name, 1)) for name in ("Ada", "Bob")]
+    await turn()
+    for task in (*waiting, *crowd.tasks):  # as when all stops
+        task.cancel()
+    await asyncio.gather(*waiting, *crowd.tasks, return_exceptions=True)
+    await turn()
+    assert len(crowd.producer.asked) == 1
+    assert not crowd.producer.sharing._under_way
+    assert await soon(crowd.producer.ask("Cyd", 2)) == ({2}, True)
 
 
 # By way of a keeper.

@@ -32,6 +32,7 @@ from tidings.services.media.store.postgres import PostgresMedia
 
 pytestmark = pytest.mark.parametrize("tidings", ["near"], indirect=True)
 PART = 524_288
+PAUSE = 5731
 
 
 @pytest.fixture
@@ -301,7 +302,8 @@ async def test_what_began_before_a_message_was_withdrawn_shows_nothing(
     alice = await tidings.joins("Alice")
     media_id = await alice.uploads()
     body = shows(alice, media_id)
-    pausing = store._SHOW_AT_ONCE.replace("WHERE user_id", "WHERE (SELECT true FROM pg_sleep(1)) AND user_id", 1)
+    pause = f"WHERE (SELECT true FROM pg_advisory_xact_lock({PAUSE})) AND user_id"
+    pausing = store._SHOW_AT_ONCE.replace("WHERE user_id", pause, 1)
     assert pausing != store._SHOW_AT_ONCE
     monkeypatch.setattr(store, "_SHOW_AT_ONCE", pausing)
     event = uuid4()
@@ -310,20 +312,22 @@ async def test_what_began_before_a_message_was_withdrawn_shows_nothing(
         with asked(), reacting(event):
             await using.show(media(tidings), body)
 
+    await database.execute("select pg_advisory_lock($1)", PAUSE)
     showing = asyncio.create_task(show())
-    await until(lambda: sleeping(database))
+    await until(lambda: pausing_there(database))
     with asked(), reacting(uuid4()):
         await using.unshow(media(tidings), body)
-    assert not showing.done()
+    assert await pausing_there(database)
+    await database.execute("select pg_advisory_unlock($1)", PAUSE)
     await showing
     assert not (await alice.get(f"/v1/media/{media_id}")).ok()["used"]
     assert await database.fetchval("select count(*) from shown_by where media_id = $1", UUID(media_id)) == 0
     assert await is_taken(database, event)
 
 
-async def sleeping(database: Any) -> bool:
-    query = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
-    return bool(await database.fetchval(query))
+async def pausing_there(database: Any) -> bool:
+    query = "select count(*) from pg_locks where locktype = 'advisory' and objid = $1 and not granted"
+    return bool(await database.fetchval(query, PAUSE))
 
 
 async def is_taken(database: Any, event: UUID) -> bool:

@@ -99,8 +99,8 @@ class Kept(Generic[Ask, Answer]):
     `shown`: whether people see what it says. `dear`: more than the ask itself would bring, so that it is worth
     nothing where it is not kept. `own`: a value that may be held for long, of one that may be a view of the answer.
     `many`: the same people ask for many keys, again and again. `leads`: what it tells leads to further calls of the
-    same request. `stirred_by`: events that change what it says of
-    those whom they stir, without a new version; what is kept is nothing for who has written what was not heard yet.
+    same request. `stirred_by`: events that change what it says of those whom they stir, without a new version; what
+    is kept is nothing for who has written what was not heard yet.
     """
 
     call: Call[Ask, Answer]

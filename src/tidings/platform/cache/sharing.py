@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 Answer = TypeVar("Answer")
 Send = Callable[[Sequence[Hashable]], Awaitable[Answer]]
 
 AT_ONCE: Final = 1  # calls; while fewer are under way, only those of the same turn of the loop go together
-WINDOW: Final = 0.002  # seconds; nobody waits longer for others
-CROWD: Final = 4  # requests that a leading call has answered, and that are at work still
-PATIENCE: Final = 0.25  # seconds; nobody waits longer for a crowd
-IMPATIENCE: Final = 60.0  # seconds, after a crowd that took longer
+WINDOW: Final = 0.002  # seconds; nobody waits longer for others, but for a crowd
+CROWD: Final = 4  # requests that a leading call answers, and that are not done yet
+PATIENCE: Final = 0.15  # seconds; nobody waits longer for a crowd
+IMPATIENCE: Final = 30.0  # seconds, after so many took longer, in which no crowd is waited for
 MOST_KEYS: Final = 2000  # of several requests together
 
 
@@ -29,21 +30,24 @@ class _Gathering(Generic[Answer]):
         self.askers: set[asyncio.Task[Any]] = set()
         self.context = copy_context()  # of who sends it: its trace goes on there
         self.gone = False
+        self.for_a_crowd = False  # it waits until one is done
 
 
 class Sharing(Generic[Answer]):
     """Of one call of one caller. A call that was sent is nobody's request any more: it ends even if all give up.
 
     One that `leads` to further calls of the same requests goes again once those whom it answered are done: whoever
-    came meanwhile is then together in all that follows, too. A crowd that takes long is not waited for, nor is any
-    other for a while.
+    came meanwhile is then together in all that follows, too. Who takes long (it listens, or a service is slow) is
+    not waited for again; where a crowd does, nor is any other for a while.
     """
 
     def __init__(self, *, leads: bool = False) -> None:
         self._leads = leads
         self._gathering: _Gathering[Answer] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
-        self._at_work: set[asyncio.Task[Any]] = set()  # who was answered of late, or is about to be
+        self._at_work: set[asyncio.Task[Any]] = set()  # who asked of late, and is not done
+        self._lasting: WeakSet[asyncio.Task[Any]] = WeakSet()  # who took long
+        self._late = 0  # of those, since all of a call were done in time
         self._crowds_from = 0.0  # by the loop's clock
 
     async def ask(self, keys: Sequence[Hashable], send: Send[Answer]) -> tuple[Answer, bool]:
@@ -52,6 +56,10 @@ class Sharing(Generic[Answer]):
         Raises what the call raises.
         """
         loop = asyncio.get_running_loop()
+        asker = asyncio.current_task() if self._leads else None
+        again = asker is not None and asker in self._at_work
+        if asker is not None:
+            self._at_work.discard(asker)  # it does not wait for itself
         gathering = self._gathering
         if gathering is not None and len(gathering.keys) + len(keys) > MOST_KEYS:
             self._go(gathering)
@@ -59,22 +67,27 @@ class Sharing(Generic[Answer]):
         first = gathering is None
         if gathering is None:
             gathering = self._gathering = _Gathering(send)
-            if self._is_free():
+            gathering.for_a_crowd = self._is_crowded()  # which is none when its `PATIENCE` is over
+            if not gathering.for_a_crowd and len(self._under_way) < AT_ONCE:
                 self._go(gathering)
-            else:
-                loop.call_later(PATIENCE if self._is_crowded() else WINDOW, self._go, gathering)
+            elif not gathering.for_a_crowd:
+                loop.call_later(WINDOW, self._go_on, gathering)
         gathering.keys.update(keys)
-        if self._leads and (asker := asyncio.current_task()) is not None:
+        if asker is not None and asker not in self._lasting:
             gathering.askers.add(asker)
         answered: asyncio.Future[Answer] = loop.create_future()  # of each one's own: who gives up, gives up alone
         gathering.waiting.append(answered)
+        if again:
+            self._look_on()
         return await answered, first
 
-    def _is_crowded(self) -> bool:
-        return len(self._at_work) >= CROWD and asyncio.get_running_loop().time() >= self._crowds_from
-
-    def _is_free(self) -> bool:
-        return len(self._under_way) < AT_ONCE and not self._is_crowded()
+    def _go_on(self, gathering: _Gathering[Answer]) -> None:
+        """It goes, unless it went, or all have given up who asked."""
+        if not gathering.gone and all(waits.done() for waits in gathering.waiting):
+            gathering.gone = True
+            if gathering is self._gathering:
+                self._gathering = None
+        self._go(gathering)
 
     def _go(self, gathering: _Gathering[Answer]) -> None:
         if gathering.gone:
@@ -110,26 +123,42 @@ class Sharing(Generic[Answer]):
             for waits in gathering.waiting:
                 waits.cancel()
         if not task.cancelled():
-            self._go_on()
+            self._look_on()
+
+    # Who is waited for.
+
+    def _is_crowded(self) -> bool:
+        return len(self._at_work) >= CROWD and asyncio.get_running_loop().time() >= self._crowds_from
 
     def _wait_for(self, askers: set[asyncio.Task[Any]]) -> None:
         if askers:
             self._at_work |= askers
             for asker in askers:
-                asker.add_done_callback(self._done)
-            asyncio.get_running_loop().call_later(PATIENCE, self._take_long, askers)
+                asker.add_done_callback(self._done, context=Context())
+            asyncio.get_running_loop().call_later(PATIENCE, self._take_long, askers, context=Context())
 
     def _done(self, asker: asyncio.Task[Any]) -> None:
         self._at_work.discard(asker)
-        self._go_on()
+        self._look_on()
 
     def _take_long(self, askers: set[asyncio.Task[Any]]) -> None:
         still = self._at_work & askers
+        for asker in still:
+            asker.remove_done_callback(self._done)
         self._at_work -= still
-        if len(still) >= CROWD:
-            self._crowds_from = asyncio.get_running_loop().time() + IMPATIENCE
-        self._go_on()
+        self._lasting |= still
+        self._late = self._late + len(still) if still else 0
+        if self._late >= CROWD:
+            self._late, self._crowds_from = 0, asyncio.get_running_loop().time() + IMPATIENCE
+        self._look_on()
 
-    def _go_on(self) -> None:
-        if self._gathering is not None and self._is_free():
-            self._go(self._gathering)
+    def _look_on(self) -> None:
+        """Somebody is done: what waits may go, or wait for the call that is under way alone."""
+        gathering = self._gathering
+        if gathering is None or self._is_crowded():
+            return
+        if len(self._under_way) < AT_ONCE:
+            self._go_on(gathering)
+        elif gathering.for_a_crowd:
+            gathering.for_a_crowd = False
+            asyncio.get_running_loop().call_later(WINDOW, self._go_on, gathering)
