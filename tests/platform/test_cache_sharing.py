@@ -260,6 +260,7 @@ async def test_a_crowd_that_takes_long_is_not_waited_for_nor_is_the_next_for_a_w
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sharing, "PATIENCE", 0.2)
+    monkeypatch.setattr(sharing, "IMPATIENCE", 60.0)
     crowd, began = Crowd(), time.monotonic()
     await crowd.come(CROWD)
     assert await soon(crowd.producer.ask("Ada", 1)) == ({1}, True)
@@ -274,6 +275,29 @@ async def test_a_crowd_that_takes_long_is_not_waited_for_nor_is_the_next_for_a_w
     assert [3] not in crowd.producer.asked
     await next_crowd.end()
     assert await soon(waiting) == ({3}, True)
+    await crowd.end()
+
+
+async def test_while_crowds_go_on_taking_long_nobody_waits_for_one_ever_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharing, "PATIENCE", 0.02)
+    monkeypatch.setattr(sharing, "IMPATIENCE", 0.1)
+    monkeypatch.setattr(sharing, "MOST_IMPATIENCE", 0.35)
+    crowd, found, began = Crowd(), list[float](), time.monotonic()
+    async with asyncio.timeout(20):
+        while len(found) < 4:
+            before = crowd.producer.sharing._crowds_from
+            await crowd.come(CROWD)
+            await asyncio.sleep(0.05)
+            if crowd.producer.sharing._crowds_from != before:
+                found.append(crowd.producer.sharing._impatience)
+        assert found == [0.1, 0.2, 0.35, 0.35]
+        assert time.monotonic() - began > 0.6  # one after the other
+        await asyncio.sleep(1)  # none did for a while
+        while crowd.producer.sharing._impatience > 0.1:
+            await crowd.come(CROWD)
+            await asyncio.sleep(0.05)
     await crowd.end()
 
 
@@ -311,6 +335,7 @@ async def test_who_took_long_once_is_not_waited_for_again(monkeypatch: pytest.Mo
 
 async def test_those_who_take_long_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "PATIENCE", 0.05)
+    monkeypatch.setattr(sharing, "IMPATIENCE", 60.0)
     crowd = Crowd()
     for one in range(CROWD):  # each of a call of its own
         await crowd.come(1)

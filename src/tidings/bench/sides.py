@@ -319,6 +319,15 @@ async def body_of(side: Side, path: str, degree: int, reader: int = 0) -> bytes:
         return await answer.read()
 
 
+async def read_by_all(side: Side, path: str, degree: int) -> None:
+    """Each reads it, one after the other. Raises `aiohttp.ClientResponseError`."""
+    async with aiohttp.ClientSession(side.url) as session:
+        for token in side.tokens[degree].read_text().splitlines():
+            async with session.get(path, headers={"authorization": f"Bearer {token}"}) as answer:
+                answer.raise_for_status()
+                await answer.read()
+
+
 def remove(*folders: Path) -> None:
     """What an earlier run has left."""
     for folder in folders:

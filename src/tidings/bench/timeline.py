@@ -216,7 +216,12 @@ class _Load:
     judged: Judged
 
     async def turn(self, seat: Seat, seconds: float) -> Turn:
-        """With posts, sessions read and post besides, alike with all sides; what Tidings shows them is judged."""
+        """With posts, sessions read and post besides, alike with all sides; what Tidings shows them is judged.
+
+        Without, everybody reads once before: what was posted in the round before would be news to them.
+        """
+        if not seat.posts:
+            await sides.read_by_all(seat.side, PATH, seat.degree)
         judged = self.judged if seat.side.is_ours else Judged()
         return await turns.take(
             seat.side,

@@ -15,8 +15,9 @@ Send = Callable[[Sequence[Hashable]], Awaitable[Answer]]
 AT_ONCE: Final = 1  # calls; while fewer are under way, only those of the same turn of the loop go together
 WINDOW: Final = 0.002  # seconds; nobody waits longer for others, but for a crowd
 CROWD: Final = 4  # requests that a leading call answers, and that are not done yet
-PATIENCE: Final = 0.15  # seconds; nobody waits longer for a crowd
-IMPATIENCE: Final = 30.0  # seconds, after so many took longer, in which no crowd is waited for
+PATIENCE: Final = 0.2  # seconds; nobody waits longer for a crowd
+IMPATIENCE: Final = 1.0  # seconds, after so many took longer, in which no crowd is waited for
+MOST_IMPATIENCE: Final = 64.0  # twice as long each time that they still do so then
 MOST_KEYS: Final = 2000  # of several requests together
 
 
@@ -49,6 +50,7 @@ class Sharing(Generic[Answer]):
         self._lasting: WeakSet[asyncio.Task[Any]] = WeakSet()  # who took long
         self._late = 0  # of those, since all of a call were done in time
         self._crowds_from = 0.0  # by the loop's clock
+        self._impatience = 0.0  # the last, in seconds
 
     async def ask(self, keys: Sequence[Hashable], send: Send[Answer]) -> tuple[Answer, bool]:
         """The answer to a call that was sent after this, for these keys and maybe more; and whether `send` made it.
@@ -147,9 +149,12 @@ class Sharing(Generic[Answer]):
             asker.remove_done_callback(self._done)
         self._at_work -= still
         self._lasting |= still
-        self._late = self._late + len(still) if still else 0
-        if self._late >= CROWD:
-            self._late, self._crowds_from = 0, asyncio.get_running_loop().time() + IMPATIENCE
+        if (now := asyncio.get_running_loop().time()) >= self._crowds_from:
+            self._late = self._late + len(still) if still else 0
+            if self._late >= CROWD:
+                again = now < self._crowds_from + self._impatience
+                self._impatience = min(2 * self._impatience, MOST_IMPATIENCE) if again else IMPATIENCE
+                self._late, self._crowds_from = 0, now + self._impatience
         self._look_on()
 
     def _look_on(self) -> None:
