@@ -256,7 +256,9 @@ async def test_the_first_answer_may_take_some_turns(
         return turn(1.0)
 
     monkeypatch.setattr(turns, "take", take)
-    seat = Seat(Side("join", "http://127.0.0.1:1", {}, 1, engine=1), 3)
+    tokens = tmp_path / "tokens"
+    tokens.write_text("")
+    seat = Seat(Side("join", "http://127.0.0.1:1", {3: tokens}, 1, engine=1), 3)
     load = _Load(Plan(degrees=(3,)), a_town(), [0], Judged())
     if silent < WARM_UPS:
         await load.warm_up(seat)
@@ -264,3 +266,31 @@ async def test_the_first_answer_may_take_some_turns(
         with pytest.raises(NoAnswers):
             await load.warm_up(seat)
     assert tries == [Plan().warm_up] * min(silent + 1, WARM_UPS)
+
+
+@pytest.mark.parametrize("posts", [False, True])
+async def test_everybody_reads_before_a_turn_of_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, posts: bool
+) -> None:
+    done: list[str] = []
+
+    async def timeline(request: Request) -> JSONResponse:
+        done.append(request.headers["authorization"])
+        return JSONResponse({})
+
+    async def take(*_: object, **__: object) -> Turn:
+        done.append("turn")
+        return turn(1.0)
+
+    monkeypatch.setattr(turns, "take", take)
+    tokens = {AUTHORS: tmp_path / "authors", 3: tmp_path / "readers"}
+    tokens[3].write_text("one\ntwo\n")
+    app = Starlette(routes=[Route("/v1/timeline", timeline)])
+    listener = Listener(app, bind_tcp("127.0.0.1", 0), idle_timeout=5, header_timeout=5)
+    await listener.start()
+    try:
+        side = Side("join", f"http://127.0.0.1:{listener.port}", tokens, 1, engine=1)
+        await _Load(Plan(degrees=(3,)), a_town(), [0], Judged()).turn(Seat(side, 3, posts=posts), 1.0)
+    finally:
+        await listener.stop()
+    assert done == (["turn"] if posts else ["Bearer one", "Bearer two", "turn"])
