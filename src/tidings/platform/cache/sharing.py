@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
@@ -16,8 +17,8 @@ AT_ONCE: Final = 1  # calls; while fewer are under way, only those of the same t
 WINDOW: Final = 0.002  # seconds; nobody waits longer for others, but for a crowd
 CROWD: Final = 4  # requests that a leading call answers, and that are not done yet
 PATIENCE: Final = 0.25  # seconds; nobody waits longer for a crowd
-IMPATIENCE: Final = 1.0  # seconds, after so many took longer, in which no crowd is waited for
-MOST_IMPATIENCE: Final = 64.0  # twice as long each time that they still do so then
+LOOK: Final = 0.005  # seconds: after so long in which this process hardly did anything nobody waits for a crowd
+BUSY: Final = 0.25  # of that time, on a processor
 MOST_KEYS: Final = 2000  # of several requests together
 
 
@@ -38,8 +39,8 @@ class Sharing(Generic[Answer]):
     """Of one call of one caller. A call that was sent is nobody's request any more: it ends even if all give up.
 
     One that `leads` to further calls of the same requests goes again once those whom it answered are done: whoever
-    came meanwhile is then together in all that follows, too. Who takes long (it listens, or a service is slow) is
-    not waited for again; where a crowd does, nor is any other for a while.
+    came meanwhile is then together in all that follows, too. That is worth it while there is much to do here: a
+    crowd that waits itself (for a slow service, or for news) is not waited for, nor is who takes long.
     """
 
     def __init__(self, *, leads: bool = False) -> None:
@@ -48,9 +49,6 @@ class Sharing(Generic[Answer]):
         self._under_way: set[asyncio.Task[None]] = set()
         self._at_work: set[asyncio.Task[Any]] = set()  # who asked of late, and is not done
         self._lasting: WeakSet[asyncio.Task[Any]] = WeakSet()  # who took long
-        self._late = 0  # of those, since all of a call were done in time
-        self._crowds_from = 0.0  # by the loop's clock
-        self._impatience = 0.0  # the last, in seconds
 
     async def ask(self, keys: Sequence[Hashable], send: Send[Answer]) -> tuple[Answer, bool]:
         """The answer to a call that was sent after this, for these keys and maybe more; and whether `send` made it.
@@ -70,9 +68,11 @@ class Sharing(Generic[Answer]):
         if gathering is None:
             gathering = self._gathering = _Gathering(send)
             gathering.for_a_crowd = self._is_crowded()  # which is none when its `PATIENCE` is over
-            if not gathering.for_a_crowd and len(self._under_way) < AT_ONCE:
+            if gathering.for_a_crowd:
+                loop.call_later(LOOK, self._look_whether_busy, gathering, time.thread_time())
+            elif len(self._under_way) < AT_ONCE:
                 self._go(gathering)
-            elif not gathering.for_a_crowd:
+            else:
                 loop.call_later(WINDOW, self._go_on, gathering)
         gathering.keys.update(keys)
         if asker is not None and asker not in self._lasting:
@@ -130,7 +130,16 @@ class Sharing(Generic[Answer]):
     # Who is waited for.
 
     def _is_crowded(self) -> bool:
-        return len(self._at_work) >= CROWD and asyncio.get_running_loop().time() >= self._crowds_from
+        return len(self._at_work) >= CROWD
+
+    def _look_whether_busy(self, gathering: _Gathering[Answer], worked_before: float) -> None:
+        if gathering.gone or not gathering.for_a_crowd:
+            return
+        worked = time.thread_time()
+        if worked - worked_before < BUSY * LOOK:
+            self._go_on(gathering)
+        else:
+            asyncio.get_running_loop().call_later(LOOK, self._look_whether_busy, gathering, worked)
 
     def _wait_for(self, askers: set[asyncio.Task[Any]]) -> None:
         if askers:
@@ -149,12 +158,6 @@ class Sharing(Generic[Answer]):
             asker.remove_done_callback(self._done)
         self._at_work -= still
         self._lasting |= still
-        if (now := asyncio.get_running_loop().time()) >= self._crowds_from:
-            self._late = self._late + len(still) if still else 0
-            if self._late >= CROWD:
-                again = now < self._crowds_from + self._impatience
-                self._impatience = min(2 * self._impatience, MOST_IMPATIENCE) if again else IMPATIENCE
-                self._late, self._crowds_from = 0, now + self._impatience
         self._look_on()
 
     def _look_on(self) -> None:
