@@ -18,7 +18,7 @@ WINDOW: Final = 0.002  # seconds; nobody waits longer for others, but for a crow
 CROWD: Final = 4  # requests that a leading call answers, and that are not done yet
 PATIENCE: Final = 0.25  # seconds; nobody waits longer for a crowd
 LOOK: Final = 0.005  # seconds: after so long in which this process hardly did anything nobody waits for a crowd
-BUSY: Final = 0.25  # of that time, on a processor
+BUSY: Final = 0.4  # of that time, on a processor
 MOST_KEYS: Final = 2000  # of several requests together
 
 
