@@ -40,7 +40,6 @@ NOTIFICATIONS: Final = "src/tidings/services/notifications/actions.py"
 NOTIFICATIONS_STORE: Final = "src/tidings/services/notifications/store/postgres.py"
 UPLOADING: Final = "src/tidings/services/media/actions/uploading.py"
 UPKEEP: Final = "src/tidings/services/media/actions/upkeep.py"
-USING: Final = "src/tidings/services/media/actions/using.py"
 MEDIA_VIEWS: Final = "src/tidings/services/media/views.py"
 MEDIA_STORE: Final = "src/tidings/services/media/store/postgres.py"
 
@@ -1133,8 +1132,8 @@ MUTATIONS: Final = (
     Mutation(
         name="media: a withdrawal is seen by the version",
         protects="what began before a withdrawal does not see it, but that a version has risen",
-        file=USING,
-        edits=gone("        await write.bump([body.author_id])\n", ""),
+        file=MEDIA_STORE,
+        edits=gone("        await self.bump([author_id])\n"),
         broken=("I10",),
         tests=(IN_MEDIA_RACES + "test_what_began_before_a_message_was_withdrawn_shows_nothing[near]",),
     ),

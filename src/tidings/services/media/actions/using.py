@@ -58,8 +58,7 @@ async def unshow(svc: Media, body: MessageChanged) -> None:
     """A message is gone. What nothing else shows is collected."""
     async with svc.store.write() as write:
         await write.fence([body.author_id])
-        await write.bump([body.author_id])
-        await write.unshow(body.message_id)
+        await write.unshow(body.message_id, UserId(body.author_id))
     svc.collect_soon.set()
 
 

@@ -64,16 +64,14 @@ class MediaWrite(Protocol):
 
     async def describe(self, media_id: MediaId, owner_id: UserId, alt: str) -> Row | None: ...
 
-    async def bump(self, subjects: Iterable[UUID]) -> dict[UUID, int]: ...
-
     async def show(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> None:
         """A message shows those of these that are its author's and there; none if it was withdrawn."""
         ...
 
-    async def unshow(self, message_id: MessageId) -> None:
+    async def unshow(self, message_id: MessageId, author_id: UserId) -> None:
         """A message was withdrawn: it shows nothing, also where an older event says so later.
 
-        Its author's version rises with it: by that `show_at_once` knows whether it may have been blind to it.
+        Under the author's fence, whose version rises: by that `show_at_once` knows whether it was blind to it.
         """
         ...
 

@@ -195,7 +195,8 @@ class PostgresWrite(Write):
     async def show(self, message_id: MessageId, ids: Collection[MediaId], author_id: UserId) -> None:
         await self.connection.execute(_SHOW, list(ids), author_id, message_id, STRAGGLERS)
 
-    async def unshow(self, message_id: MessageId) -> None:
+    async def unshow(self, message_id: MessageId, author_id: UserId) -> None:
+        await self.bump([author_id])
         await self.connection.execute(
             "insert into gone_messages (message_id) values ($1) on conflict do nothing", message_id
         )
