@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.harness.waiting import until
 from tests.services.notifications.happenings import Happenings
 from tidings.contracts import friends, messages, notifications
 from tidings.contracts.notifications import MarkRead, NewMark
@@ -34,12 +33,7 @@ async def test_what_concerns_nobody_here_is_passed_over_once(happenings: Happeni
     alice, bob = happenings.person(), happenings.person()
     body = friends.FriendsImported(user_id=alice, friend_ids=[bob], version=1)
     happenings.happened(friends.imported, body, subject=alice)
-    end = str(len(happenings.log["friends"]))
-
-    async def passed() -> bool:
-        return happenings.asked_after.get("friends") == end
-
-    await until(passed, what="the next page to begin after it")
+    await happenings.settled()
 
 
 async def test_groups_and_who_is_in_them(happenings: Happenings) -> None:
