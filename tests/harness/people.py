@@ -20,7 +20,7 @@ SEEN = "Tidings-Seen"
 
 @dataclass(frozen=True)
 class Answer:
-    """A response, read."""
+    """A response, read. `trace` is the one that the request named, if any."""
 
     status: int
     headers: Any
@@ -172,11 +172,15 @@ class Client:
         token: str | None = None,
         json: Any = None,
         headers: Any = None,
+        traced: bool | None = None,
         **more: Any,
     ) -> Answer:
+        """`traced` says whether the request names a trace. By itself one that reads does not, as most clients'."""
         self.asked += 1
-        trace = secrets.token_hex(16)
-        sent = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01", **(headers or {})}
+        names_one = method != "GET" if traced is None else traced
+        trace = secrets.token_hex(16) if names_one else ""
+        sent = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"} if trace else {}
+        sent.update(headers or {})
         if token is not None:
             sent.setdefault("authorization", f"Bearer {token}")
         if json is not None:

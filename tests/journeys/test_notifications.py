@@ -127,6 +127,6 @@ async def test_two_calls_make_a_list_of_people_however_many(tidings: Whole) -> N
     for other in others:
         (await other.put(f"/v1/friends/{alice.id}")).ok()
     await notified(alice, *["friend_request"] * 4)
-    answer = await alice.get("/v1/notifications")
+    answer = await alice.get("/v1/notifications", traced=True)
     two = ["friends/relations", "users/cards"]  # every safe call is made twice here, the edge's to us as well
     assert sorted(tidings.points.calls(answer.trace, caller="notifications")) == sorted(two * 2)

@@ -44,7 +44,7 @@ async def test_metrics_of_every_process_are_one_valid_exposition(tidings: Whole)
 async def test_a_trace_leads_through_every_service_and_into_the_log(tidings: Whole) -> None:
     alice, bob = [await tidings.joins(name) for name in ("Alice", "Bob")]
     await alice.befriends(bob)
-    answer = await alice.get("/v1/timeline")
+    answer = await alice.get("/v1/timeline", traced=True)
     callers = {one.caller for one in tidings.points.seen if one.trace == answer.trace}
     assert callers == {"edge", "timeline"}
     for log in (tidings.settings.data / "logs").glob("*.log"):

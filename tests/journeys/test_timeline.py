@@ -131,7 +131,7 @@ async def _costs_three_internal_calls(tidings: Whole, friends: int) -> None:
     alice = await tidings.joins("Alice")
     await tidings.crowd(alice, friends)
 
-    answer = await alice.get("/v1/timeline", params={"limit": 100})
+    answer = await alice.get("/v1/timeline", params={"limit": 100}, traced=True)
 
     assert len(answer.ok()["entries"]) == min(friends, 100)
     # The edge's own call is safe, so in tests it is sent twice: the timeline is composed twice, and the second time

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidings.platform.cache.room import Room
-from tidings.platform.cache.shelf import LEFT, Entry, Reading, Shelf
+from tidings.platform.cache.shelf import LEFT, TOUCHED, Entry, Reading, Shelf
 from tidings.platform.seen import Known, Position, Seen
 
 PRODUCER = "users"
@@ -236,7 +236,7 @@ def test_the_least_recently_used_go_first_and_leave_their_versions() -> None:
     people = [uuid4() for _ in range(4)]
     for number, person in enumerate(people[:3]):
         bench.shelf.fill(number, bench.read(person, 7))
-    bench.passes(1.1)
+    bench.passes(1.1 * TOUCHED)
     assert bench.shows(0) == "v7"  # used: 1 is the oldest now
     slow = bench.read(people[1], 6)
     assert bench.shelf.fill(3, bench.read(people[3], 1))

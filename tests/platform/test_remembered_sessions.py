@@ -13,7 +13,7 @@ import pytest
 from tidings.contracts.users import SignedIn, TokenDigests, UserId, whois
 from tidings.edge import sessions as edge_sessions
 from tidings.edge.kept import KEPT
-from tidings.edge.sessions import Sessions
+from tidings.edge.sessions import Sessions, digest_of
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.resting import gathering
 from tidings.platform.clock import now_ms, stamp_ns
@@ -61,7 +61,7 @@ class Users:
 
     async def holder(self, token: str = TOKEN, client: Seen | None = None) -> UUID | None:
         with seeing(client or Seen()):
-            return (await self.sessions.holder(token, time.monotonic() + 1)).user_id
+            return (await self.sessions.holder(digest_of(token), time.monotonic() + 1)).user_id
 
     def changes(self) -> None:
         self.version += 1

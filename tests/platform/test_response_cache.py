@@ -19,7 +19,7 @@ from tidings.edge.response_cache import MAKING, MOST_OF_ONE, ResponseCache
 from tidings.platform import metrics
 from tidings.platform.cache.resting import Part, Resting, gathering, resting_on
 from tidings.platform.cache.room import Room
-from tidings.platform.cache.shelf import Entry, Held, Reading, Shelf
+from tidings.platform.cache.shelf import TOUCHED, Entry, Held, Reading, Shelf
 from tidings.platform.http.listener import KEY
 from tidings.platform.http.problems import BadRequest
 from tidings.platform.request import Viewer
@@ -395,7 +395,7 @@ def test_what_is_rested_on_counts_as_used() -> None:
         bench.fill(UUID(int=number), 1)
     bench.passes(0)
     bench.makes(b"/page", UUID(int=0))
-    bench.passes(1.1)
+    bench.passes(1.1 * TOUCHED)
     bench.shelf.find([UUID(int=number) for number in range(1, 10)], NOBODY)
     assert bench.gives(b"/page") == b"made"
     bench.taken.size = 500
@@ -472,8 +472,8 @@ def test_whatever_happens_it_stands_only_while_the_shelf_gives_the_same(deeds: l
         else:
             _, found, missing = bench.shelf.find(one, NOBODY)
             if not missing:
-                keys = {entry.key for entry in found}
-                taken += [(one, Held(found)), (one, Held(found, keys=keys, generation=bench.shelf.generation))]
+                by_key = {entry.key: entry for entry in found}
+                taken += [(one, Held(found)), (one, Held(found, by_key=by_key, generation=bench.shelf.generation))]
         for wanted, held in taken:
             for client in (NOBODY, known):
                 if bench.shelf.still(held, client):

@@ -73,7 +73,7 @@ async def test_row_41_faults_show_no_traceback(tidings: Whole, monkeypatch: pyte
         raise RuntimeError("a secret of the inside: /etc/passwd")
 
     monkeypatch.setattr(process.servings["timeline"], "answer", breaks)
-    answer = await alice.get("/v1/timeline")
+    answer = await alice.get("/v1/timeline", traced=True)
     assert (answer.status, answer.body["code"]) == (500, "fault")
     assert answer.body["trace_id"] == answer.trace
     assert b"inside" not in answer.raw

@@ -44,7 +44,7 @@ MESSAGE_BYTES: Final = 1500  # of one that is imported, in the database and its 
 PERSON_BYTES: Final = 12_000  # with ten friendships
 EMPTY_BYTES: Final = 250_000_000  # of a system with nobody in it
 CONNECTIONS: Final = {"warm": turns.CONNECTIONS, "cold": 8}  # of more, some wait for longer than an answer may take
-CACHE_BYTES: Final = 33_554_432  # the default of `cache_bytes`
+CACHE_BYTES: Final = 67_108_864  # the default of `cache_bytes`
 
 Tell = Callable[[str], None]
 

@@ -6,7 +6,8 @@ import hmac
 import re
 import time
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -18,28 +19,30 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 from starlette.routing import Route as PathRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from tidings.edge.asks import Reader, path_of
 from tidings.edge.bodies import read_body
 from tidings.edge.conditions import entity_tag, not_modified, versions
 from tidings.edge.cookies import Cookies
-from tidings.edge.guard import SAFE, Guard, client_address
+from tidings.edge.guard import SAFE, Guard, client_address, safely
 from tidings.edge.html import wants_page
-from tidings.edge.limits import Limits
+from tidings.edge.limits import Allowance, Limits
 from tidings.edge.paths import Endpoint, Paths
 from tidings.edge.refusing import refused
 from tidings.edge.response_cache import MAKING, Making, ResponseCache, room_in
 from tidings.edge.response_cache import SEEN as SEEN_FIELD
 from tidings.edge.seen_tokens import SeenTokens
-from tidings.edge.sessions import STRANGER, Sessions
-from tidings.edge.shedding import Shedding
+from tidings.edge.sessions import STRANGER, Sessions, digest_of
+from tidings.edge.shedding import Room, Shedding
 from tidings.edge.streams import EVENT_STREAM, EventStream
+from tidings.edge.understood import Key, Meaning, Read, Understood
 from tidings.edge.uploads import Form, receive_form
 from tidings.edge.visits import Visits
 from tidings.platform import logs, metrics, tracing
 from tidings.platform.cache.resting import gathering
 from tidings.platform.contract import Call, Contract, NotFound, Refusal, Route, Served, Unauthenticated, Upload
+from tidings.platform.http.listener import KEY as REQUEST_KEY
 from tidings.platform.http.problems import (
     BadRequest,
     Fault,
@@ -62,6 +65,18 @@ PICTURE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 
 REQUEST_TIME = 15.0  # seconds, over all internal calls of one request
 
 
+@dataclass(slots=True)
+class _Exchange:
+    """One request on its way to its response."""
+
+    route: Route[Any, Any]
+    method: str
+    making: Making | None
+    began: float = field(default_factory=time.perf_counter)
+    client: Seen = field(default_factory=Seen)
+    allowance: Allowance | None = None
+
+
 class Gateway:
     """Turns public requests into calls of the edge, and answers into responses."""
 
@@ -77,6 +92,8 @@ class Gateway:
         self._tokens = SeenTokens(secret, self._producers, strict=settings.freshness == "on")
         self._cookies = Cookies(settings)
         self._visits = Visits(settings, self._cookies)
+        self._understood = Understood()
+        self._room: Room | None = None  # for requests
 
     def app(self, contracts: Iterable[Contract], more: Iterable[BaseRoute] = ()) -> ASGIApp:
         """The ASGI application for these contracts; `more` are paths of the edge's own."""
@@ -93,7 +110,8 @@ class Gateway:
         promised = [route for methods in by_path.values() for route, _ in methods.values()]
         app: ASGIApp = Paths(plain, rest, fault=_fault)
         if self._settings.max_requests_at_once:
-            app = Shedding(app, promised, most=self._settings.max_requests_at_once)
+            app = shedding = Shedding(app, promised, most=self._settings.max_requests_at_once)
+            self._room = shedding.room
         if self._settings.cors_origins:
             app = CORSMiddleware(
                 app,
@@ -119,7 +137,7 @@ class Gateway:
             )
         guarded = Guard(app, self._settings)
         room = room_in(self._settings)
-        return ResponseCache(guarded, self._limits, self._tokens, room) if room else guarded
+        return ResponseCache(guarded, self._limits, self._tokens, room, maker=self) if room else guarded
 
     def _endpoint(self, methods: dict[str, tuple[Route[Any, Any], Reader]]) -> Endpoint:
         async def endpoint(request: HttpRequest) -> Response:
@@ -130,65 +148,123 @@ class Gateway:
         return endpoint
 
     async def _measured(self, request: HttpRequest, route: Route[Any, Any], reader: Reader) -> Response:
-        began = time.perf_counter()
-        parent = tracing.parse(request.headers.get("traceparent"))
-        client = Seen()
-        making: Making | None = request.scope.get(MAKING)
+        exchange = _Exchange(route, request.method, request.scope.get(MAKING))
+        response = await self._exchanged(
+            exchange,
+            lambda: self._tokens.opened(request.headers.get(SEEN), self._cookies.seen(request)),
+            lambda: self._answer(request, exchange, reader),
+            lambda refusal: self._refused(request, route, refusal),
+            parent=tracing.parse(request.headers.get("traceparent")),
+        )
+        if not _is_public(response):  # that goes to other clients, too
+            sealed = self._sealed(exchange, response)
+            if route.page or self._cookies.token(request) is not None:
+                self._cookies.remember(request, response, sealed, wrote=request.method not in SAFE)
+        self._count(exchange, response)
+        return response
+
+    async def _exchanged(
+        self,
+        exchange: _Exchange,
+        opened: Callable[[], Seen],
+        answer: Callable[[], Awaitable[Response]],
+        refuse: Callable[[Refusal], Response],
+        *,
+        parent: tracing.TraceContext | None = None,
+    ) -> Response:
+        """The response, whatever comes of it; with what is left of a limit."""
+        route, making = exchange.route, exchange.making
         with tracing.span(f"{route.method} {route.path}", kind="server", parent=parent) as span:
             try:
-                client = self._tokens.opened(request.headers.get(SEEN), self._cookies.seen(request))
-                with seeing(client), gathering() as resting:
-                    response = await self._answer(request, route, reader)
+                exchange.client = opened()
+                with seeing(exchange.client), gathering() as resting:
+                    response = await answer()
                 if making is not None and not route.page:
-                    making.route, making.client, making.resting = route.path, client, resting
+                    making.route, making.client, making.resting = route.path, exchange.client, resting
             except Refusal as refusal:
-                client = client.refused(self._producers)
-                response = self._refused(request, route, refusal)
+                exchange.client = exchange.client.refused(self._producers)
+                response = refuse(refusal)
             except ClientDisconnect:
                 response = Response(status_code=499)
             except Exception:
                 log.exception("fault", route=route.name)
-                fault = Fault("This is our mistake. Tell the operator the trace id.")
-                response = self._refused(request, route, fault)
+                response = refuse(Fault("This is our mistake. Tell the operator the trace id."))
             span.note(**{"http.response.status_code": response.status_code})
-        if allowance := getattr(request.state, "allowance", None):
-            response.raw_headers += allowance.fields()
-        if not _is_public(response):  # that goes to other clients, too
-            sealed = self._tokens.sealed(client)
-            response.raw_headers.append((SEEN_FIELD, sealed.encode()))
-            if route.page or self._cookies.token(request) is not None:
-                self._cookies.remember(request, response, sealed, wrote=request.method not in SAFE)
-        metrics.request_served(
-            route=route.path,
-            method=request.method,
-            status=response.status_code,
-            seconds=time.perf_counter() - began,
-        )
+        if exchange.allowance is not None:
+            response.raw_headers += exchange.allowance.fields()
         return response
+
+    def _sealed(self, exchange: _Exchange, response: Response) -> str:
+        """Tell the client what it has seen by now."""
+        sealed = self._tokens.sealed(exchange.client)
+        response.raw_headers.append((SEEN_FIELD, sealed.encode()))
+        return sealed
+
+    @staticmethod
+    def _count(exchange: _Exchange, response: Response) -> None:
+        metrics.request_served(
+            route=exchange.route.path,
+            method=exchange.method,
+            status=response.status_code,
+            seconds=time.perf_counter() - exchange.began,
+        )
+
+    # What was understood before.
+
+    def meaning(self, key: Key) -> Meaning | None:
+        return self._understood.meaning(key)
+
+    async def again(
+        self, meaning: Meaning, scope: Scope, brought: Sequence[bytes], making: Making
+    ) -> Response | None:
+        """The response to a request that means what one before it did; None where there is no room for it.
+
+        `brought` are its tokens of what the client has seen.
+        """
+        route, room = meaning.read.route, self._room
+        if room is not None and not room.has(route.can_wait):
+            return None
+        exchange = _Exchange(route, "GET", making)
+
+        async def answer() -> Response:
+            deadline = time.monotonic() + max(REQUEST_TIME, route.deadline)
+            viewer = await self._sessions.holder(meaning.token, deadline)
+            address = client_address(scope, self._settings.trusted_proxies)
+            self._admit(exchange, viewer, address)
+            asked = Request(viewer, "edge", deadline, address=address)
+            return respond(route, await self._world.call(route.call, meaning.read.ask, request=asked), None)
+
+        def opened() -> Seen:
+            return self._tokens.opened(b",".join(brought).decode("latin-1")) if brought else Seen()
+
+        if room is not None:
+            room.enter(route.can_wait)
+        try:
+            response = await self._exchanged(exchange, opened, answer, problem_response)
+        finally:
+            if room is not None:
+                room.leave(route.can_wait)
+        if room is not None and response.status_code < 500:
+            now = time.perf_counter()
+            room.answered(now - exchange.began, now)
+        self._sealed(exchange, response)
+        self._count(exchange, response)
+        safely(response.raw_headers)
+        return response
+
+    # What has to be understood.
 
     def _refused(self, request: HttpRequest, route: Route[Any, Any], refusal: Refusal) -> Response:
         return self._visits.refusal(request, refusal) if route.page else problem_response(refusal)
 
-    async def _answer(self, request: HttpRequest, route: Route[Any, Any], reader: Reader) -> Response:
+    async def _answer(self, request: HttpRequest, exchange: _Exchange, reader: Reader) -> Response:
+        route = exchange.route
         deadline = time.monotonic() + max(REQUEST_TIME, route.deadline)
         if route.page:
             self._visits.check_site(request)
         viewer = await self._asking(request, route, deadline)
-        if (making := request.scope.get(MAKING)) is not None:
-            making.viewer = viewer
         address = client_address(request.scope, self._settings.trusted_proxies)
-        if self._limits is not None:
-            request.state.allowance = self._limits.spend(viewer.user_id, address)
-            if request.state.allowance is not None:
-                request.state.allowance.check()
-        if route.who == "administrator" and viewer.role != "administrator":
-            audit.warning(
-                "administrator_route_refused",
-                route=route.name,
-                user_id=str(viewer.user_id),
-                address=address,
-            )
-            raise NotFound
+        self._admit(exchange, viewer, address)
         path = path_of(request)
         if route.me and path.get("user_id") == "me":
             path["user_id"] = str(viewer.known)
@@ -220,7 +296,34 @@ class Gateway:
         )
         if route.page:
             return self._visits.response(request, served)
+        if exchange.making is not None and not path:
+            self._note(request, Read(route, ask))
         return respond(route, served, request.headers.get("if-none-match"))
+
+    def _admit(self, exchange: _Exchange, viewer: Viewer, address: str) -> None:
+        """Let somebody in; raises what they are told who may not ask for this, or not so often."""
+        route = exchange.route
+        if exchange.making is not None:
+            exchange.making.viewer = viewer
+        if self._limits is not None:
+            exchange.allowance = self._limits.spend(viewer.user_id, address)
+            if exchange.allowance is not None:
+                exchange.allowance.check()
+        if route.who == "administrator" and viewer.role != "administrator":
+            audit.warning(
+                "administrator_route_refused",
+                route=route.name,
+                user_id=str(viewer.user_id),
+                address=address,
+            )
+            raise NotFound
+
+    def _note(self, request: HttpRequest, read: Read) -> None:
+        """Another request of the same bytes will mean the same."""
+        route = read.route
+        if route.who == "member" and route.content_type == "application/json" and route.upload is None:
+            _, token = self._bearer(request)
+            self._understood.note(request.scope[REQUEST_KEY], request.scope["headers"], digest_of(token), read)
 
     async def _asking(self, request: HttpRequest, route: Route[Any, Any], deadline: float) -> Viewer:
         """Who asks: whom a page for anyone is shown to may be signed in, and is then shown it as themselves."""
@@ -271,13 +374,18 @@ class Gateway:
 
     async def _viewer(self, request: HttpRequest, deadline: float) -> Viewer:
         """Who holds the request's token, or the browser's session. `Unauthenticated` if nobody does."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        scheme, token = self._bearer(request)
         if not scheme and (kept := self._cookies.token(request)) is not None:
             self._visits.check_site(request)
             scheme, token = "bearer", kept
-        if scheme.lower() != "bearer" or not TOKEN.fullmatch(token.strip()):
+        if scheme.lower() != "bearer" or not TOKEN.fullmatch(token):
             raise Unauthenticated("Sign in at POST /v1/sessions and send the token as `Authorization: Bearer ...`.")
-        return await self._sessions.holder(token.strip(), deadline)
+        return await self._sessions.holder(digest_of(token), deadline)
+
+    @staticmethod
+    def _bearer(request: HttpRequest) -> tuple[str, str]:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        return scheme, token.strip()
 
     def _idempotency(
         self, request: HttpRequest, route: Route[Any, Any], viewer: Viewer, path: dict[str, str], body: bytes

@@ -22,6 +22,12 @@ SAFE_HEADERS = (  # of every answer that does not bring its own
 )
 
 
+def safely(headers: list[tuple[bytes, bytes]]) -> None:
+    """Add what every answer says unless it says otherwise itself."""
+    brought = {name for name, _ in headers}
+    headers += [one for one in SAFE_HEADERS if one[0] not in brought]
+
+
 def bound_hosts(host: str) -> set[str]:
     """The name under which a listener bound to one address is reached; none for one bound to all."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
@@ -47,8 +53,7 @@ class Guard:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                brought = {name for name, _ in message["headers"]}
-                message["headers"] += [one for one in SAFE_HEADERS if one[0] not in brought]
+                safely(message["headers"])
             await send(message)
 
         headers = Headers(scope=scope)

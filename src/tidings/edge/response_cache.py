@@ -14,14 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidings.edge.limits import HEADERS as OF_LIMITS
 from tidings.edge.limits import Limits
 from tidings.edge.seen_tokens import SeenTokens
+from tidings.edge.understood import UNLIKE, Key, Meaning
 from tidings.platform import metrics, tracing
 from tidings.platform.cache.resting import Part, Resting
 from tidings.platform.cache.shelf import TOUCHED
@@ -32,7 +34,6 @@ from tidings.platform.seen import HEADER, Seen
 from tidings.platform.settings import Settings
 
 MAKING: Final = "tidings.making"  # in the scope, where a response may be given again
-UNLIKE: Final = frozenset({b"cookie", b"traceparent", b"content-length", b"transfer-encoding", b"expect"})
 WAIT: Final = 2.0  # seconds for somebody else to make the same
 MOST_OF_ONE: Final = 16  # responses to one person: nobody has the room of all by asking in many ways
 SEEN: Final = HEADER.lower().encode()
@@ -87,6 +88,16 @@ class _Kept:
         return any(entry.gone for part in self.parts for entry in part.held.entries)
 
 
+class Maker(Protocol):
+    """Makes responses to requests that it has understood before, without all that stands before the others."""
+
+    def meaning(self, key: Key) -> Meaning | None: ...
+
+    async def again(
+        self, meaning: Meaning, scope: Scope, brought: Sequence[bytes], making: Making
+    ) -> Response | None: ...
+
+
 class ResponseCache:
     """ASGI, around everything that makes a response; bounded in bytes, the least recently used goes first."""
 
@@ -97,36 +108,38 @@ class ResponseCache:
         tokens: SeenTokens,
         room: int,
         *,
+        maker: Maker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
+        self._maker = maker
         self._limits = limits
         self._tokens = tokens
         self._room = room
         self._clock = clock
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
-        self._of: defaultdict[UUID, dict[bytes, None]] = defaultdict(dict)  # by viewer, the oldest first
-        self._making: dict[bytes, asyncio.Future[None]] = {}
+        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self._of: defaultdict[UUID, dict[Key, None]] = defaultdict(dict)  # by viewer, the oldest first
+        self._making: dict[Key, asyncio.Future[None]] = {}
         self._paths: set[str] = set()  # of which responses have been kept
         self.size = 0
 
     # For the listener.
 
-    def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """A digest of all but what the client has seen. No name or value holds a line end (RFC 9110, 5.5)."""
-        lines = [url]
+    def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Key:
+        """All but what the client has seen. No name or value holds a line end (RFC 9110, 5.5)."""
+        lines: list[bytes] = []
         for line in headers:
             if line[0] != SEEN:
                 lines += line
-        return blake2b(b"\n".join(lines), digest_size=32).digest()
+        return Key(blake2b(b"\n".join(lines), digest_size=32).digest(), url)
 
-    def given(self, key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
+    def given(self, key: Key, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         """The response, if it would be made the same again; None where the viewer's limit is spent, too."""
         began = time.perf_counter()
         kept = self._kept.get(key)
         if kept is None:
             return None
-        brought = [value for name, value in headers if name == SEEN]
+        brought = _brought(headers)
         client = NOBODY
         if brought:
             try:
@@ -157,7 +170,7 @@ class ResponseCache:
             client.shown(service, stamp)
         return self._tokens.sealed(client).encode()
 
-    def _used(self, key: bytes, kept: _Kept) -> None:
+    def _used(self, key: Key, kept: _Kept) -> None:
         self._kept.move_to_end(key)
         now = self._clock()
         touch = now - kept.touched_at > TOUCHED
@@ -186,7 +199,8 @@ class ResponseCache:
             return
         made = self._making[key] = asyncio.get_running_loop().create_future()
         making = scope[MAKING] = Making()
-        unlike = any(name in UNLIKE for name, _ in scope["headers"])
+        meaning = None if self._maker is None else self._maker.meaning(key)
+        unlike = meaning is None and any(name in UNLIKE for name, _ in scope["headers"])
 
         async def send_and_note(message: Message) -> None:
             making.sent(message)
@@ -196,18 +210,24 @@ class ResponseCache:
                 self._end(key, made)
             await send(message)
 
+        response = None
         try:
-            await self._app(scope, receive, send_and_note)
+            if self._maker is not None and meaning is not None:
+                response = await self._maker.again(meaning, scope, _brought(scope["headers"]), making)
+            if response is not None:
+                await response(scope, receive, send_and_note)
+            else:
+                await self._app(scope, receive, send_and_note)
         finally:
             self._end(key, made)
 
-    def _end(self, key: bytes, made: asyncio.Future[None]) -> None:
+    def _end(self, key: Key, made: asyncio.Future[None]) -> None:
         if not made.done():
             made.set_result(None)
         if self._making.get(key) is made:
             del self._making[key]
 
-    async def _sent_again(self, key: bytes, scope: Scope, send: Send) -> bool:
+    async def _sent_again(self, key: Key, scope: Scope, send: Send) -> bool:
         found = self.given(key, scope["headers"])
         if found is None:
             return False
@@ -218,7 +238,7 @@ class ResponseCache:
         await send({"type": "http.response.body", "body": body})
         return True
 
-    def _fill(self, key: bytes, path: str, making: Making, resting: Resting) -> None:
+    def _fill(self, key: Key, path: str, making: Making, resting: Resting) -> None:
         viewer = None if making.viewer is None else making.viewer.user_id
         if not resting.whole or not resting.parts or viewer is None or making.client is None:
             return
@@ -229,7 +249,7 @@ class ResponseCache:
             viewer,
             making.client.stamps_shown,
             resting.parts,
-            OVERHEAD + len(making.body) + OF_AN_ENTRY * entries,
+            OVERHEAD + len(key.url) + len(making.body) + OF_AN_ENTRY * entries,
             self._clock(),
         )
         making.client = making.resting = None  # what the client knows may be large, and is not asked for any more
@@ -246,7 +266,7 @@ class ResponseCache:
         while self.size > self._room:
             self._drop(next(iter(self._kept)))
 
-    def _drop(self, key: bytes) -> None:
+    def _drop(self, key: Key) -> None:
         kept = self._kept.pop(key)
         self.size -= kept.size
         theirs = self._of[kept.viewer]
@@ -258,6 +278,11 @@ class ResponseCache:
 def room_in(settings: Settings) -> int:
     """Bytes of what the edge may keep that are for whole responses."""
     return settings.cache_bytes // 2 if settings.freshness == "on" else 0
+
+
+def _brought(headers: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    """The client's tokens of what it has seen."""
+    return [value for name, value in headers if name == SEEN]
 
 
 def _head(making: Making) -> bytes:

@@ -28,6 +28,11 @@ class _Found:
     touched_at: float  # time.monotonic()
 
 
+def digest_of(token: str) -> bytes:
+    """By which a token is known."""
+    return hashlib.sha256(token.encode()).digest()
+
+
 class Sessions:
     """Of one front. A token is known by its digest."""
 
@@ -35,9 +40,8 @@ class Sessions:
         self._world = world
         self._found: OrderedDict[bytes, _Found] = OrderedDict()  # who asked longest ago first
 
-    async def holder(self, token: str, deadline: float) -> Viewer:
+    async def holder(self, digest: bytes, deadline: float) -> Viewer:
         """`Unauthenticated` if nobody holds it."""
-        digest = hashlib.sha256(token.encode()).digest()
         found = self._found.get(digest)
         if found is not None and self._stands(found):
             self._found.move_to_end(digest)

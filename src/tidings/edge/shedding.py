@@ -52,6 +52,14 @@ class Room:
             return self.under_way < self.size and self.waiting < max(1, self.size * 3 // 4)
         return self.under_way < self.size or self.under_way - self.waiting < self.size // 4
 
+    def enter(self, can_wait: bool) -> None:
+        self.under_way += 1
+        self.waiting += can_wait
+
+    def leave(self, can_wait: bool) -> None:
+        self.under_way -= 1
+        self.waiting -= can_wait
+
     def answered(self, seconds: float, now: float) -> None:
         """A read took as long."""
         if seconds > STUCK:
@@ -120,22 +128,19 @@ class Shedding:
             nonlocal counted
             if counted:
                 counted = False
-                room.under_way -= 1
-                room.waiting -= can_wait
+                room.leave(can_wait)
                 if read and message["status"] < 500:  # what is refused is quick, however much there is to do
                     now = self._clock()
                     room.answered(now - began, now)
             await send(message)
 
-        room.under_way += 1
-        room.waiting += can_wait
+        room.enter(can_wait)
         try:
             await self.app(scope, receive_uncounted, send_counted)
         finally:
             if counted:
                 counted = False
-                room.under_way -= 1
-                room.waiting -= can_wait
+                room.leave(can_wait)
 
 
 def _shape(path: str) -> str:

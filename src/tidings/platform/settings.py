@@ -216,8 +216,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _about("A crash point and what happens there, for tests; or a file that says so.", "cp3@friends:kill"),
     ] = None
     cache_bytes: Annotated[
-        int, Meta(ge=0), _about("Most bytes of others' answers that a service keeps; 0 keeps none.", "33554432")
-    ] = 33_554_432
+        int, Meta(ge=0), _about("Most bytes of others' answers that a service keeps; 0 keeps none.", "67108864")
+    ] = 67_108_864
     freshness: Annotated[
         Literal["on", "off"],
         _about("Whether what is kept is used only while surely fresh; off is for measuring.", "on"),

@@ -227,7 +227,7 @@ class Keeper:
         if answer is None or isinstance(answer, Further):
             return None
         metrics.cache_read(holder=self.holder, call=kept.call.name, hits=1, misses=0)
-        held = Held((entry,), keys=(entry.key,), generation=shelf.generation, timed=shelf.is_timed)
+        held = Held((entry,), generation=shelf.generation, timed=shelf.is_timed)
         self._given(kept, known, Part(self.holder, kept.call.name, shelf, held, as_of_ns), entry.reading.ended_ns)
         return answer
 
@@ -267,7 +267,7 @@ class Keeper:
             return None if asked_before else answer
         part, shelf = None, self._shelf_of(kept.call)
         if shelf is not None and got.is_kept:
-            held = Held(got.entries.values(), keys=got.entries, generation=got.generation, timed=shelf.is_timed)
+            held = Held(got.entries.values(), by_key=got.entries, generation=got.generation, timed=shelf.is_timed)
             part = Part(self.holder, kept.call.name, shelf, held, got.as_of_ns)
         self._given(kept, one.known, part, got.stamp)
         return answer

@@ -17,7 +17,7 @@ from tidings.platform.cache.room import Room
 from tidings.platform.cache.shelf import TOUCHED, Entry, EntryKey, Shelf
 from tidings.platform.seen import Seen, merged
 
-MANY: Final = 64  # keys; fewer are looked up as quickly
+MANY: Final = 16  # keys; fewer are looked up as quickly
 OF_A_KEY: Final = 300  # bytes that one takes here, where some of the entries are gone
 
 

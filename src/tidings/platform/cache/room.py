@@ -23,6 +23,7 @@ class Room:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.is_ample = True  # nothing has to go for long, as of when somebody came to take more
         self._tenants: list[Tenant] = []
 
     def enter(self, tenant: Tenant) -> None:
@@ -37,14 +38,11 @@ class Room:
     def taken(self) -> int:
         return sum([tenant.size for tenant in self._tenants])
 
-    @property
-    def is_ample(self) -> bool:
-        """Whether nothing has to go for long."""
-        return self.taken * 2 < self.size
-
     def settle(self) -> None:
         """Take back what is too much, from who has most."""
-        over = self.taken - self.size
+        taken = self.taken
+        self.is_ample = taken * 2 < self.size
+        over = taken - self.size
         while over > 0:
             largest = max(self._tenants, key=_size)
             before = largest.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
@@ -20,7 +20,7 @@ EntryKey: TypeAlias = tuple[str, Hashable]  # whose call told it, and under whic
 FRESH_NS: Final = 800_000_000  # after the time of the last beat, by this process's clock
 LEFT: Final = 10.0  # seconds for which a version is remembered after its entry went, or without one
 SLOWEST: Final = LEFT  # seconds: what was read longer ago may be older than a version that is forgotten
-TOUCHED: Final = 1.0  # seconds; so often an entry that is used moves to the end of those that go
+TOUCHED: Final = 5.0  # seconds; so often an entry that is used moves to the end of those that go
 VOUCHED: Final = "vouched"
 VOUCHED_SIZE: Final = 500  # bytes
 NOTED: Final = 1000  # keys of entries that went, the latest
@@ -61,22 +61,22 @@ class Entry:
 class Held:
     """Entries that an answer rests on. Not frozen: it learns that they are still there, or that one has gone.
 
-    `keys` are theirs, if that is known: then a few that went are looked for among them, and not all are looked at.
+    `by_key` holds them, too, if there are many: then a few that went are looked for, and not all are looked at.
     `timed`: some may have a time by which they are void.
     """
 
-    __slots__ = ("_versions", "entries", "generation", "has_gone", "keys", "until_ms")
+    __slots__ = ("_versions", "by_key", "entries", "generation", "has_gone", "until_ms")
 
     def __init__(
         self,
         entries: Collection[Entry],
         *,
-        keys: Container[EntryKey] | None = None,
+        by_key: Mapping[EntryKey, Entry] | None = None,
         generation: int = -1,
         timed: bool = True,
     ) -> None:
         self.entries = entries
-        self.keys = keys
+        self.by_key = by_key
         self.generation = generation  # of the shelf, when all of them were on it
         self.has_gone = False
         self.until_ms: int | None = None
@@ -236,21 +236,23 @@ class Shelf:
                 if held.versions.get(subject, version) < version:
                     return False
         if held.generation != self.generation:
-            if self._may_have_gone(held):
-                for entry in held.entries:
-                    if entry.gone:
-                        held.has_gone = True
-                        return False
+            if self._has_gone(held):
+                held.has_gone = True
+                return False
             held.generation = self.generation
         return True
 
-    def _may_have_gone(self, held: Held) -> bool:
-        """Whether one of them did, as far as keys tell: there may be another one under the same."""
+    def _has_gone(self, held: Held) -> bool:
+        """Whether one of them did; there may be another one under the same key."""
         went = self.generation - held.generation
-        if held.keys is None or went > len(self._went):
-            return True
-        for key in islice(reversed(self._went), went):  # noqa: SIM110 - the hot path: no generator
-            if key in held.keys:
+        if held.by_key is None or went > min(len(self._went), len(held.entries)):
+            for entry in held.entries:  # noqa: SIM110 - the hot path: no generator
+                if entry.gone:
+                    return True
+            return False
+        for key in islice(reversed(self._went), went):
+            same = held.by_key.get(key)
+            if same is not None and same.gone:
                 return True
         return False
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -31,9 +31,9 @@ KEY: Final = "tidings.key"  # in the scope: by this the response may be given ag
 class Repeats(Protocol):
     """What knows responses that can be given at once, without asking the application."""
 
-    def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes: ...
+    def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Hashable: ...
 
-    def given(self, key: bytes, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
+    def given(self, key: Any, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         """Status line, head (each line with its end, but no date) and body."""
         ...
 
@@ -168,7 +168,7 @@ def patient_for(
                 and not self.transport.is_closing()
             )
 
-        def _give(self, repeats: Repeats, key: bytes) -> bool:
+        def _give(self, repeats: Repeats, key: Hashable) -> bool:
             found = repeats.given(key, self.headers)
             if found is None:
                 return False

@@ -89,7 +89,7 @@ def as_timeline(kept: KeptTimeline) -> Reply[timeline.Timeline]:
             next_cursor=cursor,
             explain=explained,
         ),
-        links=(("next", f"/v1/timeline?{timeline_query(page.ask)}cursor={quote(cursor)}"),) if cursor else (),
+        links=(("next", f"/v1/timeline?{timeline_query(page.ask)}cursor={cursor}"),) if cursor else (),
     )
 
 
@@ -138,8 +138,6 @@ def as_feed(kept: KeptFeed) -> Reply[timeline.Feed]:
             previous_cursor=newer,
         ),
         links=tuple(
-            (relation, f"/v1/feed?limit={page.limit}&cursor={quote(cursor)}")
-            for relation, cursor in links
-            if cursor
+            (relation, f"/v1/feed?limit={page.limit}&cursor={cursor}") for relation, cursor in links if cursor
         ),
     )

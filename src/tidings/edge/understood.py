@@ -1,0 +1,63 @@
+"""What requests mean that came before: by their head who asks, and by their address what is asked.
+
+Both follow from those bytes and the settings alone, so they hold for as long as the process runs. Whether somebody
+still holds that token, may still ask, and what is answered is found out each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from tidings.platform.contract import Route
+
+MOST: Final = 10_000  # heads, and addresses
+LONGEST: Final = 200  # bytes of an address that is remembered
+
+# What is said of one request alone; and what others read beside the gateway, or what is another one each time.
+UNLIKE: Final = frozenset({b"cookie", b"traceparent", b"content-length", b"transfer-encoding", b"expect"})
+OTHERWISE: Final = UNLIKE | {b"origin", b"if-none-match"}
+
+
+class Key(NamedTuple):
+    """All of a request but what its client has seen: a digest of its headers, and its address."""
+
+    head: bytes
+    url: bytes
+
+
+class Read(NamedTuple):
+    """What an address asks for: of a route of the API, for members, that takes nothing else."""
+
+    route: Route[Any, Any]
+    ask: Any
+
+
+class Meaning(NamedTuple):
+    """Who asks, by the digest of their token, and for what."""
+
+    token: bytes
+    read: Read
+
+
+class Understood:
+    """Of one front. What is too much is forgotten, and understood anew."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[bytes, bytes] = {}
+        self._reads: dict[bytes, Read] = {}
+
+    def meaning(self, key: Key) -> Meaning | None:
+        """None where it has to be understood first."""
+        token, read = self._tokens.get(key.head), self._reads.get(key.url)
+        return None if token is None or read is None else Meaning(token, read)
+
+    def note(self, key: Key, headers: Iterable[tuple[bytes, bytes]], token: bytes, read: Read) -> None:
+        """A request of this key was answered, and meant this."""
+        if len(key.url) > LONGEST or any(name in OTHERWISE for name, _ in headers):
+            return
+        for known in (self._tokens, self._reads):
+            if len(known) >= MOST:
+                known.clear()
+        self._tokens[key.head] = token
+        self._reads[key.url] = read
