@@ -164,7 +164,7 @@ class Scene:
         """Read it all until it is all there, and then more, from what is cached."""
 
         async def all_there() -> bool:
-            return set(await self.shown()) == set(self.paths)
+            return sorted(await self.shown()) == sorted([*self.paths] * 2)
 
         await until(all_there, what="what Bob said, on each path")
         for _ in range(2):
@@ -172,14 +172,18 @@ class Scene:
             assert await self.let_in(self.bob.token, self.other_token)
 
     async def shown(self, persons_too: frozenset[str] = frozenset()) -> list[str]:
-        """Where Ada is shown what Bob said, or, on `persons_too`, Bob himself."""
-        found = await asyncio.gather(*(self._asks(self.ada.token, path) for path in self.paths.values()))
+        """Where Ada is shown what Bob said, or, on `persons_too`, Bob himself.
+
+        Each path is asked twice: whole responses are kept, too, but for requests that name a trace.
+        """
+        asks = [(name, path, traced) for name, path in self.paths.items() for traced in (False, True)]
+        found = await asyncio.gather(*(self._asks(self.ada.token, path, traced) for _, path, traced in asks))
         for answer in found:
             assert answer.status in (200, 404), (answer.status, answer.raw)
             assert b'"unreachable":[]' in answer.raw or b"unreachable" not in answer.raw, answer.raw
         return [
             name
-            for name, answer in zip(self.paths, found, strict=True)
+            for (name, _, _), answer in zip(asks, found, strict=True)
             if self.canary.encode() in answer.raw or (name in persons_too and self.bob.id.encode() in answer.raw)
         ]
 
@@ -191,9 +195,9 @@ class Scene:
             assert answer.status in (200, 401), (answer.status, answer.raw)
         return [path for (_, path), answer in zip(asked, found, strict=True) if answer.status == 200]
 
-    async def _asks(self, token: str, path: str) -> Answer:
+    async def _asks(self, token: str, path: str, traced: bool = False) -> Answer:
         """As by a client that keeps no Tidings-Seen."""
-        return await self.ada.client.ask("GET", path, token=token)
+        return await self.ada.client.ask("GET", path, token=token, traced=traced)
 
 
 @dataclass(frozen=True)

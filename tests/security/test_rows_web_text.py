@@ -28,7 +28,7 @@ VECTORS = (
     '" autofocus onfocus="alert(1)',
     '<b hx-get="/v1/users/me" hx-trigger="load">b</b>',
     '<div data-hx-post="/signout" data-live="feed">',
-    "{{7*7}}{% raw %}${7*7}#{7*7}",
+    "{{9*9}}{% raw %}${9*9}#{9*9}",
     "</title><script>alert(2)</script>",
     "</textarea><script>alert(3)</script>",
     "<!--",
@@ -45,13 +45,13 @@ VECTORS = (
     "`alert(6)`",
 )
 NAMES = (  # 80 characters at most
-    '<script>alert(1)</script>{{7*7}}"><svg/onload=x>',
+    '<script>alert(1)</script>{{9*9}}"><svg/onload=x>',
     "</title></h1><b hx-get='/signout' onclick=x data-hx-get=x>%(name)s{name}",
     '"><img src=x onerror=alert(1)>&lt;b&gt;',
     "</button></textarea><!--' onfocus='x",
 )
 
-EMOJI = ('"><svg>{{7*7}}', "<script>{{7*7}}<", "'\"`&<>{{1}}")  # 16 characters at most, no blanks
+EMOJI = ('"><svg>{{9*9}}', "<script>{{9*9}}<", "'\"`&<>{{1}}")  # 16 characters at most, no blanks
 
 
 @dataclass
@@ -197,7 +197,7 @@ async def test_row_20_what_people_write_is_text_in_every_page_that_shows_it(tidi
         assert strays(document) == [], name
         if name != "found":  # who is found by it is not the same
             assert document.shape == harmless[name].document.shape, name
-        assert "49" not in re.sub(r"[0-9a-f-]{12,}|\d{3,}|{{7\*7}}", "", document.text), name
+        assert "81" not in re.sub(r"[0-9a-f-]{12,}|\d{3,}|{{9\*9}}", "", document.text), name
     # It is all there to be read, character by character.
     said = hostile["message"].document
     assert " ".join(VECTORS) in said.text
@@ -281,7 +281,7 @@ async def test_row_20_what_was_typed_comes_back_as_text(tidings: Whole) -> None:
             continue
         document = page.document
         assert strays(document) == [], name
-        assert "49" not in re.sub(r"[0-9a-f-]{12,}|\d{3,}|{{7\*7}}", "", document.text), name
+        assert "81" not in re.sub(r"[0-9a-f-]{12,}|\d{3,}|{{9\*9}}", "", document.text), name
         if page.status == plain[name].status:
             assert document.shape == plain[name].document.shape, name
             seen += 1
