@@ -16,7 +16,7 @@ async def test_a_rate_that_is_borne_is_found(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(sweep, "MOST", 100)  # no higher rate is tried
     tmp_path.chmod(0o711)
     steps = sweep.Steps(start=60.0, factor=2.0, narrowings=0, repetitions=1, p99_ms=2000.0)
-    plan = mix.Plan(seconds=1.0, warm_up=1.0, posting=2, steps=steps)
+    plan = mix.Plan(seconds=1.0, warm_up=1, posting=2, steps=steps)
     graph = make_graph(people=40, mean=4, seed=7)
     found = await mix.measure(plan, graph, tmp_path, command._operator, lambda _: None)
     assert (found.rate, found.people, found.runs) == (60, 40, 1)

@@ -20,7 +20,7 @@ from tidings.cli import bench as command
 from tidings.cli import bench_results
 
 GRAPH = make_graph(people=40, mean=4, seed=7)
-TINY = mix.Plan(seconds=1.0, warm_up=1.0, posting=2, steps=Steps(start=40.0))
+TINY = mix.Plan(seconds=1.0, warm_up=1, posting=2, steps=Steps(start=40.0))
 
 
 def became(seconds: float = 0.1, status: int = 200, failed: str = "", body: str = "") -> Became:

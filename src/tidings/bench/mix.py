@@ -35,6 +35,8 @@ MESSAGES_EACH: Final = 10
 DEEPEST: Final = 9  # pages below the first: the original begins anywhere in the first hundred
 WALKED: Final = 3  # authors of each reader
 COMPOSERS: Final = 16
+WARMING: Final = 12  # requests at once, before the clock starts
+MOST_WARMING: Final = 20_000
 ENOUGH: Final = 400  # requests of a run: of fewer, one in a hundred is chance
 MESSAGE_BYTES: Final = 2000  # of one that is imported, in databases and on the bus
 LOG_BYTES: Final = 7000  # of the same in the logs of databases, which keep no more than
@@ -48,7 +50,7 @@ class Plan:
     variant: Variant = "feed"
     pages: Pages = "dense"
     seconds: float = 5.0
-    warm_up: float = 5.0
+    warm_up: int = 8  # requests for each of the people, in a closed loop
     posting: int = 48  # people with pictures of their own
     steps: Steps = field(default_factory=Steps)
     after: int = 0
@@ -140,7 +142,7 @@ class After(msgspec.Struct, frozen=True):
 def quicker(plan: Plan) -> Plan:
     """In about two minutes, of which half are spent before the clock starts."""
     steps = replace(plan.steps, factor=1.5, narrowings=1, repetitions=3, most_runs=16)
-    return replace(plan, seconds=2.0, warm_up=4.0, posting=12, steps=steps, composes=400, rounds=1)
+    return replace(plan, seconds=2.0, posting=12, steps=steps, composes=400, rounds=1)
 
 
 def room_needed(plan: Plan) -> int:
@@ -188,7 +190,9 @@ async def mixing(
         asking = Asking(author, tokens=tokens, host=side.host, variant=plan.variant, places=places)
         ready = Mixing(side, crowd.people, tokens, asking, folder, tell)
         tell("Warming up ...")
-        await ready.attempt(plan.steps.start, plan.warm_up)
+        asked = asking.mixed(min(plan.warm_up * graph.people, MOST_WARMING))
+        await run(side, folder, asked, at_once=WARMING)
+        await sides.at_rest(side)
         yield ready
 
 
