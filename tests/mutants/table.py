@@ -24,6 +24,8 @@ CONSUMER: Final = "src/tidings/platform/events/consumer.py"
 DELETION: Final = "src/tidings/services/users/actions/deletion.py"
 ACCOUNTS: Final = "src/tidings/services/users/actions/writing.py"
 SHELF: Final = "src/tidings/platform/cache/shelf.py"
+UNDERSTOOD: Final = "src/tidings/edge/understood.py"
+RESPONSES: Final = "src/tidings/edge/response_cache.py"
 KEEPER: Final = "src/tidings/platform/cache/keeper.py"
 LISTENER: Final = "src/tidings/platform/events/listener.py"
 MAILROOM: Final = "src/tidings/platform/events/mailroom.py"
@@ -51,6 +53,8 @@ IN_DELIVERY: Final = "tests/events/test_delivery.py::"
 IN_TOLD: Final = "tests/services/notifications/test_notifications_at_once.py::"
 IN_RELAY: Final = "tests/events/test_relay.py::"
 IN_SHELF: Final = "tests/platform/test_cache_shelf.py::"
+IN_RESPONSES: Final = "tests/platform/test_response_cache.py::"
+IN_UNDERSTOOD: Final = "tests/platform/test_understood.py::"
 IN_WRITES: Final = "tests/platform/test_storage_writes.py::"
 IN_BEATS: Final = "tests/events/test_beats.py::"
 IN_TAKEN_AWAY: Final = "tests/security/test_access_taken_away.py::"
@@ -831,6 +835,40 @@ MUTATIONS: Final = (
         ),
         broken=("I9",),
         tests=(IN_SHELF + "test_nothing_is_kept_before_a_writer_would_wait_for_us_nor_shown_in_the_last_second",),
+    ),
+    Mutation(
+        name="still: what went",
+        protects="an answer is not given again once one of its entries has gone, however few went",
+        file=SHELF,
+        edits=gone("            if same is not None and same.gone:\n                return True\n"),
+        broken=("I5", "I9"),
+        tests=(IN_RESPONSES + "test_whatever_happens_it_stands_only_while_the_shelf_gives_the_same",),
+    ),
+    Mutation(
+        name="still: all that went",
+        protects="where more went than is noted, each entry is looked at",
+        file=SHELF,
+        edits=gone("went > min(len(self._went), len(held.entries))", "went > len(held.entries)"),
+        broken=("I5", "I9"),
+        tests=(IN_RESPONSES + "test_whatever_happens_it_stands_only_while_the_shelf_gives_the_same",),
+    ),
+    Mutation(
+        name="understood: whose",
+        protects="a request is nobody else's because it asks for the same",
+        file=RESPONSES,
+        edits=gone(
+            "                lines += line\n        return Key(", "                pass\n        return Key("
+        ),
+        broken=("I9",),
+        tests=(IN_UNDERSTOOD + "test_the_key_is_of_all_but_what_the_client_has_seen",),
+    ),
+    Mutation(
+        name="understood: of one alone",
+        protects="what is said of one request alone is not taken for granted of the next",
+        file=UNDERSTOOD,
+        edits=gone(" or any(name in OTHERWISE for name, _ in headers)"),
+        broken=("I9",),
+        tests=(IN_UNDERSTOOD + "test_what_says_something_of_one_request_alone_is_not_remembered[cookie]",),
     ),
     Mutation(
         name="fill: newer version",
