@@ -842,7 +842,7 @@ MUTATIONS: Final = (
         file=SHELF,
         edits=gone("            if same is not None and same.gone:\n                return True\n"),
         broken=("I5", "I9"),
-        tests=(IN_RESPONSES + "test_whatever_happens_it_stands_only_while_the_shelf_gives_the_same",),
+        tests=(IN_SHELF + "test_what_is_rested_on_is_looked_for_among_what_went",),
     ),
     Mutation(
         name="still: all that went",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidings.platform.cache.room import Room
-from tidings.platform.cache.shelf import LEFT, TOUCHED, Entry, Reading, Shelf
+from tidings.platform.cache.shelf import LEFT, TOUCHED, Entry, Held, Reading, Shelf
 from tidings.platform.seen import Known, Position, Seen
 
 PRODUCER = "users"
@@ -350,3 +350,20 @@ def test_two_that_count_may_differ_at_one_version() -> None:
     assert bench.shelf.fill(ADA, second, of="pages", counts=True) is second
     assert bench.shelf.fill(ADA, first, of="pages", counts=True) is None
     assert bench.shelf.find([ADA], NOBODY, "pages")[0] == {ADA: "counted later"}
+
+
+def test_what_is_rested_on_is_looked_for_among_what_went() -> None:
+    bench = Bench()
+    people = [ADA, BOB, *(uuid4() for _ in range(4))]
+    for person in people:
+        bench.shelf.fill(person, bench.read(person, 1))
+    bench.passes(0)
+    _, found, _ = bench.shelf.find(people[:5], NOBODY)
+    by_key = {entry.key: entry for entry in found}
+    held, other = (Held(found, by_key=by_key, generation=bench.shelf.generation) for _ in range(2))
+    bench.shelf.heard(people[5], 2)  # nothing rests on that
+    assert bench.shelf.still(held, NOBODY)
+    bench.shelf.heard(BOB, 2)
+    bench.shelf.fill(BOB, bench.read(BOB, 2))  # another one, under the same key
+    assert [bench.shelf.still(one, NOBODY) for one in (held, other)] == [False, False]
+    assert (held.has_gone, other.has_gone) == (True, True)
