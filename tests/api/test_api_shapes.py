@@ -42,9 +42,9 @@ def is_problem(answer: Answer, status: int, code: str) -> dict[str, Any]:
 
 async def test_every_kind_of_refusal_is_a_problem_under_the_senders_trace(tidings: Whole) -> None:
     alice, client = await tidings.joins("Alice"), tidings.client
-    is_problem(await client.ask("GET", "/v1/timeline"), 401, "unauthenticated")
-    is_problem(await alice.get("/nowhere"), 404, "no_such_path")
-    is_problem(await alice.get(f"/v1/messages/{NOBODY}"), 404, "not_found")
+    is_problem(await client.ask("GET", "/v1/timeline", traced=True), 401, "unauthenticated")
+    is_problem(await alice.get("/nowhere", traced=True), 404, "no_such_path")
+    is_problem(await alice.get(f"/v1/messages/{NOBODY}", traced=True), 404, "not_found")
     is_problem(await alice.delete("/v1/timeline"), 405, "method_not_allowed")
     is_problem(await alice.post("/v1/messages", data="{", headers=as_json()), 400, "bad_request")
     is_problem(
@@ -52,14 +52,14 @@ async def test_every_kind_of_refusal_is_a_problem_under_the_senders_trace(tiding
         415,
         "unsupported_media_type",
     )
-    is_problem(await alice.get("/v1/timeline", headers={"host": "evil.example"}), 421, "wrong_host")
+    is_problem(await alice.get("/v1/timeline", headers={"host": "evil.example"}, traced=True), 421, "wrong_host")
     is_problem(
         await alice.post("/v1/messages", {"text": "x"}, headers={"origin": "https://evil.example"}),
         403,
         "cross_site",
     )
-    is_problem(await alice.get("/v1/timeline", params={"cursor": "x"}), 400, "bad_cursor")
-    is_problem(await alice.get("/problems/nonsense"), 404, "no_such_path")
+    is_problem(await alice.get("/v1/timeline", params={"cursor": "x"}, traced=True), 400, "bad_cursor")
+    is_problem(await alice.get("/problems/nonsense", traced=True), 404, "no_such_path")
     huge = await alice.post("/v1/messages", data=io.BytesIO(b" " * 1_048_577), headers=as_json())
     is_problem(huge, 413, "too_large")
 
@@ -118,11 +118,11 @@ async def test_parameters_are_known_single_and_in_range(tidings: Whole) -> None:
         ("has=%00", "?has"),
         ("body=x", "?body"),
     ):
-        problem = is_problem(await alice.get(f"/v1/timeline?{query}"), 422, "invalid")
+        problem = is_problem(await alice.get(f"/v1/timeline?{query}", traced=True), 422, "invalid")
         assert [error["pointer"] for error in problem["errors"]] == [pointer], query
-    is_problem(await alice.get("/v1/users?q=%ff"), 400, "bad_request")
-    is_problem(await alice.get("/v1/messages/nonsense"), 422, "invalid")
-    is_problem(await alice.get(f"/v1/users/{alice.id}?user_id={NOBODY}"), 422, "invalid")
+    is_problem(await alice.get("/v1/users?q=%ff", traced=True), 400, "bad_request")
+    is_problem(await alice.get("/v1/messages/nonsense", traced=True), 422, "invalid")
+    is_problem(await alice.get(f"/v1/users/{alice.id}?user_id={NOBODY}", traced=True), 422, "invalid")
 
 
 async def test_a_list_comes_with_commas_or_repeated(tidings: Whole) -> None:
@@ -131,7 +131,7 @@ async def test_a_list_comes_with_commas_or_repeated(tidings: Whole) -> None:
         found = (await alice.get(f"/v1/users?{query}")).ok()["users"]
         assert [one["id"] for one in found] == [alice.id, bob.id]
     many = ",".join([alice.id] * 101)
-    is_problem(await alice.get(f"/v1/users?ids={many}"), 422, "invalid")
+    is_problem(await alice.get(f"/v1/users?ids={many}", traced=True), 422, "invalid")
 
 
 async def test_text_that_no_store_can_keep_is_refused_in_any_spelling(tidings: Whole) -> None:
@@ -408,7 +408,7 @@ async def test_a_handle_ends_where_it_ends(tidings: Whole) -> None:
     assert problem["errors"][0]["pointer"] == "/handle"
     alice = await tidings.joins("Alice")
     is_problem(await alice.post("/v1/messages", {"text": "x", "tags": ["a\n"]}), 422, "invalid")
-    is_problem(await alice.get("/v1/timeline?near=1,2%0a&within_km=5"), 422, "invalid")
+    is_problem(await alice.get("/v1/timeline?near=1,2%0a&within_km=5", traced=True), 422, "invalid")
 
 
 def as_json() -> dict[str, str]:

@@ -151,6 +151,10 @@ class Asking:
     def mixed(self, count: int) -> list[Asked]:
         return [self._one(self._author.chance.random()) for _ in range(count)]
 
+    def homes(self) -> list[Asked]:
+        """Everybody's, once."""
+        return [self._home(number) for number in range(len(self._author.crowd.people))]
+
     def composing(self, count: int) -> list[Asked]:
         """In turn, so that nobody writes two at once."""
         posting = list(self._author.pictures)
@@ -162,12 +166,15 @@ class Asking:
             return self._composed(chance.choice(list(self._author.pictures)))
         number = chance.randrange(len(crowd.people))
         if drawn < SHARES[0]:
-            path = HOME[self._variant] + _from(self._places.home[number])
-            return Asked(self._variant, wire("GET", path, self._host, self._tokens[number]))
+            return self._home(number)
         walked = self._places.authors[number]
         friend, cursor = chance.choice(walked) if walked else (chance.choice(crowd.friends[number]), None)
         path = of_author(crowd.people[friend]) + _from(cursor)
         return Asked("author", wire("GET", path, self._host, self._tokens[number]))
+
+    def _home(self, number: int) -> Asked:
+        path = HOME[self._variant] + _from(self._places.home[number])
+        return Asked(self._variant, wire("GET", path, self._host, self._tokens[number]))
 
     def _composed(self, number: int) -> Asked:
         body = msgspec.json.encode(self._author.writes(number)).decode()

@@ -50,7 +50,7 @@ class Plan:
     variant: Variant = "feed"
     pages: Pages = "dense"
     seconds: float = 5.0
-    warm_up: int = 8  # requests for each of the people, in a closed loop
+    warm_up: int = 7  # requests for each of the people, in a closed loop, after everybody has read their home
     posting: int = 48  # people with pictures of their own
     steps: Steps = field(default_factory=Steps)
     after: int = 0
@@ -190,9 +190,11 @@ async def mixing(
         asking = Asking(author, tokens=tokens, host=side.host, variant=plan.variant, places=places)
         ready = Mixing(side, crowd.people, tokens, asking, folder, tell)
         tell("Warming up ...")
-        asked = asking.mixed(min(plan.warm_up * graph.people, MOST_WARMING))
-        await run(side, folder, asked, at_once=WARMING)
-        await sides.at_rest(side)
+        for asked in (asking.homes(), asking.mixed(min(plan.warm_up * graph.people, MOST_WARMING))):
+            warmed = await run(side, folder, asked, at_once=WARMING)
+            if warmed.failures:
+                raise Failed(f"Before the clock started, {warmed.failures} of {len(asked)} requests failed.")
+            await sides.at_rest(side)
         yield ready
 
 

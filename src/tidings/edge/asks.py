@@ -59,7 +59,7 @@ class Reader:
             return self._read(path, query, body, content_type, visit)
         if (ask := self.remembered.get(query)) is None:
             ask = self._read(path, query, body, content_type, visit)
-            if len(query) <= SHORT and not any(type(one) is list for one in msgspec.structs.astuple(ask)):
+            if len(query) <= SHORT and is_fixed(ask):
                 if len(self.remembered) >= REMEMBERED:
                     self.remembered.clear()
                 self.remembered[query] = ask
@@ -153,6 +153,11 @@ class Reader:
             raise BadRequest(f"The body is not JSON: {error}.") from error
         refuse_unstorable(raw)
         return value
+
+
+def is_fixed(ask: msgspec.Struct) -> bool:
+    """Whether one ask does for many requests: nobody can change what it holds."""
+    return not any(type(one) is list for one in msgspec.structs.astuple(ask))
 
 
 def refuse_unstorable(raw: bytes) -> None:

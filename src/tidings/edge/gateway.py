@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as PathRoute
 from starlette.types import ASGIApp, Scope
 
-from tidings.edge.asks import Reader, path_of
+from tidings.edge.asks import Reader, is_fixed, path_of
 from tidings.edge.bodies import read_body
 from tidings.edge.conditions import entity_tag, not_modified, versions
 from tidings.edge.cookies import Cookies
@@ -36,7 +36,7 @@ from tidings.edge.seen_tokens import SeenTokens
 from tidings.edge.sessions import STRANGER, Sessions, digest_of
 from tidings.edge.shedding import Room, Shedding
 from tidings.edge.streams import EVENT_STREAM, EventStream
-from tidings.edge.understood import Key, Meaning, Read, Understood
+from tidings.edge.understood import Key, Meaning, Read, Understood, says_all
 from tidings.edge.uploads import Form, receive_form
 from tidings.edge.visits import Visits
 from tidings.platform import logs, metrics, tracing
@@ -151,7 +151,7 @@ class Gateway:
         exchange = _Exchange(route, request.method, request.scope.get(MAKING))
         response = await self._exchanged(
             exchange,
-            lambda: self._tokens.opened(request.headers.get(SEEN), self._cookies.seen(request)),
+            lambda: self._tokens.opened(",".join(request.headers.getlist(SEEN)), self._cookies.seen(request)),
             lambda: self._answer(request, exchange, reader),
             lambda refusal: self._refused(request, route, refusal),
             parent=tracing.parse(request.headers.get("traceparent")),
@@ -320,8 +320,7 @@ class Gateway:
 
     def _note(self, request: HttpRequest, read: Read) -> None:
         """Another request of the same bytes will mean the same."""
-        route = read.route
-        if route.who == "member" and route.content_type == "application/json" and route.upload is None:
+        if says_all(read.route) and is_fixed(read.ask):
             _, token = self._bearer(request)
             self._understood.note(request.scope[REQUEST_KEY], request.scope["headers"], digest_of(token), read)
 

@@ -6,6 +6,7 @@ still holds that token, may still ask, and what is answered is found out each ti
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -40,12 +41,18 @@ class Meaning(NamedTuple):
     read: Read
 
 
+def says_all(route: Route[Any, Any]) -> bool:
+    """Whether a request for it says all by its head and its address."""
+    reads = route.method == "GET" and route.content_type == "application/json" and not route.page
+    return reads and route.who == "member" and not (route.upload or route.idempotency or route.conditional)
+
+
 class Understood:
-    """Of one front. What is too much is forgotten, and understood anew."""
+    """Of one front. Where it is too much the oldest are forgotten, and understood anew."""
 
     def __init__(self) -> None:
-        self._tokens: dict[bytes, bytes] = {}
-        self._reads: dict[bytes, Read] = {}
+        self._tokens: OrderedDict[bytes, bytes] = OrderedDict()
+        self._reads: OrderedDict[bytes, Read] = OrderedDict()
 
     def meaning(self, key: Key) -> Meaning | None:
         """None where it has to be understood first."""
@@ -56,8 +63,8 @@ class Understood:
         """A request of this key was answered, and meant this."""
         if len(key.url) > LONGEST or any(name in OTHERWISE for name, _ in headers):
             return
-        for known in (self._tokens, self._reads):
-            if len(known) >= MOST:
-                known.clear()
         self._tokens[key.head] = token
         self._reads[key.url] = read
+        for known in (self._tokens, self._reads):
+            if len(known) > MOST:
+                known.popitem(last=False)
