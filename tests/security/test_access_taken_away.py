@@ -6,14 +6,15 @@ The readers here send no Tidings-Seen: what was taken away is gone for those who
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
@@ -139,7 +140,7 @@ class Scene:
     canary: str
     other_token: str
     other_session: str
-    looks: int = 0
+    looks: Iterator[int] = field(default_factory=itertools.count)
 
     @classmethod
     async def make(cls, place: Place) -> Scene:
@@ -175,10 +176,10 @@ class Scene:
     async def shown(self, persons_too: frozenset[str] = frozenset()) -> list[str]:
         """Where Ada is shown what Bob said, or, on `persons_too`, Bob himself.
 
-        Every other time a path is asked with a trace: whole responses are kept, too, but for requests that name one.
+        Every other time a path is asked with a trace: without one, whole responses are kept, too.
         """
-        self.looks += 1
-        traced = [bool((self.looks + number) % 2) for number in range(len(self.paths))]
+        look = next(self.looks)
+        traced = [bool((look + number) % 2) for number in range(len(self.paths))]
         asks = zip(self.paths.values(), traced, strict=True)
         found = await asyncio.gather(*(self._asks(self.ada.token, path, named) for path, named in asks))
         for answer in found:
