@@ -26,7 +26,10 @@ class Cursors:
         self._key = key
 
     def seal(self, position: msgspec.Struct, *, asker: UUID | None, of: str) -> str:
-        """`of` names the list with its rules: a cursor of another list does not open."""
+        """In characters that an address takes as they are.
+
+        `of` names the list with its rules: a cursor of another list does not open.
+        """
         payload = _encode(position)
         return urlsafe_b64encode(self._sign(payload, asker, of) + payload).rstrip(b"=").decode()
 
