@@ -20,7 +20,7 @@ from tidings.edge.kept import KEPT as FRONT_KEPT
 from tidings.edge.limits import limiting
 from tidings.edge.response_cache import room_in
 from tidings.platform import logs, tracing
-from tidings.platform.events.bus import consumers_by_event
+from tidings.platform.events.bus import consumers_by_event, listeners_by_producer
 from tidings.platform.garbage import collecting
 from tidings.platform.http.internal import internal_app, readiness
 from tidings.platform.http.listener import Listener, bind_tcp, bind_unix
@@ -52,6 +52,10 @@ REACTING: Final = tuple(name for name, kind in SERVICES.items() if kind.reaction
 @asynccontextmanager
 async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVICES) -> AsyncIterator[Process]:
     """Run what a launch says within the block: services, their internal listener, and the front if it is there."""
+    everyone = {name: kinds[name] for name in launch.everyone}
+    away = [name for name in RESTED_ON if launch.mode == "wire" or name not in launch.services]
+    vouched = frozenset[str]().union(*(RESTED_ON[name] for name in away))
+    front_hears = vouched.union(kept.call.service for kept in FRONT_KEPT) if launch.front else FRONT_HEARS
     plan = Plan(
         settings=launch.settings,
         kinds={name: kinds[name] for name in launch.services},
@@ -63,7 +67,8 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         valkeys=launch.valkeys,
         blobs=launch.blobs,
         replicated=launch.replicated,
-        reacting=consumers_by_event({name: kinds[name] for name in launch.everyone}),
+        reacting=consumers_by_event(everyone),
+        hearing=listeners_by_producer(everyone, {EDGE: front_hears}),
         mode=launch.mode,
     )
     async with AsyncExitStack() as stack:
@@ -77,8 +82,6 @@ async def hosting(launch: Launch, kinds: Mapping[str, ServiceKind[Any]] = SERVIC
         await internal.start()
         stack.push_async_callback(internal.stop)
         if launch.front:
-            away = [name for name in RESTED_ON if launch.mode == "wire" or name not in launch.services]
-            vouched = frozenset[str]().union(*(RESTED_ON[name] for name in away))
             room = launch.settings.cache_bytes - room_in(launch.settings)
             process.keep(EDGE, FRONT_KEPT, vouched, room)
             await stack.enter_async_context(process.hearing(EDGE))

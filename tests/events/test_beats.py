@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import msgspec
@@ -19,7 +20,8 @@ from tidings.contracts.users import ByIds, CardAsOf, UserId
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.kept import Kept, Piece
 from tidings.platform.cache.shelf import Entry, Reading
-from tidings.platform.events.beat import BEAT, Beat, Removal, beat_subject, removal_subject
+from tidings.platform.events.audience import Said
+from tidings.platform.events.beat import Beat, Removal, beat_subject, removal_subject
 from tidings.platform.events.bus import Heard, connected
 from tidings.platform.events.listener import Listener
 from tidings.platform.occurrence import Occurred
@@ -31,17 +33,43 @@ RENAMES = 40
 FOLLOW = 3  # beats, one after the other
 
 
-@pytest.mark.parametrize("tidings", ["near", "apart"], indirect=True)
+@dataclass
+class Notes:
+    """Hears what users says, as it comes."""
+
+    said: list[Said] = field(default_factory=list)
+
+    def hears(self, producer: str, said: Said) -> None:
+        if producer == "users":
+            self.said.append(said)
+
+    async def over_the_bus(self, one: Heard) -> None:
+        kind = Beat if one.subject == beat_subject("users") else Occurred
+        self.hears("users", cast("Said", msgspec.json.decode(one.content, type=kind)))
+
+    @asynccontextmanager
+    async def of(self, tidings: Whole) -> AsyncIterator[None]:
+        """Where all who hear users are in its process it says nothing on the bus, and they hear all the same."""
+        process, installation = tidings.system.process, tidings.system.installation
+        if process is not None and tidings.mode == "near":
+            async with asyncio.timeout(10):
+                while process._audience.of("users") is None:  # they are there a moment after the start
+                    await asyncio.sleep(0.02)
+            here = process._audience._here["users"]
+            here["notes"] = self
+            yield
+            del here["notes"]
+            return
+        async with connected(installation._bus_address("timeline"), "timeline") as bus:
+            await bus.hear("users", self.over_the_bus)
+            await bus.flush()
+            yield
+
+
+@pytest.mark.parametrize("tidings", ["near", "wire", "apart"], indirect=True)
 async def test_a_beat_comes_after_every_event_of_what_was_committed_before_it(tidings: Whole) -> None:
-    heard: list[tuple[str, bytes]] = []
-
-    async def note(one: Heard) -> None:
-        heard.append((one.subject, one.content))
-
-    installation = tidings.system.installation
-    async with connected(installation._bus_address("timeline"), "timeline") as bus:
-        await bus.hear("users", note)
-        await bus.flush()
+    notes = Notes()
+    async with notes.of(tidings):
         acknowledged: dict[tuple[UUID, int], int] = {}
 
         async def renames(name: str) -> None:
@@ -54,18 +82,16 @@ async def test_a_beat_comes_after_every_event_of_what_was_committed_before_it(ti
         await asyncio.gather(*(renames(name) for name in ("Ada", "Bob", "Carol")))
         last = max(acknowledged.values())
         async with asyncio.timeout(10):
-            while sum(beat.at_ns > last for beat in beats_in(heard)) <= FOLLOW:
+            while sum(one.at_ns > last for one in notes.said if isinstance(one, Beat)) <= FOLLOW:
                 await asyncio.sleep(0.02)
 
     told: set[tuple[UUID, int]] = set()
     followed, since, before = 0, 0, None
-    for subject, content in heard:
-        if subject != beat_subject("users"):
-            one = msgspec.json.decode(content, type=Occurred)
-            told.add((one.subject, one.version))
+    for beat in notes.said:
+        if isinstance(beat, Occurred):
+            told.add((beat.subject, beat.version))
             since += 1
             continue
-        beat = msgspec.json.decode(content, type=Beat)
         late = {change for change, at_ns in acknowledged.items() if at_ns < beat.at_ns} - told
         assert not late, "a beat says that all is told, and something is not"
         if before is not None and beat.relay == before.relay:
@@ -75,10 +101,6 @@ async def test_a_beat_comes_after_every_event_of_what_was_committed_before_it(ti
         before, since = beat, 0
     assert told >= acknowledged.keys()
     assert followed >= FOLLOW
-
-
-def beats_in(heard: list[tuple[str, bytes]]) -> list[Beat]:
-    return [msgspec.json.decode(content, type=Beat) for subject, content in heard if subject.endswith(BEAT)]
 
 
 # A listener, told by hand.
@@ -217,7 +239,7 @@ async def test_who_hears_late_hears_in_order() -> None:
 
     listener.heard = note  # type: ignore[method-assign]
     began = time.monotonic()
-    async with listener._delayed():
+    async with listener._taking_in():
         for number in range(5):
             await listener._queue(Heard("users.changed", bytes([number]), None))
         await asyncio.sleep(0.05)

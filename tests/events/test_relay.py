@@ -138,7 +138,7 @@ async def telling(postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -
             client = await nats.connect(server.address, user="relay", password="pw", allow_reconnect=False)
             near = Neighbours({"one.told": {"near", "nearer"}})
             relay = Relay(
-                "tests", store.outbox, bus, read_at=lambda: -math.inf, events=EVENTS, dsn=dsn, neighbours=near
+                "tests", store.outbox, bus, read_again_at=lambda: -math.inf, events=EVENTS, dsn=dsn, neighbours=near
             )
             yield Telling(database, relay, client, near)
             await ended(*relay._handing_over)

@@ -15,6 +15,7 @@ from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.kept import Kept
 from tidings.platform.cursors import Cursors
 from tidings.platform.dependency import Dependencies
+from tidings.platform.events.audience import Audience
 from tidings.platform.events.bus import BusAddress
 from tidings.platform.events.hearing import hearing
 from tidings.platform.events.mailroom import Mailroom, open_mailroom
@@ -71,7 +72,8 @@ class Plan:
     """What runs here, where the rest is, and the keys and addresses for both.
 
     `addresses` of services elsewhere are `unix:PATH` or `tcp://host:port`. `replicated` services run in several
-    processes. `reacting` names, by event, all services that own data and react to it, here or elsewhere.
+    processes. `reacting` names, by event, all services that own data and react to it, here or elsewhere; `hearing`,
+    by producer, all who hear what it says in passing.
     """
 
     settings: Settings
@@ -85,6 +87,7 @@ class Plan:
     blobs: Mapping[str, str] = field(default_factory=dict)
     replicated: Collection[str] = ()
     reacting: Mapping[str, Collection[str]] = field(default_factory=dict)
+    hearing: Mapping[str, Collection[str]] = field(default_factory=dict)
     mode: Mode = "near"
 
 
@@ -98,8 +101,9 @@ class Process:
         self._keeping: list[Keeper] = []  # the same, as the mailrooms have them
         self._sessions: dict[str, tuple[aiohttp.ClientSession, str]] = {}
         self._points = points_at(plan.settings.points)
-        self._neighbours = Neighbours(plan.reacting if plan.settings.events_nearby else {})
         settings = plan.settings
+        self._neighbours = Neighbours(plan.reacting if settings.events_nearby else {})
+        self._audience = Audience(_heard_once(plan) if settings.events_nearby and plan.mode == "near" else {})
         self._dependencies = Dependencies(most=settings.max_calls_at_once, slow=settings.call_deadline)
 
     def keep(
@@ -184,6 +188,7 @@ class Process:
                     plan.settings,
                     alone=name not in plan.replicated,
                     neighbours=process._neighbours,
+                    audience=process._audience,
                 )
                 await stack.enter_async_context(working)
             for name, serving in process.servings.items():
@@ -204,11 +209,17 @@ class Process:
             self._plan.settings,
             reactions=serving.kind.reactions if serving is not None and reacts else None,
             holder=serving.holder if serving is not None and reacts else None,
+            audience=self._audience,
         )
 
     async def _close(self) -> None:
         for session, _ in self._sessions.values():
             await session.close()
+
+
+def _heard_once(plan: Plan) -> dict[str, Collection[str]]:
+    """Producers of whose listeners each runs in one process."""
+    return {producer: names for producer, names in plan.hearing.items() if not set(names) & set(plan.replicated)}
 
 
 class _Links(Mapping[str, Link]):

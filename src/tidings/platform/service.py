@@ -21,6 +21,7 @@ from tidings.platform.document_schema import DocumentSchema
 from tidings.platform.export import personal
 from tidings.platform.occurrence import Occurrence
 from tidings.platform.request import Request, Viewer, answering
+from tidings.platform.seen import seen
 
 Holder = TypeVar("Holder")
 Ask = TypeVar("Ask")
@@ -174,7 +175,8 @@ class Serving(Generic[Holder]):
         self.promises: dict[str, Call[Any, Any]] = {call.name: call for call in kind.contract.calls}
         self.routes: dict[str, Route[Any, Any]] = {route.name: route for route in kind.contract.routes}
         self.promises.update({route.name: route.call for route in kind.contract.routes})
-        self.read_at = -math.inf  # when a safe call was answered last, by time.monotonic()
+        # When somebody who had seen or written things of ours was answered last, by time.monotonic().
+        self.read_again_at = -math.inf
 
     @property
     def name(self) -> str:
@@ -194,7 +196,7 @@ class Serving(Generic[Holder]):
                 answer = await self.kind.handlers[name](self.holder, request.viewer, ask)
         except Replayed as replayed:
             return replayed.served
-        if promise.safe:
-            self.read_at = time.monotonic()
+        if promise.safe and seen().concerns(self.name):
+            self.read_again_at = time.monotonic()
         route = self.routes.get(name)
         return answer if route is None else served(route, answer)

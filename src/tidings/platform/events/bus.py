@@ -280,6 +280,14 @@ def consumers_by_event(kinds: Mapping[str, ServiceKind[Any]]) -> dict[str, set[s
     return found
 
 
+def listeners_by_producer(
+    kinds: Mapping[str, ServiceKind[Any]], others: Mapping[str, Collection[str]]
+) -> dict[str, set[str]]:
+    """By producer, who hears what it says in passing. `others` are no services, with those whom they hear."""
+    hears: dict[str, Collection[str]] = {name: heard_by(kind) for name, kind in kinds.items()} | dict(others)
+    return {producer: {name for name, those in hears.items() if producer in those} for producer in kinds}
+
+
 def producers_of(kinds: Mapping[str, ServiceKind[Any]]) -> list[str]:
     """Services that announce events which the bus keeps: each has a stream."""
     return [kind.name for kind in kinds.values() if durable_of(kind) and kind.migrations is not None]

@@ -12,6 +12,7 @@ from tidings.platform import logs
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.contract import Event
 from tidings.platform.ending import ended
+from tidings.platform.events.audience import Audience
 from tidings.platform.events.bus import BusAddress
 from tidings.platform.events.lasting import lasting
 from tidings.platform.events.listener import Listener
@@ -32,6 +33,7 @@ async def hearing(
     *,
     reactions: Mapping[str, tuple[Event, Reaction]] | None = None,
     holder: Any = None,
+    audience: Audience | None = None,
 ) -> AsyncIterator[None]:
     """Listen and stay registered while the block lasts; without a bus nothing that was kept is used."""
     producers = sorted({event.service for event, _ in (reactions or {}).values()} | keeper.shelves.keys())
@@ -39,7 +41,13 @@ async def hearing(
         yield
         return
     listener = Listener(
-        keeper.holder, producers, keeper, reactions=reactions, holder=holder, delay=settings.hear_delay
+        keeper.holder,
+        producers,
+        keeper,
+        reactions=reactions,
+        holder=holder,
+        audience=audience,
+        delay=settings.hear_delay,
     )
     work: list[Callable[[], Awaitable[None]]] = [partial(listener.run, address)]
     work += [partial(registering, keeper, producer, world) for producer in keeper.shelves]

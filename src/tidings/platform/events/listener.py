@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from tidings.platform import logs, tracing
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.contract import Event
+from tidings.platform.events.audience import Audience, Said
 from tidings.platform.events.beat import BEAT, REMOVAL, Beat, Removal
 from tidings.platform.events.bus import TROUBLE, Bus, BusAddress, Heard, connected
 from tidings.platform.occurrence import Occurred, Occurrence
@@ -25,6 +26,8 @@ from tidings.platform.service import Reaction
 log = logs.get_logger("listener")
 
 DEADLINE = 5.0
+_BEAT: Final = msgspec.json.Decoder(Beat)
+_EVENT: Final = msgspec.json.Decoder(Occurred)
 PAUSE = 0.2
 
 
@@ -33,6 +36,14 @@ class Hears(Protocol):
     """What a service without a database holds: it can do without what it missed, once it knows."""
 
     def missed(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What was said in this process, to all who hear it."""
+
+    producer: str
+    said: Said
 
 
 @dataclass(slots=True)
@@ -55,6 +66,7 @@ class Listener:
         *,
         reactions: Mapping[str, tuple[Event, Reaction]] | None = None,
         holder: Any = None,
+        audience: Audience | None = None,
         delay: float = 0.0,
     ) -> None:
         if reactions and not isinstance(holder, Hears):
@@ -64,9 +76,10 @@ class Listener:
         self._keeper = keeper
         self._reactions = reactions or {}
         self._holder = holder
+        self._audience = audience or Audience({})
         self._delay = delay
         self._told: dict[str, _Told] = {}
-        self._waiting: asyncio.Queue[tuple[float, Heard]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[tuple[float, Heard | Here]] = asyncio.Queue()
         self._back = asyncio.Event()
         self._gaps = 0
 
@@ -78,14 +91,18 @@ class Listener:
             self.gap()
 
     async def _run(self, address: BusAddress) -> None:
-        async with connected(address, self._name, gap=self.gap, back=self._back.set) as bus, self._delayed():
+        async with connected(address, self._name, gap=self.gap, back=self._back.set) as bus, self._taking_in():
             for producer in self._producers:
                 await bus.hear(producer, self._queue if self._delay else self.heard)
-            self._back.set()
-            while True:
-                await self._back.wait()
-                self._back.clear()
-                await self._again(bus)
+            leave = self._audience.enter(self._name, self._producers, self)
+            try:
+                self._back.set()
+                while True:
+                    await self._back.wait()
+                    self._back.clear()
+                    await self._again(bus)
+            finally:
+                leave()
 
     def gap(self) -> None:
         """The connection was lost: what passes meanwhile is not known."""
@@ -96,20 +113,33 @@ class Listener:
         if isinstance(self._holder, Hears):
             self._holder.missed()
 
-    async def heard(self, one: Heard) -> None:
+    async def heard(self, one: Heard | Here) -> None:
         """React. A reaction that fails has missed its event."""
-        producer, _, name = one.subject.partition(".")
         try:
-            if name == BEAT:
-                self._beat(producer, msgspec.json.decode(one.content, type=Beat))
-            elif name == REMOVAL:
+            if isinstance(one, Here):
+                await self._take_in(one.producer, one.said)
+                return
+            producer, _, name = one.subject.partition(".")
+            if name == REMOVAL:
                 await self._remove(producer, one)
             else:
-                await self._event(producer, msgspec.json.decode(one.content, type=Occurred))
+                said = _BEAT.decode(one.content) if name == BEAT else _EVENT.decode(one.content)
+                await self._take_in(producer, said)
         except Exception:
-            log.exception("not_heard", service=self._name, subject=one.subject)
+            subject = one.producer if isinstance(one, Here) else one.subject
+            log.exception("not_heard", service=self._name, subject=subject)
             self.gap()
             self._back.set()
+
+    def hears(self, producer: str, said: Said) -> None:
+        """What was said in this process; it is taken in behind what was said before."""
+        self._wait(Here(producer, said))
+
+    async def _take_in(self, producer: str, said: Said) -> None:
+        if isinstance(said, Beat):
+            self._beat(producer, said)
+        else:
+            await self._event(producer, said)
 
     def _listening(self) -> None:
         for shelf in self._keeper.shelves.values():
@@ -173,14 +203,17 @@ class Listener:
         with tracing.span(f"react {one.event}", parent=tracing.parse(one.trace)), answering(request):
             await reaction(self._holder, occurrence)
 
-    # A bus that is slow, in tests.
+    # What waits for its turn: what was said here; and all of a bus that is slow, in tests.
 
     async def _queue(self, one: Heard) -> None:
+        self._wait(one)
+
+    def _wait(self, one: Heard | Here) -> None:
         self._waiting.put_nowait((time.monotonic() + self._delay, one))
 
     @asynccontextmanager
-    async def _delayed(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._hand_on(), name=f"{self._name} hears late")
+    async def _taking_in(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._hand_on(), name=f"{self._name} takes in what it hears")
         try:
             yield
         finally:
@@ -190,5 +223,6 @@ class Listener:
     async def _hand_on(self) -> None:
         while True:
             due, one = await self._waiting.get()
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            if self._delay:
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
             await self.heard(one)

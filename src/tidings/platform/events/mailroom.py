@@ -17,6 +17,7 @@ from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.registration import REMOVED_WITHIN, Registration
 from tidings.platform.contract import Busy, Call, NotFound, Nothing, Unavailable
 from tidings.platform.ending import ended
+from tidings.platform.events.audience import Audience
 from tidings.platform.events.beat import Removal, removal_subject
 from tidings.platform.events.bus import TROUBLE, Bus, BusAddress, connected
 from tidings.platform.events.consumer import Consumer
@@ -159,6 +160,7 @@ class Mailroom:
         *,
         alone: bool = True,
         neighbours: Neighbours | None = None,
+        audience: Audience | None = None,
     ) -> AsyncIterator[None]:
         """Relay and react while the block lasts, among `neighbours`. `alone`: no other process serves it."""
         near = neighbours or Neighbours({})
@@ -183,7 +185,7 @@ class Mailroom:
             stack.callback(follow(store.dsn, self))
             work: list[Callable[[], Awaitable[None]]] = []
             if address is not None:
-                work.append(partial(self._on_the_bus, serving, store, address, settings, alone, near))
+                work.append(partial(self._on_the_bus, serving, store, address, settings, alone, near, audience))
             for consumer in self._consumers.values():
                 work.append(partial(self._reconciling, consumer, world, settings))
             if self._consumers:
@@ -201,6 +203,7 @@ class Mailroom:
         settings: Settings,
         alone: bool,
         near: Neighbours,
+        audience: Audience | None,
     ) -> None:
         kind = serving.kind
         # NOTE: no fault may end one of the group: in Python 3.11 the group then leaves this very task cancelled
@@ -212,11 +215,12 @@ class Mailroom:
                     kind.name,
                     store.outbox,
                     bus,
-                    read_at=lambda: serving.read_at,
+                    read_again_at=lambda: serving.read_again_at,
                     events=kind.contract.events,
                     dsn=store.dsn,
                     alone=alone,
                     neighbours=near,
+                    audience=audience,
                     delay=settings.relay_delay,
                 )
                 tasks.create_task(lasting(relay.run, of=self.service), name=f"relay of {kind.name}")

@@ -1,4 +1,4 @@
-"""The relay: carries what a service's outbox holds to neighbours or the bus, and marks it once they have it."""
+"""The relay: carries what a service's outbox holds to who is near or the bus, and marks it once they have it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tidings.platform import logs, metrics
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Event
 from tidings.platform.ending import ended
+from tidings.platform.events.audience import Audience, Said
 from tidings.platform.events.beat import Beat, beat_subject, passing_subject
 from tidings.platform.events.bus import TROUBLE, Bus
 from tidings.platform.events.neighbours import Neighbour, Neighbours
@@ -30,8 +31,9 @@ BATCH = 64  # each is synced by itself, and all have to be acknowledged in time
 BUSY_PAUSE = 0.02  # seconds
 IDLE_PAUSE = 0.25
 LONGEST_PAUSE = 5.0  # between tries to hand over what the bus does not take either
-BEAT_EVERY = 0.05
-READ_LATELY = 1.0  # seconds; so long after a read a client may come whose next answer has to be as new
+BEAT_EVERY = 0.25
+BEAT_OFTEN = 0.05
+READ_LATELY = 1.0  # seconds; so long after such a read, beats come often
 LEASE = 3.0
 RELEASE = 1.0  # for what is done at the end
 FORGET_EVERY = 900.0
@@ -42,10 +44,12 @@ class Relay:
 
     What is committed to `dsn` in its own process it is handed, and need not read. What it was not handed it finds
     when it looks, which it does before each beat. Where it is not `alone` it reads all: what others committed of a
-    subject before might come after what it is handed. `read_at` tells when the service was read last, by
-    time.monotonic(): then beats come often.
+    subject before might come after what it is handed. `read_again_at` tells, by time.monotonic(), when the service
+    was read last by a client who had seen something of it: then beats come often, since caches serve such a one
+    only once a beat tells that what was seen is old.
 
-    What concerns its `neighbours` alone it hands over, and says it in passing; the bus gets what fails there.
+    What concerns its `neighbours` alone it hands over, and says it in passing; the bus gets what fails there. Where
+    all who hear it are in its `audience`, it says nothing on the bus.
     """
 
     def __init__(
@@ -54,11 +58,12 @@ class Relay:
         outbox: Outbox,
         bus: Bus,
         *,
-        read_at: Callable[[], float],
+        read_again_at: Callable[[], float],
         events: Collection[Event] = (),
         dsn: str = "",
         alone: bool = True,
         neighbours: Neighbours | None = None,
+        audience: Audience | None = None,
         delay: float = 0.0,
     ) -> None:
         self.service = service
@@ -66,7 +71,8 @@ class Relay:
         self._dsn = dsn
         self._alone = alone
         self._neighbours = neighbours or Neighbours({})
-        self._read_at = read_at
+        self._audience = audience or Audience({})
+        self._read_again_at = read_again_at
         self._delay = delay
         self._outbox = outbox
         self._bus = bus
@@ -75,6 +81,7 @@ class Relay:
         self._woken = asyncio.Event()
         self._handed: list[Occurred] = []  # committed here since the last look
         self._looks = False  # there may be something that it was not handed
+        self._said_here: set[UUID] = set()  # to the audience, and not taken yet
         self._under_way: dict[UUID, float] = {}  # handed over to neighbours, when
         self._handing_over: set[asyncio.Task[None]] = set()
         self._unmarked: set[UUID] = set()  # the bus has them, or neighbours are done, and the outbox does not know
@@ -86,13 +93,14 @@ class Relay:
     async def run(self) -> None:
         """Until cancelled. Where the database or the bus is away, it waits and goes on."""
         unwatch = on_announced(self._dsn, self.hand)
-        pause = BUSY_PAUSE
+        least = IDLE_PAUSE if self._alone else BUSY_PAUSE  # alone, it is told of whatever there is to find
+        pause = least
         try:
             while True:
                 self._woken.clear()
                 try:
                     carried = await self.round()
-                    pause = BUSY_PAUSE if carried else min(pause * 1.5, IDLE_PAUSE)
+                    pause = least if carried else min(pause * 1.5, IDLE_PAUSE)
                 except (*AWAY, *TROUBLE) as error:
                     log.warning("relay_waits", service=self.service, error=repr(error))
                     await self._measure()
@@ -134,6 +142,7 @@ class Relay:
             if now > self._leased_until - LEASE / 2:
                 if not await self._outbox.lease(self._holder, LEASE):
                     self._looks = True
+                    self._said_here.clear()  # somebody else sees to them
                     return 0
                 self._leased_until = now + LEASE
             carried = await (self._look() if looks else self._carry(handed))
@@ -189,19 +198,37 @@ class Relay:
     async def _refused(self, one: Occurred) -> Exception | None:
         """Publish it, say it in passing, or hand it over; why the bus did not take it."""
         event = self._events.get(one.event)
+        lasts = event is None or event.lasts(one.body)
+        near = self._at_hand(one) if lasts else None
         try:
-            if event is not None and not event.lasts(one.body):
-                await self._tell(self._passing(one))
-            elif (near := self._at_hand(one)) is not None:
-                await self._tell(self._passing(one))
-                self._hand_over(one, near)
-                return None
-            else:
-                await self._tell(self._bus.publish(one))
+            if (said := self._say_here(one)) and lasts and near is None:
+                await self._bus.publish(one, told=True)
+            elif not said:
+                await self._tell(self._bus.publish(one) if lasts and near is None else self._passing(one))
         except Exception as error:
             return error
-        self._unmarked.add(one.id)
+        self._said_here.discard(one.id)
+        if near is not None:
+            self._hand_over(one, near)
+        else:
+            self._unmarked.add(one.id)
         return None
+
+    def _say_here(self, one: Occurred) -> bool:
+        """To the audience, if all who hear it are there; once, however often the bus is asked to keep it."""
+        if one.id in self._said_here:
+            return True
+        if not self._heard_here(one):
+            return False
+        self._said_here.add(one.id)
+        self._told = None if self._told is None else self._told + 1
+        return True
+
+    def _heard_here(self, said: Said) -> bool:
+        hearers = self._audience.of(self.service)
+        for one in hearers or ():
+            one.hears(self.service, said)
+        return hearers is not None
 
     def _at_hand(self, one: Occurred) -> Sequence[Neighbour] | None:
         """Who reacts to it, if it may be handed over: what is too much for them the bus keeps."""
@@ -253,8 +280,12 @@ class Relay:
             await self._outbox.published(taken)
             self._unmarked.difference_update(taken)
 
+    @property
+    def _beat_every(self) -> float:
+        return BEAT_OFTEN if time.monotonic() < self._read_again_at() + READ_LATELY else BEAT_EVERY
+
     def _beat_is_due(self) -> bool:
-        return time.monotonic() - self._beat_at >= BEAT_EVERY
+        return time.monotonic() - self._beat_at >= self._beat_every
 
     async def _beat(self, began_ns: int) -> None:
         """Say that all is told that was there when a plain read of the outbox began."""
@@ -262,6 +293,8 @@ class Relay:
         self._beats += 1
         beat = Beat(self._holder, self._beats, began_ns, self._told)
         self._told = 0
+        if self._heard_here(beat):
+            return
         try:
             await self._bus.say(beat_subject(self.service), msgspec.json.encode(beat))
         except BaseException:
@@ -274,10 +307,8 @@ class Relay:
             metrics.outbox_waits(service=self.service, count=count, oldest=oldest)
 
     async def _rest(self, pause: float) -> None:
-        if time.monotonic() < self._read_at() + READ_LATELY:
-            pause = min(pause, BEAT_EVERY)
         try:
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(min(pause, self._beat_every)):
                 await self._woken.wait()
         except TimeoutError:
             return
