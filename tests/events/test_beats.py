@@ -252,6 +252,40 @@ async def test_who_hears_late_hears_in_order() -> None:
     assert time.monotonic() - began < 2  # each waits its own time, not for one another
 
 
+async def test_what_is_said_here_is_taken_in_in_order_and_not_waited_for() -> None:
+    ear = Ear()
+    await ear.beats(0)
+    ear.puts()
+    beat = Beat(ear.relay, ear.number + 1, time.time_ns(), 1)
+    async with ear.listener._taking_in():
+        ear.listener.hears("users", occurred(uuid4()))
+        ear.listener.hears("users", beat)
+        ear.listener.hears("users", occurred(ear.ada))
+        assert ear.shows  # nobody was waited for
+        while not ear.listener._waiting.empty():
+            await asyncio.sleep(0)
+        assert not ear.shows
+        assert ear.shelf.keeps  # it added up
+        assert ear.shelf.as_of_ns == beat.at_ns
+
+
+async def test_who_fails_at_what_is_said_here_has_missed_it() -> None:
+    ear = Ear()
+    await ear.beats(0)
+    ear.puts()
+    async with ear.listener._taking_in():
+        ear.listener.hears("users", cast("Said", None))
+        ear.listener.hears("users", occurred(uuid4()))
+        while not ear.listener._waiting.empty():
+            await asyncio.sleep(0)
+    assert not ear.shelf.keeps
+    assert ear.listener._back.is_set()  # it begins anew
+
+
+def occurred(subject: UUID) -> Occurred:
+    return Occurred(id=uuid4(), event="users.changed", subject=subject, version=2, body=msgspec.Raw(b"{}"))
+
+
 async def test_of_whom_an_event_says_that_something_changed_is_read_again() -> None:
     author, other, reactor = (UserId(uuid4()) for _ in range(3))
     keeper = Keeper("messages", messages_kept.KEPT, room=1_000_000)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from tidings.platform.ending import ended
 from tidings.platform.engines.nats import EmbeddedNats
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.events import relay as relay_module
+from tidings.platform.events.audience import Audience
 from tidings.platform.events.beat import Beat
 from tidings.platform.events.bus import BusAddress, Heard, connected
 from tidings.platform.events.neighbours import Neighbours
@@ -64,6 +66,7 @@ class Telling:
     relay: Relay
     client: nats.aio.client.Client
     neighbours: Neighbours
+    audience: Audience
     heard: list[Msg] = field(default_factory=list)
 
     async def happened(self, *events: str) -> list[UUID]:
@@ -100,6 +103,13 @@ class Telling:
         self.neighbours.enter(reacting)
         await self.relay.round()
 
+    async def is_heard_by(self, *hearing: Hears) -> None:
+        """They hear what is said in passing from now on, and so does the bus."""
+        await self.client.jetstream().add_stream(name="one", subjects=["one.>"])
+        await self.listens()
+        for one in hearing:
+            self.audience.enter(one.name, ["tests"], one)
+
     async def on_the_bus(self, stream: str) -> int:
         return (await self.client.jetstream().stream_info(stream)).state.messages
 
@@ -120,6 +130,27 @@ class Reacts:
         return self.does
 
 
+@dataclass
+class Hears:
+    """One of those who hear what the service says in passing."""
+
+    name: str
+    said: list[Occurred | Beat] = field(default_factory=list)
+
+    def hears(self, producer: str, said: Occurred | Beat) -> None:
+        assert producer == "tests"
+        self.said.append(said)
+
+    @property
+    def events(self) -> list[str]:
+        return [one.event for one in self.said if isinstance(one, Occurred)]
+
+    @property
+    def beats(self) -> list[int | None]:
+        """What is said to have been told with each."""
+        return [one.told for one in self.said if isinstance(one, Beat)]
+
+
 @pytest.fixture
 async def telling(postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Telling]:
     monkeypatch.setattr(relay_module, "BEAT_EVERY", 60.0)  # it beats once, and looks for other reasons alone
@@ -137,10 +168,18 @@ async def telling(postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -
         ):
             client = await nats.connect(server.address, user="relay", password="pw", allow_reconnect=False)
             near = Neighbours({"one.told": {"near", "nearer"}})
+            audience = Audience({"tests": {"edge", "timeline"}})
             relay = Relay(
-                "tests", store.outbox, bus, read_again_at=lambda: -math.inf, events=EVENTS, dsn=dsn, neighbours=near
+                "tests",
+                store.outbox,
+                bus,
+                read_again_at=lambda: -math.inf,
+                events=EVENTS,
+                dsn=dsn,
+                neighbours=near,
+                audience=audience,
             )
-            yield Telling(database, relay, client, near)
+            yield Telling(database, relay, client, near, audience)
             await ended(*relay._handing_over)
             await client.close()
     finally:
@@ -402,6 +441,98 @@ async def test_whoever_listens_can_count_what_is_handed_over(
     await telling.relay.round()
     await telling.relay.round()
     assert await telling.beats() == [0, 2, 0, 0]
+
+
+async def test_where_all_who_hear_it_are_here_the_bus_hears_nothing(
+    telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor of what neighbours are handed; each has all that is said, in order, and can count it."""
+    edge, timeline, near, nearer = Hears("edge"), Hears("timeline"), Reacts("near"), Reacts("nearer")
+    await telling.is_heard_by(edge, timeline)
+    telling.neighbours.enter([near, nearer])
+    monkeypatch.setattr(relay_module, "BEAT_EVERY", 0.0)
+    await telling.happened("one.hinted", "one.told", "one.hinted")
+    await telling.relay.round()
+    near.let_go.set()
+    nearer.let_go.set()
+    await telling.relay.round()
+    for one in (edge, timeline):
+        assert one.events == ["one.hinted", "one.told", "one.hinted"]
+        assert one.beats == [3, 0]
+        assert isinstance(one.said[-1], Beat)
+    assert (await telling.told(), await telling.beats(), await telling.on_the_bus("one")) == ([], [], 0)
+
+
+async def test_what_others_react_to_the_bus_keeps_and_those_who_are_here_hear_once(telling: Telling) -> None:
+    edge, timeline = Hears("edge"), Hears("timeline")
+    await telling.is_heard_by(edge, timeline)
+    passing: list[str] = []
+
+    async def heard(one: Heard) -> None:
+        passing.append(one.subject)
+
+    await telling.relay._bus.hear("one", heard)
+    await telling.happened("one.told")
+    await telling.relay.round()
+    assert (await telling.told(), await telling.on_the_bus("one")) == (["one.told"], 1)
+    assert (edge.events, timeline.events, passing) == (["one.told"], ["one.told"], [])
+
+
+async def test_what_the_bus_does_not_take_those_who_are_here_hear_once(
+    telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge, timeline = Hears("edge"), Hears("timeline")
+    for one in (edge, timeline):
+        telling.audience.enter(one.name, ["tests"], one)
+    monkeypatch.setattr(relay_module, "BEAT_EVERY", 0.0)
+    (first,) = await telling.happened("one.told")
+    for _ in range(2):
+        with pytest.raises(nats.js.errors.NoStreamResponseError):
+            await telling.relay.round()
+    assert (edge.events, edge.beats) == (["one.told"], [])  # not before the bus has it
+    await telling.client.jetstream().add_stream(name="one", subjects=["one.>"])
+    await telling.relay.round()
+    assert (edge.events, edge.beats, await telling.on_the_bus("one")) == (["one.told"], [1], 1)
+    await telling.database.execute("update outbox set published_at = null where id = $1", first)
+    await telling.relay.round()
+    assert edge.events == ["one.told", "one.told"]  # it happened again, as far as the outbox knows
+
+
+@pytest.mark.parametrize("missing", ["absent", "left"])
+async def test_what_somebody_else_hears_is_said_on_the_bus(telling: Telling, missing: str) -> None:
+    edge = Hears("edge")
+    await telling.is_heard_by(edge)
+    if missing == "left":
+        telling.audience.enter("timeline", ["tests"], Hears("timeline"))()
+    await telling.happened("one.hinted")
+    await telling.relay.round()
+    assert (await telling.told(), await telling.beats(), edge.said) == (["tests._event"], [1], [])
+
+
+async def test_nobody_who_is_not_expected_is_told(telling: Telling) -> None:
+    edge, stranger = Hears("edge"), Hears("stranger")
+    await telling.is_heard_by(edge, stranger)
+    await telling.happened("one.hinted")
+    await telling.relay.round()
+    assert (await telling.told(), edge.said, stranger.said) == (["tests._event"], [], [])
+
+
+async def test_beats_come_often_for_those_who_have_seen_something(
+    telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "BEAT_OFTEN", 0.0)
+    await telling.listens()
+    await telling.relay.round()
+    await telling.relay.round()
+    assert await telling.beats() == [0]
+    read_again_at = time.monotonic()
+    telling.relay._read_again_at = lambda: read_again_at
+    await telling.relay.round()
+    await telling.relay.round()
+    assert await telling.beats() == [0, 0, 0]
+    read_again_at -= relay_module.READ_LATELY
+    await telling.relay.round()
+    assert await telling.beats() == [0, 0, 0]
 
 
 async def test_what_is_on_its_way_to_neighbours_ends_with_the_relay(telling: Telling) -> None:

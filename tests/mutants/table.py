@@ -18,6 +18,7 @@ WORLD: Final = "src/tidings/platform/world.py"
 FOUNDATION: Final = "src/tidings/platform/storage/foundation.py"
 RELAY: Final = "src/tidings/platform/events/relay.py"
 AT_ONCE: Final = "src/tidings/platform/storage/at_once.py"
+AUDIENCE: Final = "src/tidings/platform/events/audience.py"
 NEIGHBOURS: Final = "src/tidings/platform/events/neighbours.py"
 BUS: Final = "src/tidings/platform/events/bus.py"
 CONSUMER: Final = "src/tidings/platform/events/consumer.py"
@@ -564,7 +565,9 @@ MUTATIONS: Final = (
         name="relay: marked after the bus has it",
         protects="what the bus did not take stays unpublished",
         file=RELAY,
-        edits=gone("            return error\n        self._unmarked", "            pass\n        self._unmarked"),
+        edits=gone(
+            "            return error\n        self._said_here", "            pass\n        self._said_here"
+        ),
         broken=("I3", "I6"),
         tests=(IN_RELAY + "test_what_the_bus_did_not_take_is_not_marked",),
     ),
@@ -580,10 +583,7 @@ MUTATIONS: Final = (
         name="relay: handed over is not done",
         protects="what neighbours have not done yet stays unpublished",
         file=RELAY,
-        edits=gone(
-            "                self._hand_over(one, near)\n                return None\n",
-            "                self._hand_over(one, near)\n",
-        ),
+        edits=gone("        else:\n            self._unmarked.add", "        self._unmarked.add"),
         broken=("I3", "I6"),
         tests=(IN_RELAY + "test_what_concerns_neighbours_alone_is_handed_over_and_marked_when_they_are_done",),
     ),
@@ -591,9 +591,47 @@ MUTATIONS: Final = (
         name="relay: the bus gets what neighbours fail at",
         protects="an event whose effect failed comes again",
         file=RELAY,
-        edits=gone("            await self._bus.publish(one, told=True)\n", "            pass\n"),
+        edits=gone("try:\n            await self._bus.publish(one, told=True)\n", "try:\n            pass\n"),
         broken=("I3", "I6"),
         tests=(IN_RELAY + "test_what_a_neighbour_fails_at_the_bus_gets",),
+    ),
+    Mutation(
+        name="relay: said here, and by the bus to nobody",
+        protects="who listens hears each event once, and in the order in which it was told",
+        file=RELAY,
+        edits=gone(
+            "                await self._bus.publish(one, told=True)",
+            "                await self._bus.publish(one)",
+        ),
+        broken=("I7",),
+        tests=(IN_RELAY + "test_what_others_react_to_the_bus_keeps_and_those_who_are_here_hear_once",),
+    ),
+    Mutation(
+        name="relay: said here once",
+        protects="who listens hears an event once, however often the bus refuses it",
+        file=RELAY,
+        edits=gone("        if one.id in self._said_here:\n            return True\n"),
+        broken=("I7",),
+        tests=(IN_RELAY + "test_what_the_bus_does_not_take_those_who_are_here_hear_once",),
+    ),
+    Mutation(
+        name="relay: what is said here counts",
+        protects="who listens notices what it missed",
+        file=RELAY,
+        edits=gone(
+            "self._said_here.add(one.id)\n        self._told = None if self._told is None else self._told + 1",
+            "self._said_here.add(one.id)",
+        ),
+        broken=("I7",),
+        tests=(IN_RELAY + "test_where_all_who_hear_it_are_here_the_bus_hears_nothing",),
+    ),
+    Mutation(
+        name="audience: all who hear",
+        protects="who listens in another process hears over the bus",
+        file=AUDIENCE,
+        edits=gone(" or len(here) < len(self._listening[producer])"),
+        broken=("I7",),
+        tests=(IN_RELAY + "test_what_somebody_else_hears_is_said_on_the_bus[absent]",),
     ),
     Mutation(
         name="relay: what is under way is told",

@@ -40,6 +40,17 @@ def test_stamps_that_came_bind_and_stamps_of_this_answer_do_not() -> None:
     assert newer.known(now).stamps["users"] == now
 
 
+def test_whose_next_answer_has_to_be_as_new() -> None:
+    assert not Seen().concerns("users")
+    shown = Seen(Known((), {"users": 10}))
+    assert (shown.concerns("users"), shown.concerns("friends")) == (True, False)
+    wrote = Seen(Known((Position("friends", ADA, 2, stamp_ns()),)))
+    assert (wrote.concerns("users"), wrote.concerns("friends")) == (False, True)
+    asking = Seen()
+    asking.shown("users", 20)
+    assert not asking.concerns("users")  # the answer under way, which it may not come back with
+
+
 def test_what_was_read_side_by_side_is_no_single_read() -> None:
     """The one that ended last may have begun first: what it brought is not as new as all that was seen."""
     one, other = stamp_ns(), stamp_ns()
