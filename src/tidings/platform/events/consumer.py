@@ -15,6 +15,7 @@ from tidings.platform import logs, metrics, tracing
 from tidings.platform.contract import Busy, Call, Event, Unavailable
 from tidings.platform.events.bus import TROUBLE, Bus, Deliveries, Delivery
 from tidings.platform.occurrence import Occurred, OccurredAsk, OccurredPage, Occurrence, Replay
+from tidings.platform.quiet import when_quiet
 from tidings.platform.request import Request, Viewer, answering, reacting
 from tidings.platform.service import AlreadyDone, Reaction
 from tidings.platform.storage.events import AWAY, REFUSES, Inbox
@@ -102,6 +103,7 @@ class Consumer:
         """
         try:
             async with asyncio.timeout(HERE), self._room:
+                await when_quiet()  # nobody waits for it
                 began = time.perf_counter()
                 for _ in range(2 if self._repeat else 1):
                     await self._react(one)

@@ -21,6 +21,7 @@ from tidings.platform.events.bus import TROUBLE, Bus
 from tidings.platform.events.neighbours import Neighbour, Neighbours
 from tidings.platform.jitter import jittered
 from tidings.platform.occurrence import Occurred
+from tidings.platform.quiet import when_quiet
 from tidings.platform.storage.events import AWAY, Outbox
 from tidings.platform.storage.followers import on_announced
 from tidings.platform.together import together
@@ -97,6 +98,7 @@ class Relay:
         pause = least
         try:
             while True:
+                await when_quiet()
                 self._woken.clear()
                 try:
                     carried = await self.round()
