@@ -17,10 +17,12 @@ import pytest
 from tests.harness.system import Whole
 from tidings.contracts import messages, users
 from tidings.contracts.users import ByIds, CardAsOf, UserId
+from tidings.everything import SERVICES
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.kept import Kept, Piece
 from tidings.platform.cache.shelf import Entry, Reading
-from tidings.platform.events.audience import Said
+from tidings.platform.events import listener as listener_module
+from tidings.platform.events.audience import Audience, Said
 from tidings.platform.events.beat import Beat, Removal, beat_subject, removal_subject
 from tidings.platform.events.bus import Heard, connected
 from tidings.platform.events.listener import Listener
@@ -57,8 +59,10 @@ class Notes:
                     await asyncio.sleep(0.02)
             here = process._audience._here["users"]
             here["notes"] = self
-            yield
-            del here["notes"]
+            try:
+                yield
+            finally:
+                del here["notes"]
             return
         async with connected(installation._bus_address("timeline"), "timeline") as bus:
             await bus.hear("users", self.over_the_bus)
@@ -87,18 +91,18 @@ async def test_a_beat_comes_after_every_event_of_what_was_committed_before_it(ti
 
     told: set[tuple[UUID, int]] = set()
     followed, since, before = 0, 0, None
-    for beat in notes.said:
-        if isinstance(beat, Occurred):
-            told.add((beat.subject, beat.version))
+    for said in notes.said:
+        if isinstance(said, Occurred):
+            told.add((said.subject, said.version))
             since += 1
             continue
-        late = {change for change, at_ns in acknowledged.items() if at_ns < beat.at_ns} - told
+        late = {change for change, at_ns in acknowledged.items() if at_ns < said.at_ns} - told
         assert not late, "a beat says that all is told, and something is not"
-        if before is not None and beat.relay == before.relay:
-            assert beat.number == before.number + 1
-            assert beat.told in (since, None)  # it is not sure where the bus was in trouble just before
-            followed += beat.told is not None
-        before, since = beat, 0
+        if before is not None and said.relay == before.relay:
+            assert said.number == before.number + 1
+            assert said.told in (since, None)  # it is not sure where the bus was in trouble just before
+            followed += said.told is not None
+        before, since = said, 0
     assert told >= acknowledged.keys()
     assert followed >= FOLLOW
 
@@ -122,6 +126,23 @@ def _whole(ask: ByIds, found: Any, as_of_ns: int) -> dict[Any, CardAsOf]:
     return dict(found)
 
 
+@pytest.mark.parametrize("tidings", ["near", "wire"], indirect=True)
+async def test_in_one_process_producers_have_their_whole_audience_there(tidings: Whole) -> None:
+    """Unless every call is encoded, and so is all that is said."""
+    process = tidings.system.process
+    assert process is not None
+    audience = process._audience
+    if tidings.mode == "wire":
+        assert {name: audience.of(name) for name in SERVICES} == dict.fromkeys(SERVICES)
+        return
+    async with asyncio.timeout(10):
+        while any(audience.of(name) is None for name in SERVICES):
+            await asyncio.sleep(0.02)
+    there = {name: {one._name for one in audience.of(name) or ()} for name in SERVICES}  # type: ignore[attr-defined]
+    assert there["users"] == {"edge", "timeline", "messages"}
+    assert there["media"] == set()
+
+
 @dataclass
 class Ear:
     """A listener with one entry about Ada on its shelf, and a relay that is played."""
@@ -142,6 +163,18 @@ class Ear:
     def puts(self) -> None:
         now = time.time_ns()
         assert self.shelf.fill("ada", Entry(self.ada, 1, "Ada", Reading(time.monotonic(), now, now), 10))
+
+    def puts_another(self) -> Entry:
+        now = time.time_ns()
+        entry = Entry(uuid4(), 1, "Bob", Reading(time.monotonic(), now, now), 10)
+        assert self.shelf.fill("bob", entry)
+        return entry
+
+    async def has_taken_in(self) -> None:
+        """What was said here by now. The last thing may be under way when the queue is empty."""
+        while not self.listener._waiting.empty():
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     @property
     def shows(self) -> bool:
@@ -256,17 +289,19 @@ async def test_what_is_said_here_is_taken_in_in_order_and_not_waited_for() -> No
     ear = Ear()
     await ear.beats(0)
     ear.puts()
+    other = ear.puts_another()
+    gaps = ear.shelf.gaps
     beat = Beat(ear.relay, ear.number + 1, time.time_ns(), 1)
     async with ear.listener._taking_in():
         ear.listener.hears("users", occurred(uuid4()))
         ear.listener.hears("users", beat)
         ear.listener.hears("users", occurred(ear.ada))
         assert ear.shows  # nobody was waited for
-        while not ear.listener._waiting.empty():
-            await asyncio.sleep(0)
+        await ear.has_taken_in()
         assert not ear.shows
-        assert ear.shelf.keeps  # it added up
-        assert ear.shelf.as_of_ns == beat.at_ns
+        assert not other.gone
+    assert ear.shelf.gaps == gaps  # it added up: in another order it would not
+    assert ear.shelf.as_of_ns == beat.at_ns
 
 
 async def test_who_fails_at_what_is_said_here_has_missed_it() -> None:
@@ -275,11 +310,66 @@ async def test_who_fails_at_what_is_said_here_has_missed_it() -> None:
     ear.puts()
     async with ear.listener._taking_in():
         ear.listener.hears("users", cast("Said", None))
+        await ear.has_taken_in()
+        assert not ear.shelf.keeps
+        assert ear.listener._back.is_set()  # it begins anew
+
+
+async def test_what_is_said_here_is_heard_without_the_bus_from_the_next_beat_on() -> None:
+    ear = Ear()
+    await ear.beats(0)
+    ear.puts()
+    async with ear.listener._taking_in():
+        ear.listener.gap()  # the bus was lost
+        assert not ear.shelf.keeps
+        for number in (2, 3):
+            ear.listener.hears("users", Beat(ear.relay, number, time.time_ns(), 0))
+        await ear.has_taken_in()
+        assert ear.shelf.keeps
+        assert not ear.shows
+        ear.puts()
+        ear.listener.hears("users", Beat(ear.relay, 4, time.time_ns(), 0))
+        await ear.has_taken_in()
+        assert ear.shows
+        ear.listener.hears("users", occurred(ear.ada))
+        await ear.has_taken_in()
+        assert not ear.shows
+
+
+async def test_who_is_told_more_than_it_can_take_in_has_missed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener_module, "MOST_WAITING", 3)
+    ear = Ear()
+    await ear.beats(0)
+    ear.puts()
+    for _ in range(3):
         ear.listener.hears("users", occurred(uuid4()))
-        while not ear.listener._waiting.empty():
-            await asyncio.sleep(0)
-    assert not ear.shelf.keeps
-    assert ear.listener._back.is_set()  # it begins anew
+    assert (ear.listener._waiting.qsize(), ear.shelf.keeps) == (3, True)
+    ear.listener.hears("users", occurred(uuid4()))
+    assert (ear.listener._waiting.qsize(), ear.shelf.keeps) == (0, False)
+    assert ear.listener._back.is_set()
+
+
+async def test_who_cannot_go_on_taking_in_ends_and_begins_anew(
+    tidings: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What escapes while it says that it missed something, say."""
+    ear = Ear()
+    audience = Audience({"users": {"timeline"}})
+    ear.listener._audience = audience
+    running = asyncio.create_task(ear.listener.run(tidings.system.installation._bus_address("timeline")))
+    async with asyncio.timeout(10):
+        while audience.of("users") is None:
+            await asyncio.sleep(0.01)
+
+    def fails() -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(ear.listener, "gap", fails)
+    ear.listener.hears("users", cast("Said", None))
+    await asyncio.wait({running}, timeout=10)
+    assert running.done()
+    assert isinstance(running.exception(), RuntimeError)
+    assert audience.of("users") is None
 
 
 def occurred(subject: UUID) -> Occurred:

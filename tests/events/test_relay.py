@@ -498,6 +498,24 @@ async def test_what_the_bus_does_not_take_those_who_are_here_hear_once(
     assert edge.events == ["one.told", "one.told"]  # it happened again, as far as the outbox knows
 
 
+async def test_who_gets_the_lease_back_says_what_still_waits(telling: Telling) -> None:
+    """Somebody else may have been at it, and not have told those who are here."""
+    edge, timeline = Hears("edge"), Hears("timeline")
+    for one in (edge, timeline):
+        telling.audience.enter(one.name, ["tests"], one)
+    await telling.happened("one.told")
+    with pytest.raises(nats.js.errors.NoStreamResponseError):
+        await telling.relay.round()
+    assert edge.events == ["one.told"]
+    await telling.database.execute("update relay_lease set holder = $1, until = now() + interval '1 min'", uuid4())
+    telling.relay._leased_until = 0.0
+    assert await telling.relay.round() == 0
+    await telling.database.execute("delete from relay_lease")
+    await telling.client.jetstream().add_stream(name="one", subjects=["one.>"])
+    assert await telling.relay.round() == 1
+    assert edge.events == ["one.told", "one.told"]
+
+
 @pytest.mark.parametrize("missing", ["absent", "left"])
 async def test_what_somebody_else_hears_is_said_on_the_bus(telling: Telling, missing: str) -> None:
     edge = Hears("edge")

@@ -42,12 +42,14 @@ def test_stamps_that_came_bind_and_stamps_of_this_answer_do_not() -> None:
 
 def test_whose_next_answer_has_to_be_as_new() -> None:
     assert not Seen().concerns("users")
-    shown = Seen(Known((), {"users": 10}))
+    shown = Seen(Known((), {"users": stamp_ns()}))
     assert (shown.concerns("users"), shown.concerns("friends")) == (True, False)
     wrote = Seen(Known((Position("friends", ADA, 2, stamp_ns()),)))
     assert (wrote.concerns("users"), wrote.concerns("friends")) == (False, True)
+    long_ago = stamp_ns() - STAMPED_NS
+    assert not Seen(Known((Position("friends", ADA, 2, long_ago),), {"friends": long_ago})).concerns("friends")
     asking = Seen()
-    asking.shown("users", 20)
+    asking.shown("users", stamp_ns())
     assert not asking.concerns("users")  # the answer under way, which it may not come back with
 
 

@@ -78,8 +78,11 @@ class Seen:
         return max([one.at_ns for one in self._positions.values() if one.service == service], default=0)
 
     def concerns(self, service: str) -> bool:
-        """Whether the client has seen or written something there: its next answer has to be as new."""
-        return service in self._brought.stamps or any(one.service == service for one in self._positions.values())
+        """Whether the client has just seen or written something there: its next answer has to be as new."""
+        since = time.time_ns() - STAMPED_NS
+        return self._brought.stamps.get(service, 0) > since or any(
+            one.service == service and one.at_ns > since for one in self._positions.values()
+        )
 
     def stamp(self, service: str) -> int:
         """What was read of that service before this time is older than what the client had seen; 0: anything goes.

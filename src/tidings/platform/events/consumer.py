@@ -101,9 +101,9 @@ class Consumer:
 
         Nothing is counted, nor set aside: that begins with what the bus delivers.
         """
+        await when_quiet()  # nobody waits for it
         try:
             async with asyncio.timeout(HERE), self._room:
-                await when_quiet()  # nobody waits for it
                 began = time.perf_counter()
                 for _ in range(2 if self._repeat else 1):
                     await self._react(one)

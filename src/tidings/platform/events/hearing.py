@@ -35,7 +35,7 @@ async def hearing(
     holder: Any = None,
     audience: Audience | None = None,
 ) -> AsyncIterator[None]:
-    """Listen and stay registered while the block lasts; without a bus nothing that was kept is used."""
+    """Listen and stay registered while the block lasts; an installation without a bus keeps nothing."""
     producers = sorted({event.service for event, _ in (reactions or {}).values()} | keeper.shelves.keys())
     if address is None or not producers:
         yield

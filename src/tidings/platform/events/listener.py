@@ -29,6 +29,7 @@ DEADLINE = 5.0
 _BEAT: Final = msgspec.json.Decoder(Beat)
 _EVENT: Final = msgspec.json.Decoder(Occurred)
 PAUSE = 0.2
+MOST_WAITING: Final = 10_000  # things said here that are not taken in; beyond, they were missed
 
 
 @runtime_checkable
@@ -91,7 +92,10 @@ class Listener:
             self.gap()
 
     async def _run(self, address: BusAddress) -> None:
-        async with connected(address, self._name, gap=self.gap, back=self._back.set) as bus, self._taking_in():
+        async with (
+            connected(address, self._name, gap=self.gap, back=self._back.set) as bus,
+            self._taking_in() as taking_in,
+        ):
             for producer in self._producers:
                 await bus.hear(producer, self._queue if self._delay else self.heard)
             leave = self._audience.enter(self._name, self._producers, self)
@@ -99,13 +103,18 @@ class Listener:
                 self._back.set()
                 while True:
                     await self._back.wait()
+                    if taking_in.done():
+                        taking_in.result()  # a fault: nothing that was said here would be heard any more
                     self._back.clear()
                     await self._again(bus)
             finally:
                 leave()
 
     def gap(self) -> None:
-        """The connection was lost: what passes meanwhile is not known."""
+        """The connection was lost: what passes meanwhile is not known. What is said here is heard on, all the same:
+
+        from the next beat of its producer something is kept of it again, whether the bus is there or not.
+        """
         self._gaps += 1
         for shelf in self._keeper.shelves.values():
             shelf.deaf()
@@ -133,7 +142,14 @@ class Listener:
 
     def hears(self, producer: str, said: Said) -> None:
         """What was said in this process; it is taken in behind what was said before."""
-        self._wait(Here(producer, said))
+        if self._waiting.qsize() < MOST_WAITING:
+            self._wait(Here(producer, said))
+            return
+        log.warning("too_much_to_hear", service=self._name, waiting=self._waiting.qsize())
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+        self.gap()
+        self._back.set()
 
     async def _take_in(self, producer: str, said: Said) -> None:
         if isinstance(said, Beat):
@@ -212,10 +228,11 @@ class Listener:
         self._waiting.put_nowait((time.monotonic() + self._delay, one))
 
     @asynccontextmanager
-    async def _taking_in(self) -> AsyncIterator[None]:
+    async def _taking_in(self) -> AsyncIterator[asyncio.Task[None]]:
         task = asyncio.create_task(self._hand_on(), name=f"{self._name} takes in what it hears")
+        task.add_done_callback(lambda _: self._back.set())
         try:
-            yield
+            yield task
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -50,7 +50,8 @@ class Relay:
     only once a beat tells that what was seen is old.
 
     What concerns its `neighbours` alone it hands over, and says it in passing; the bus gets what fails there. Where
-    all who hear it are in its `audience`, it says nothing on the bus.
+    all who hear it are in its `audience`, it says nothing in passing on the bus, and what the bus keeps tells no
+    listener.
     """
 
     def __init__(
@@ -202,11 +203,12 @@ class Relay:
         event = self._events.get(one.event)
         lasts = event is None or event.lasts(one.body)
         near = self._at_hand(one) if lasts else None
+        to_keep = lasts and near is None
         try:
-            if (said := self._say_here(one)) and lasts and near is None:
+            if not self._say_here(one):
+                await self._tell(self._bus.publish(one) if to_keep else self._passing(one))
+            elif to_keep:
                 await self._bus.publish(one, told=True)
-            elif not said:
-                await self._tell(self._bus.publish(one) if lasts and near is None else self._passing(one))
         except Exception as error:
             return error
         self._said_here.discard(one.id)
