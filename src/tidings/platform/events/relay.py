@@ -99,7 +99,8 @@ class Relay:
         pause = least
         try:
             while True:
-                await when_quiet()
+                if self._until_beat() > -BEAT_EVERY:  # else caches wait for it already
+                    await when_quiet()
                 self._woken.clear()
                 try:
                     carried = await self.round()
@@ -288,8 +289,12 @@ class Relay:
     def _beat_every(self) -> float:
         return BEAT_OFTEN if time.monotonic() < self._read_again_at() + READ_LATELY else BEAT_EVERY
 
+    def _until_beat(self) -> float:
+        """Seconds; negative where it is late."""
+        return self._beat_at + self._beat_every - time.monotonic()
+
     def _beat_is_due(self) -> bool:
-        return time.monotonic() - self._beat_at >= self._beat_every
+        return self._until_beat() <= 0
 
     async def _beat(self, began_ns: int) -> None:
         """Say that all is told that was there when a plain read of the outbox began."""
@@ -311,8 +316,10 @@ class Relay:
             metrics.outbox_waits(service=self.service, count=count, oldest=oldest)
 
     async def _rest(self, pause: float) -> None:
+        if time.monotonic() < self._leased_until:
+            pause = min(pause, max(self._until_beat(), BUSY_PAUSE))
         try:
-            async with asyncio.timeout(min(pause, self._beat_every)):
+            async with asyncio.timeout(pause):
                 await self._woken.wait()
         except TimeoutError:
             return
