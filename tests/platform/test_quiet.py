@@ -8,10 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import pytest
-
-from tidings.platform import quiet
-from tidings.platform.quiet import QUIET, when_quiet
+from tidings.platform.quiet import QUIET, Waiting, when_quiet
 
 
 @dataclass
@@ -39,31 +36,42 @@ class Turns:
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_it_waits_while_there_is_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quiet, "PATIENCE", 60.0)
+async def test_it_waits_while_there_is_something_to_do() -> None:
     turns = Turns(seconds=5 * QUIET)
     async with turns.running(most=20):
-        await when_quiet()
+        await Waiting(60.0).turn()
         assert turns.count == 20
 
 
-async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quiet, "PATIENCE", 0.02)
+async def test_it_does_not_wait_for_ever() -> None:
     turns = Turns(seconds=5 * QUIET)
     async with turns.running(), asyncio.timeout(30):
-        await when_quiet()
+        await Waiting(0.02).turn()
         assert 1 < turns.count <= 0.02 / turns.seconds + 2
 
 
-async def test_where_several_wait_one_goes_on_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quiet, "PATIENCE", 60.0)
-    turns, went = Turns(), list[int]()
+async def test_where_several_wait_one_goes_on_in_a_turn() -> None:
+    turns, went, waiting = Turns(), list[int](), Waiting(60.0)
 
     async def works() -> None:
-        await when_quiet()
+        await waiting.turn()
         went.append(turns.count)
         time.sleep(5 * QUIET)
 
     async with turns.running():
         await asyncio.gather(*(works() for _ in range(4)))
     assert len(set(went)) == 4
+
+
+async def test_who_gives_up_is_passed_over() -> None:
+    turns, waiting = Turns(seconds=5 * QUIET), Waiting(60.0)
+    async with turns.running(most=20):
+        given_up, other = (asyncio.ensure_future(waiting.turn()) for _ in range(2))
+        given_up.cancel()
+        await other
+        assert turns.count == 20
+
+
+async def test_all_of_a_loop_wait_in_one_line() -> None:
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(when_quiet() for _ in range(3)))

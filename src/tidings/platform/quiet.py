@@ -20,14 +20,15 @@ async def when_quiet() -> None:
     loop = asyncio.get_running_loop()
     waiting = _waiting.get(loop)
     if waiting is None:
-        waiting = _waiting[loop] = _Waiting()
+        waiting = _waiting[loop] = Waiting()
     await waiting.turn()
 
 
-class _Waiting:
+class Waiting:
     """Those of one event loop. It is looked at once a turn while somebody waits, however many they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
         self._queue: deque[tuple[float, asyncio.Future[None]]] = deque()  # until when they wait, the first in front
         self._began = 0.0
 
@@ -36,7 +37,7 @@ class _Waiting:
         if not self._queue:
             self._look_next_turn()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((time.monotonic() + PATIENCE, turn))
+        self._queue.append((time.monotonic() + self._patience, turn))
         return turn
 
     def _look_next_turn(self) -> None:
@@ -55,4 +56,4 @@ class _Waiting:
             self._look_next_turn()
 
 
-_waiting: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting]] = WeakKeyDictionary()
+_waiting: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting]] = WeakKeyDictionary()
