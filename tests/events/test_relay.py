@@ -7,7 +7,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -100,8 +100,13 @@ class Telling:
         """They get what happens from now on; there is a stream, too."""
         await self.client.jetstream().add_stream(name="one", subjects=["one.>"])
         await self.listens()
-        self.neighbours.enter(reacting)
+        self.moves_in(*reacting)
         await self.relay.round()
+
+    def moves_in(self, *reacting: Reacts) -> Callable[[], None]:
+        """They get what happens from now on; how to end that for the last of them."""
+        ends = [self.neighbours.enter(one.service, one.events, one) for one in reacting]
+        return ends[-1]
 
     async def is_heard_by(self, *hearing: Hears) -> None:
         """They hear what is said in passing from now on, and so does the bus."""
@@ -409,7 +414,7 @@ async def test_what_neither_a_neighbour_nor_the_bus_does_is_tried_again_and_told
 async def test_what_somebody_else_reacts_to_goes_over_the_bus(telling: Telling) -> None:
     near = Reacts("near")
     await telling.has(near)
-    leave = telling.neighbours.enter([Reacts("nearer")])
+    leave = telling.moves_in(Reacts("nearer"))
     leave()
     await telling.happened("one.told")
     await telling.relay.round()
@@ -449,7 +454,7 @@ async def test_where_all_who_hear_it_are_here_the_bus_hears_nothing(
     """Nor of what neighbours are handed; each has all that is said, in order, and can count it."""
     edge, timeline, near, nearer = Hears("edge"), Hears("timeline"), Reacts("near"), Reacts("nearer")
     await telling.is_heard_by(edge, timeline)
-    telling.neighbours.enter([near, nearer])
+    telling.moves_in(near, nearer)
     monkeypatch.setattr(relay_module, "BEAT_EVERY", 0.0)
     await telling.happened("one.hinted", "one.told", "one.hinted")
     await telling.relay.round()

@@ -17,9 +17,8 @@ MONGO_PARTICIPANT: Final = "src/tidings/platform/twophase/mongo_participant.py"
 WORLD: Final = "src/tidings/platform/world.py"
 FOUNDATION: Final = "src/tidings/platform/storage/foundation.py"
 RELAY: Final = "src/tidings/platform/events/relay.py"
+ROSTER: Final = "src/tidings/platform/events/roster.py"
 AT_ONCE: Final = "src/tidings/platform/storage/at_once.py"
-AUDIENCE: Final = "src/tidings/platform/events/audience.py"
-NEIGHBOURS: Final = "src/tidings/platform/events/neighbours.py"
 BUS: Final = "src/tidings/platform/events/bus.py"
 CONSUMER: Final = "src/tidings/platform/events/consumer.py"
 DELETION: Final = "src/tidings/services/users/actions/deletion.py"
@@ -38,7 +37,7 @@ USERS_STORE: Final = "src/tidings/services/users/store/postgres.py"
 FRIENDS: Final = "src/tidings/services/friends/actions.py"
 MESSAGES: Final = "src/tidings/services/messages/actions.py"
 MESSAGES_RULES: Final = "src/tidings/services/messages/rules.py"
-MESSAGES_STORE: Final = "src/tidings/services/messages/store/postgres.py"
+MESSAGES_STATEMENTS: Final = "src/tidings/services/messages/store/statements.py"
 NOTIFICATIONS: Final = "src/tidings/services/notifications/actions.py"
 NOTIFICATIONS_STORE: Final = "src/tidings/services/notifications/store/postgres.py"
 UPLOADING: Final = "src/tidings/services/media/actions/uploading.py"
@@ -626,14 +625,6 @@ MUTATIONS: Final = (
         tests=(IN_RELAY + "test_where_all_who_hear_it_are_here_the_bus_hears_nothing",),
     ),
     Mutation(
-        name="audience: all who hear",
-        protects="who listens in another process hears over the bus",
-        file=AUDIENCE,
-        edits=gone(" or len(here) < len(self._listening[producer])"),
-        broken=("I7",),
-        tests=(IN_RELAY + "test_what_somebody_else_hears_is_said_on_the_bus[absent]",),
-    ),
-    Mutation(
         name="relay: what is under way is told",
         protects="what neighbours are at work on is not told again, nor published beside them",
         file=RELAY,
@@ -650,12 +641,15 @@ MUTATIONS: Final = (
         tests=(IN_RELAY + "test_what_a_neighbour_fails_at_the_bus_gets",),
     ),
     Mutation(
-        name="neighbours: all who react",
-        protects="who reacts in another process hears of it over the bus",
-        file=NEIGHBOURS,
-        edits=gone(" or len(here) < len(self._reacting[event])"),
-        broken=("I3", "I6"),
-        tests=(IN_RELAY + "test_what_somebody_else_reacts_to_goes_over_the_bus",),
+        name="roster: all whom it concerns",
+        protects="who reacts or listens in another process hears of it over the bus",
+        file=ROSTER,
+        edits=gone(" or len(here) < len(self._expected[concern])"),
+        broken=("I3", "I6", "I7"),
+        tests=(
+            IN_RELAY + "test_what_somebody_else_reacts_to_goes_over_the_bus",
+            IN_RELAY + "test_what_somebody_else_hears_is_said_on_the_bus[absent]",
+        ),
     ),
     Mutation(
         name="reaction at once: fences of the living",
@@ -817,7 +811,7 @@ MUTATIONS: Final = (
     Mutation(
         name="import: withdrawn",
         protects="what was withdrawn does not come back by an import",
-        file=MESSAGES_STORE,
+        file=MESSAGES_STATEMENTS,
         edits=gone(
             "WHERE NOT EXISTS (SELECT FROM withdrawn w WHERE w.bucket = asked.bucket AND w.id = asked.id)\n"
         ),

@@ -188,9 +188,9 @@ class Mailroom:
                 work.append(partial(self._on_the_bus, serving, store, address, settings, alone, near, audience))
             for consumer in self._consumers.values():
                 work.append(partial(self._reconciling, consumer, world, settings))
+                stack.callback(near.enter(consumer.service, consumer.events, consumer))
             if self._consumers:
                 work.append(partial(self._forgetting, store))
-            stack.callback(near.enter(self._consumers.values()))
             for one in work:
                 stack.push_async_callback(_end, asyncio.create_task(lasting(one, of=self.service)))
             yield
