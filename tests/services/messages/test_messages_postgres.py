@@ -16,10 +16,10 @@ from tests.services.messages.writing import writers
 from tidings.contracts.users import UserId
 from tidings.platform.clock import now_ms
 from tidings.platform.ids import uuid7
-from tidings.services.messages.store import postgres
+from tidings.services.messages.store import postgres, statements
 
 SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\b")
-TEXTS = {name: value for name, value in vars(postgres).items() if name.isupper() and isinstance(value, str)}
+TEXTS = {name: value for name, value in vars(statements).items() if name.isupper() and isinstance(value, str)}
 STATEMENTS = {name: value for name, value in TEXTS.items() if SQL.search(value) and not name.startswith("_")}
 TABLES = re.compile(
     r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(message|reply|latest|withdrawn|history|reaction|tally)\b(?! \()"
@@ -30,10 +30,10 @@ OF_ONE_PERSON_EVERYWHERE = {"REPLIES_OF", "REACTIONS_LEFT", "WITHDRAWN_BY"}
 
 def test_all_sql_stands_in_named_statements() -> None:
     """So that the two tests below see all of it."""
-    source = Path(inspect.getfile(postgres)).read_text("utf-8")
     written = [
         node.value
-        for node in ast.walk(ast.parse(source))
+        for module in (statements, postgres)
+        for node in ast.walk(ast.parse(Path(inspect.getfile(module)).read_text("utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.search(node.value)
     ]
     alone = [one for one in written if one not in STATEMENTS.values()]  # parts of some, in f-strings
