@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,6 +129,15 @@ async def test_who_is_signed_out_is_told_so(front: Front) -> None:
     status, _, body = await front.get()
     assert (front.short, status, msgspec.json.decode(body)["code"]) == (1, 401, "unauthenticated")
     assert len(front.asked) == 1
+
+
+async def test_both_ways_are_a_step_of_the_clients_trace(front: Front) -> None:
+    for fresh in (front, Front()):  # the short way, and the long one
+        fresh.signed_in = False
+        trace = secrets.token_hex(16)
+        _, _, body = await fresh.get((b"traceparent", f"00-{trace}-{secrets.token_hex(8)}-01".encode()))
+        assert msgspec.json.decode(body)["trace_id"] == trace
+    assert front.short == 1
 
 
 async def test_the_limit_is_counted_and_told(front: Front) -> None:

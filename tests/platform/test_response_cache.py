@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,9 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+import tidings
 from tidings.edge.limits import Allowance
 from tidings.edge.response_cache import MAKING, MOST_OF_ONE, ResponseCache
-from tidings.platform import metrics
+from tidings.edge.understood import TRACE, UNREAD
+from tidings.platform import metrics, tracing
 from tidings.platform.cache.resting import Part, Resting, gathering, resting_on
 from tidings.platform.cache.room import Room
 from tidings.platform.cache.shelf import TOUCHED, Entry, Held, Reading, Shelf
@@ -190,11 +194,42 @@ def test_who_differs_in_a_header_is_somebody_else(bench: Bench, other: tuple[tup
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [b"cookie", b"traceparent", b"content-length", b"transfer-encoding", b"expect"])
-def test_what_a_browser_or_a_body_or_a_trace_asks_for_is_made_each_time(bench: Bench, name: bytes) -> None:
+@pytest.mark.parametrize("name", [b"cookie", b"content-length", b"transfer-encoding", b"expect"])
+def test_what_a_browser_or_a_body_asks_for_is_made_each_time(bench: Bench, name: bytes) -> None:
     headers = (*AUTHORIZED, (name, b"1"))
     bench.makes(b"/page", ADA, headers=headers)
     assert bench.gives(b"/page", headers) is None
+
+
+@pytest.mark.parametrize("name", [TRACE, *sorted(UNREAD)])
+def test_what_is_told_of_its_way_here_makes_nobody_another(bench: Bench, name: bytes) -> None:
+    bench.makes(b"/page", ADA, headers=(*AUTHORIZED, (name, b"1")))
+    assert bench.gives(b"/page", (*AUTHORIZED, (name, b"2"))) == b"made"
+    assert bench.gives(b"/page") == b"made"
+
+
+def test_nothing_reads_what_makes_nobody_another() -> None:
+    sources = [one for one in Path(tidings.__file__).parent.rglob("*.py") if one.name != "understood.py"]
+    assert len(sources) > 100
+    reading = re.compile("|".join(rf"[\"']{re.escape(name.decode())}[\"']" for name in UNREAD), re.IGNORECASE)
+    assert [one.name for one in sources if reading.search(one.read_text("utf-8"))] == []
+
+
+def test_what_is_given_again_is_a_step_of_the_clients_trace(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    parents: list[tracing.TraceContext | None] = []
+
+    class Noted(tracing.span):
+        def __init__(self, name: str, *, parent: tracing.TraceContext | None = None, **more: Any) -> None:
+            parents.append(parent)
+            super().__init__(name, parent=parent, **more)
+
+    monkeypatch.setattr(tracing, "span", Noted)
+    monkeypatch.setattr(tracing, "exporting", lambda: True)
+    bench.makes(b"/page", ADA)
+    traced = f"00-{'a' * 32}-{'b' * 16}-01"
+    assert bench.gives(b"/page", (*AUTHORIZED, (TRACE, traced.encode()))) == b"made"
+    assert bench.gives(b"/page", (*AUTHORIZED, (TRACE, b"nonsense"))) == b"made"
+    assert parents == [tracing.parse(traced), None]
 
 
 @pytest.mark.parametrize("subject", [ADA, BOB])

@@ -36,7 +36,7 @@ from tidings.edge.seen_tokens import SeenTokens
 from tidings.edge.sessions import STRANGER, Sessions, digest_of
 from tidings.edge.shedding import Room, Shedding
 from tidings.edge.streams import EVENT_STREAM, EventStream
-from tidings.edge.understood import Key, Meaning, Read, Understood, says_all
+from tidings.edge.understood import Key, Meaning, Read, Understood, says_all, traced
 from tidings.edge.uploads import Form, receive_form
 from tidings.edge.visits import Visits
 from tidings.platform import logs, metrics, tracing
@@ -154,7 +154,7 @@ class Gateway:
             lambda: self._tokens.opened(",".join(request.headers.getlist(SEEN)), self._cookies.seen(request)),
             lambda: self._answer(request, exchange, reader),
             lambda refusal: self._refused(request, route, refusal),
-            parent=tracing.parse(request.headers.get("traceparent")),
+            parent=traced(request.scope["headers"]),
         )
         if not _is_public(response):  # that goes to other clients, too
             sealed = self._sealed(exchange, response)
@@ -240,7 +240,9 @@ class Gateway:
         if room is not None:
             room.enter(route.can_wait)
         try:
-            response = await self._exchanged(exchange, opened, answer, problem_response)
+            response = await self._exchanged(
+                exchange, opened, answer, problem_response, parent=traced(scope["headers"])
+            )
         finally:
             if room is not None:
                 room.leave(route.can_wait)

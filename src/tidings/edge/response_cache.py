@@ -1,8 +1,8 @@
 """Responses that are given again to the very same request, for as long as each entry that they rest on is fresh.
 
-The request is known by its address and all of its headers: whoever differs in one of them, in the session's token
-first of all, is somebody else. What a client has seen does not count there, but in the look whether the response
-still stands. Nothing is older than it would be if it were made anew: see `Shelf.still`.
+The request is known by its address and its headers: whoever differs in one of them, in the session's token first
+of all, is somebody else. What is told of its way here does not count, nor what a client has seen, but in the look
+whether the response still stands. Nothing is older than it would be if it were made anew: see `Shelf.still`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tidings.edge.limits import HEADERS as OF_LIMITS
 from tidings.edge.limits import Limits
 from tidings.edge.seen_tokens import SeenTokens
-from tidings.edge.understood import UNLIKE, Key, Meaning
+from tidings.edge.understood import TRACE, UNLIKE, UNREAD, Key, Meaning, traced
 from tidings.platform import metrics, tracing
 from tidings.platform.cache.resting import Part, Resting
 from tidings.platform.cache.shelf import TOUCHED
@@ -37,6 +37,7 @@ MAKING: Final = "tidings.making"  # in the scope, where a response may be given 
 WAIT: Final = 2.0  # seconds for somebody else to make the same
 MOST_OF_ONE: Final = 16  # responses to one person: nobody has the room of all by asking in many ways
 SEEN: Final = HEADER.lower().encode()
+APART: Final = UNREAD | {SEEN, TRACE}
 OVERHEAD: Final = 3000  # bytes beside the body, and for each entry that is rested on
 OF_AN_ENTRY: Final = 100
 NOBODY: Final = Seen()
@@ -126,10 +127,10 @@ class ResponseCache:
     # For the listener.
 
     def key_of(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Key:
-        """All but what the client has seen. No name or value holds a line end (RFC 9110, 5.5)."""
+        """No name or value holds a line end (RFC 9110, 5.5)."""
         lines: list[bytes] = []
         for line in headers:
-            if line[0] != SEEN:
+            if line[0] not in APART:
                 lines += line
         return Key(blake2b(b"\n".join(lines), digest_size=32).digest(), url)
 
@@ -159,7 +160,7 @@ class ResponseCache:
                 self._limits.give_back(kept.viewer)
                 return None
             lines += [b"%b: %b\r\n" % one for one in allowance.fields()]
-        self._used(key, kept)
+        self._used(key, kept, headers)
         seconds = time.perf_counter() - began
         metrics.request_served(route=kept.making.route, method="GET", status=kept.making.status, seconds=seconds)
         return b"".join(lines), kept.making.body
@@ -170,7 +171,7 @@ class ResponseCache:
             client.shown(service, stamp)
         return self._tokens.sealed(client).encode()
 
-    def _used(self, key: Key, kept: _Kept) -> None:
+    def _used(self, key: Key, kept: _Kept, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self._kept.move_to_end(key)
         now = self._clock()
         touch = now - kept.touched_at > TOUCHED
@@ -181,7 +182,7 @@ class ResponseCache:
             if touch:
                 shelf.touch(held.entries)
         if tracing.exporting():
-            with tracing.span(f"GET {kept.making.route}", kind="server") as span:
+            with tracing.span(f"GET {kept.making.route}", kind="server", parent=traced(headers)) as span:
                 span.note(**{"http.response.status_code": kept.making.status})
 
     # What is made.

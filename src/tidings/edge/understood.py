@@ -10,18 +10,47 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from tidings.platform import tracing
 from tidings.platform.contract import Route
 
 MOST: Final = 10_000  # heads, and addresses
 LONGEST: Final = 200  # bytes of an address that is remembered
 
+TRACE: Final = b"traceparent"
+# Whoever passes requests on (Envoy, nginx, AWS, Google, Cloudflare, Heroku) or traces them (Zipkin, Jaeger,
+# Datadog) adds these, with another value each time. Nothing here reads them.
+UNREAD: Final = frozenset(
+    {
+        b"b3",
+        b"cf-ray",
+        b"tracestate",
+        b"uber-trace-id",
+        b"x-amzn-trace-id",
+        b"x-b3-parentspanid",
+        b"x-b3-sampled",
+        b"x-b3-spanid",
+        b"x-b3-traceid",
+        b"x-cloud-trace-context",
+        b"x-correlation-id",
+        b"x-datadog-parent-id",
+        b"x-datadog-sampling-priority",
+        b"x-datadog-tags",
+        b"x-datadog-trace-id",
+        b"x-request-id",
+        b"x-request-start",
+    }
+)
+
 # What is said of one request alone; and what others read beside the gateway, or what is another one each time.
-UNLIKE: Final = frozenset({b"cookie", b"traceparent", b"content-length", b"transfer-encoding", b"expect"})
+UNLIKE: Final = frozenset({b"cookie", b"content-length", b"transfer-encoding", b"expect"})
 OTHERWISE: Final = UNLIKE | {b"origin", b"if-none-match"}
 
 
 class Key(NamedTuple):
-    """All of a request but what its client has seen: a digest of its headers, and its address."""
+    """All of a request that matters to its response: a digest of its headers, and its address.
+
+    Neither what its client has seen is in it, nor what is told of its way here.
+    """
 
     head: bytes
     url: bytes
@@ -39,6 +68,14 @@ class Meaning(NamedTuple):
 
     token: bytes
     read: Read
+
+
+def traced(headers: Iterable[tuple[bytes, bytes]]) -> tracing.TraceContext | None:
+    """The trace that the client, or whoever passed the request on, is in."""
+    for name, value in headers:
+        if name == TRACE:
+            return tracing.parse(value.decode("latin-1"))
+    return None
 
 
 def says_all(route: Route[Any, Any]) -> bool:
