@@ -72,6 +72,12 @@ def _by_author(rows: Iterable[asyncpg.Record]) -> dict[UserId, list[Document]]:
     return found
 
 
+def _posting(document: Document, row: LatestRow, kept: int) -> tuple[Any, ...]:
+    """What both ways to post say first."""
+    bucket = bucket_in(document.id)
+    return bucket, document.id, _json(document), row.complete, _json(row.heads), row.bodies, kept
+
+
 def _counts(tally: dict[str, int], mine: frozenset[str] = frozenset()) -> Counts:
     """Replies are counted beside the reactions."""
     return Counts(replies=tally.pop(REPLIES, 0), reactions=tally, mine=mine)
@@ -98,16 +104,7 @@ class PostgresWrite(Write):
 
     async def post(self, document: Document, row: LatestRow, *, kept: int) -> int:
         version: int = await self.connection.fetchval(
-            sql.POST,
-            bucket_in(document.id),
-            document.author_id,
-            document.id,
-            _json(document),
-            row.complete,
-            _json(row.heads),
-            row.bodies,
-            kept,
-            document.created_ms,
+            sql.POST, *_posting(document, row, kept), document.author_id, document.created_ms
         )
         return version
 
@@ -236,13 +233,7 @@ class PostgresStore:
         said.answers(route, answer)
         version = await self._database.at_once(
             sql.POST_AT_ONCE,
-            bucket_in(document.id),
-            document.id,
-            _json(document),
-            row.complete,
-            _json(row.heads),
-            row.bodies,
-            kept,
+            *_posting(document, row, kept),
             subject=document.author_id,
             minted_ms=document.created_ms,
             said=said,

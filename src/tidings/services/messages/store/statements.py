@@ -224,15 +224,15 @@ _IN_FRONT = """
 # One round trip. The author's fence is held, so nobody else writes their latest row.
 POST = f"""
 WITH bound AS (
-    SELECT $8::int AS kept
+    SELECT $7::int AS kept
 ), added AS (
-    INSERT INTO message (bucket, author_id, id, document) VALUES ($1, $2, $3, $4)
+    INSERT INTO message (bucket, author_id, id, document) VALUES ($1, $8, $2, $3)
 ), in_front AS (
     INSERT INTO latest AS l (bucket, author_id, complete, heads, bodies)
-    VALUES ($1, $2, $5, $6::json, $7::bytea[])
+    VALUES ($1, $8, $4, $5::json, $6::bytea[])
     {_IN_FRONT}
 )
-UPDATE subject_fence SET version = version + 1, last_ms = greatest(last_ms, $9) WHERE user_id = $2
+UPDATE subject_fence SET version = version + 1, last_ms = greatest(last_ms, $9) WHERE user_id = $8
 RETURNING version
 """  # noqa: S608 - of constants
 # The whole write, fence and outbox and all.
