@@ -10,6 +10,7 @@ import pytest
 from tidings.bench import growth
 from tidings.bench.growth import Plan, Size, caches_in, outcome, planned, room_needed
 from tidings.bench.rounds import Ratio, Turn
+from tidings.bench.sides import Side
 from tidings.cli import bench as command
 from tidings.cli import bench_results
 from tidings.platform import metrics
@@ -64,6 +65,13 @@ async def test_a_run_goes_on_with_what_was_filled_and_measures_both_ways(
     told: list[str] = []
     tmp_path.chmod(0o711)
     size = Size(20, 2)
+    compared, noted = growth.sides.compared, []
+
+    async def looked_at(side: Side) -> None:
+        noted.append((tmp_path / f"{size.name}.there").read_text())
+        await compared(side)
+
+    monkeypatch.setattr(growth.sides, "compared", looked_at)
     plan = Plan((size,), (size,), rounds=1, seconds=1.0, friends=5)
     found = await growth.measure(plan, tmp_path, command._operator, told.append)
     assert {name: ratio.median for name, ratio in found.ratios.items()} == dict.fromkeys(
@@ -75,5 +83,6 @@ async def test_a_run_goes_on_with_what_was_filled_and_measures_both_ways(
     assert figures[0].bytes_each == pytest.approx(figures[1].bytes_each, rel=0.25)
     assert figures[0].bytes_each > 1000
     assert 0 < found.held[size.name].caches["timeline"] < found.held[size.name].bound
+    assert noted == ["39"]  # who is interrupted then compares again
     assert room_needed(plan, tmp_path) == 0
     bench_results.print_growth(found)

@@ -558,7 +558,9 @@ async def test_beats_come_often_for_those_who_have_seen_something(
     assert await telling.beats() == [0, 0, 0]
 
 
-async def test_what_is_on_its_way_to_neighbours_ends_with_the_relay(telling: Telling) -> None:
+async def test_what_is_on_its_way_to_neighbours_ends_and_begins_again_with_the_relay(
+    telling: Telling,
+) -> None:
     near, nearer = Reacts("near"), Reacts("nearer")
     await telling.has(near, nearer)
     running = asyncio.create_task(telling.relay.run())
@@ -568,9 +570,18 @@ async def test_what_is_on_its_way_to_neighbours_ends_with_the_relay(telling: Tel
         return bool(near.got)
 
     await until(has_begun, what="what is handed over")
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await ended(running)
     assert (telling.relay._under_way, await telling.unpublished()) == ({}, [first])
+
+    async def is_marked() -> bool:
+        return not await telling.unpublished()
+
+    near.let_go.set()
+    nearer.let_go.set()
+    running = asyncio.create_task(telling.relay.run())  # as after a fault
+    await until(is_marked, what="what was under way")
+    await ended(running)
+    assert near.got == nearer.got == [first, first]
 
 
 def test_an_event_is_durable_by_what_its_body_has() -> None:

@@ -259,7 +259,7 @@ async def _fill(size: Size, friends: int, folder: Path, reach: Reach, tell: Tell
             _note(size, folder, there)
 
         def told(count: int) -> None:
-            _note(size, folder, there + count)
+            _note(size, folder, min(there + count, size.messages - 1))  # the last one when all is compared
             if count % TOLD_EVERY == 0:
                 tell(f"{there + count:,} of {size.messages:,} messages")
 
@@ -267,6 +267,7 @@ async def _fill(size: Size, friends: int, folder: Path, reach: Reach, tell: Tell
         async with reach(data) as operator:
             await sides.import_messages(_said(town, size, there), side, operator, told=told)
         await sides.compared(side)
+        _note(size, folder, size.messages)
 
 
 def _town(size: Size, friends: int) -> Town:

@@ -191,7 +191,7 @@ class Relay:
         """All at once; what the bus took is marked even if it did not take the rest."""
         if self._delay:
             await asyncio.sleep(self._delay)
-        outcomes = await together(*(self._refused(one) for one in waiting))
+        outcomes = await together(*(self._carry_one(one) for one in waiting))
         refused = [outcome for outcome in outcomes if outcome is not None]
         metrics.events_relayed(service=self.service, count=len(waiting) - len(refused))
         if refused:
@@ -199,7 +199,7 @@ class Relay:
             raise refused[0]
         return len(waiting)
 
-    async def _refused(self, one: Occurred) -> Exception | None:
+    async def _carry_one(self, one: Occurred) -> Exception | None:
         """Publish it, say it in passing, or hand it over; why the bus did not take it."""
         event = self._events.get(one.event)
         lasts = event is None or event.lasts(one.body)
