@@ -35,7 +35,7 @@ from tidings.platform.occurrence import Occurred
 from tidings.platform.storage.events import open_events
 from tidings.platform.storage.followers import wake_relay
 from tidings.platform.storage.foundation import FOUNDATION, RELAYED
-from tidings.platform.storage.outbox import LAST_PUBLISHED, PUBLISHED_BETWEEN
+from tidings.platform.storage.outbox import FORGOTTEN, LAST_PUBLISHED, PUBLISHED_BETWEEN
 
 USERS = [{"user": "relay", "password": "pw", "permissions": {"publish": [">"], "subscribe": [">"]}}]
 ADD = """
@@ -582,6 +582,21 @@ async def test_what_is_on_its_way_to_neighbours_ends_and_begins_again_with_the_r
     await until(is_marked, what="what was under way")
     await ended(running)
     assert near.got == nearer.got == [first, first]
+
+
+async def test_what_nobody_asks_for_any_more_goes_a_part_each_round(telling: Telling) -> None:
+    """However much it is, beats do not wait for all of it."""
+    await telling.happened(*["one.told"] * (2 * FORGOTTEN + 1), "one.kept")
+    age = "update outbox set published_at = now() - make_interval(days => $1) where (event = 'one.told') = $2"
+    await telling.database.execute(age, 8, True)
+    await telling.database.execute(age, 6, False)
+    telling.relay._forget_at = 0.0
+    left = []
+    for _ in range(4):
+        await telling.relay.round()
+        left.append(await telling.database.fetchval("select count(*) from outbox"))
+    assert left == [FORGOTTEN + 2, 2, 1, 1]
+    assert telling.relay._forget_at > time.monotonic()
 
 
 def test_an_event_is_durable_by_what_its_body_has() -> None:

@@ -153,9 +153,8 @@ class Relay:
         except BaseException:
             self._looks = True
             raise
-        if now > self._forget_at:
+        if now > self._forget_at and not await self._outbox.forget():  # more of it in the next round: beats go on
             self._forget_at = now + FORGET_EVERY
-            await self._outbox.forget()
         return carried
 
     async def _look(self) -> int:

@@ -57,8 +57,8 @@ class Outbox(Protocol):
         """How many wait, and how old the oldest is in seconds."""
         ...
 
-    async def forget(self) -> None:
-        """Remove what was published so long ago that nobody asks for it."""
+    async def forget(self) -> bool:
+        """Remove some of what was published so long ago that nobody asks for it; whether there may be more."""
         ...
 
 

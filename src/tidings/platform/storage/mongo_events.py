@@ -120,8 +120,9 @@ class MongoOutbox:
             oldest = await self._rows.find_one({"waiting": True}, sort=[("created_at", 1)])
         return count, 0.0 if oldest is None else max(0.0, time.time() - oldest["created_at"].timestamp())
 
-    async def forget(self) -> None:
+    async def forget(self) -> bool:
         """An index of MongoDB's own removes what was published a week ago."""
+        return False
 
 
 class MongoInbox:

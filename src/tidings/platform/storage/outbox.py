@@ -36,9 +36,10 @@ BACKLOG: Final = """
 select count(*) as waiting, coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float as oldest
   from outbox where published_at is null
 """
+FORGOTTEN: Final = 1000  # at once
 FORGET: Final = """
 delete from outbox where ctid = any(array(
-    select ctid from outbox where published_at < clock_timestamp() - $1::interval limit 1000)) returning true
+    select ctid from outbox where published_at < clock_timestamp() - $1::interval limit $2)) returning true
 """
 LAST_PUBLISHED: Final = """
 select published_at, id from outbox where published_at < clock_timestamp() - $1::interval
@@ -96,10 +97,9 @@ class PostgresOutbox:
         row = await self._pool.fetchrow(BACKLOG)
         return (0, 0.0) if row is None else (row["waiting"], row["oldest"])
 
-    async def forget(self) -> None:
-        """Remove what was published so long ago that nobody asks for it."""
-        while await self._pool.fetch(FORGET, KEPT):
-            pass
+    async def forget(self) -> bool:
+        """Remove some of what was published so long ago that nobody asks for it; whether there may be more."""
+        return len(await self._pool.fetch(FORGET, KEPT, FORGOTTEN)) == FORGOTTEN
 
 
 def occurred(row: asyncpg.Record) -> Occurred:
