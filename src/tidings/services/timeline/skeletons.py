@@ -23,7 +23,6 @@ class TimelineSkeleton:
     muted: int
     rules: messages.Rules
     position: TimelinePosition | None
-    read_at_ms: int
     seal: Seal
 
 
