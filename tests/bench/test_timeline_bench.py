@@ -19,16 +19,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from typer.testing import CliRunner
 
-from tidings.bench import sides, turns
+from tidings.bench import sides, timeline, turns
 from tidings.bench.checker import Judged, checking, is_less
 from tidings.bench.monolith import PATH
 from tidings.bench.picture import bars
 from tidings.bench.rounds import Figure, Ratio, Turn
-from tidings.bench.sides import Side
+from tidings.bench.sides import NotTheSame, Side
 from tidings.bench.timeline import (
     BESIDE_JOIN,
     WARM_UPS,
-    NotTheSame,
     Plan,
     Seat,
     State,
@@ -123,6 +122,23 @@ async def test_what_is_posted_to_the_peers_is_said_last(running: list[Side]) -> 
     assert readers
 
 
+async def test_peers_learn_between_rounds_what_was_posted_to_the_others(running: list[Side]) -> None:
+    town = a_town()
+    author = town.friends[town.readers[8][0]][0]
+    for number, side in enumerate((*running, running[0])):
+        token = side.tokens[AUTHORS].read_text().split()[town.people.index(author)]
+        headers = {"authorization": f"Bearer {token}"}
+        async with (
+            aiohttp.ClientSession(side.url, headers=headers) as session,
+            session.post("/v1/messages", json={"text": f"number {number}"}) as answer,
+        ):
+            assert answer.status == 201
+    with pytest.raises(NotTheSame):
+        await check_same(running, 8)
+    await sides.caught_up(running)
+    await check_same(running, 8)
+
+
 def test_less_is_what_a_user_would_call_less() -> None:
     page = {"ada": "5", "bob": "3"}
     assert [is_less(page, "ada", than) for than in ("4", "5", "6")] == [False, False, True]
@@ -152,13 +168,14 @@ class Played:
     async def page(self, request: Request) -> JSONResponse:
         if self.does == "refuses":
             return JSONResponse({}, 503)
-        stale = self.does == "forgets" and request.headers.get("tidings-seen") == "told"
+        told = "told" in request.headers.get("tidings-seen", "")
+        stale = (self.does == "forgets" and told) or (self.does == "goes back" and not told)
         shown = f"{self.posted - stale:03}"
         entries = [{"author": {"id": str(request.app.state.author)}, "messages": [{"id": shown}]}]
         return JSONResponse({"entries": entries}, headers={"Tidings-Seen": "shown"})
 
 
-@pytest.mark.parametrize("does", ["well", "forgets", "refuses"])
+@pytest.mark.parametrize("does", ["well", "forgets", "goes back", "refuses"])
 async def test_sessions_are_judged_by_what_they_are_shown(does: str, tmp_path: Path) -> None:
     played, judged = Played(does), Judged()
     app = Starlette(
@@ -179,7 +196,7 @@ async def test_sessions_are_judged_by_what_they_are_shown(does: str, tmp_path: P
                 await asyncio.sleep(0.3)
     finally:
         await listener.stop()
-    assert bool(judged.violations) == (does == "forgets")
+    assert bool(judged.violations) == (does in ("forgets", "goes back"))
     assert bool(judged.answers) == (does != "refuses")
 
 
@@ -213,7 +230,9 @@ def test_the_table_names_every_side_and_what_was_judged(capsys: pytest.CaptureFi
     assert "7 answers were judged" in told and "1 violations" in told and "  Ada saw less" in told
 
 
-def test_rounds_are_kept_and_gone_on_with_under_the_same_plan(tmp_path: Path) -> None:
+def test_rounds_are_kept_and_gone_on_with_under_the_same_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = Plan(rounds=2)
     state = State.of(plan, tmp_path)
     assert state.rounds == 0
@@ -222,6 +241,8 @@ def test_rounds_are_kept_and_gone_on_with_under_the_same_plan(tmp_path: Path) ->
     assert State.of(plan, tmp_path).rounds == 1
     assert State.of(Plan(rounds=9), tmp_path).measured == state.measured
     assert State.of(Plan(rounds=2, seconds=9), tmp_path).measured == {}
+    monkeypatch.setattr(timeline, "digest_of_code", lambda: "of other code")
+    assert State.of(plan, tmp_path).measured == {}
 
 
 def test_the_picture_has_a_bar_for_each_side_and_number_of_friends() -> None:

@@ -42,6 +42,8 @@ async def checking(side: Side, town: Town, degree: int, judged: Judged) -> Async
     async with aiohttp.ClientSession(side.url) as http:
         posting = set(town.signing_in[AUTHORS])
         able = [reader for reader in town.readers[degree] if posting & set(town.friends[reader])]
+        if not able:
+            raise WrongAnswers(f"No reader with {degree} friends knows anybody who posts: nothing can be judged.")
         sessions = [_Session(side, town, degree, reader, http, judged) for reader in able[:AT_ONCE]]
         tasks = [asyncio.create_task(session.go()) for session in sessions]
         try:
@@ -75,7 +77,7 @@ class _Session:
         while True:
             author, key = self._chance.choice(self._friends)
             await self._is_told_of(author, key)
-            await self._reads_on()
+            await self._looks()
             await asyncio.sleep(PAUSE)
 
     async def _is_told_of(self, author: UserId, key: str) -> None:
@@ -85,18 +87,20 @@ class _Session:
         ) as answer:
             answer.raise_for_status()
             posted, token = (await answer.json())["id"], answer.headers.get(SEEN, "")
-        if is_less(await self._timeline(token), str(author), posted):
+        await self._looks(token)
+        if is_less(self._shown, str(author), posted):
             self._judged.violations.append(f"{posted} of {author} was told of, and is not shown")
 
-    async def _reads_on(self) -> None:
-        shown = await self._timeline(self._seen)
+    async def _looks(self, *told: str) -> None:
+        """With all that this session has seen, and what it was told besides."""
+        shown = await self._timeline(", ".join(one for one in (self._seen, *told) if one))
         for author, newest in self._shown.items():
             if is_less(shown, author, newest):
                 self._judged.violations.append(f"{author} was shown with {newest}, and then with less")
         self._shown = shown
 
-    async def _timeline(self, token: str) -> dict[str, str]:
-        headers = {"authorization": f"Bearer {self._me}"} | ({SEEN: token} if token else {})
+    async def _timeline(self, seen: str) -> dict[str, str]:
+        headers = {"authorization": f"Bearer {self._me}"} | ({SEEN: seen} if seen else {})
         async with self._http.get("/v1/timeline", headers=headers) as answer:
             answer.raise_for_status()
             page = json.loads(await answer.read())

@@ -40,7 +40,7 @@ CREATE TABLE latest (author uuid PRIMARY KEY, id uuid NOT NULL, text text NOT NU
 INDEXES: Final = "CREATE INDEX messages_of ON messages (author, id DESC); ANALYZE;"
 
 JOIN: Final = """
-SELECT p.id, p.handle, p.name, p.avatar, m.id, m.text, m.at_ms, count(*) OVER ()
+SELECT p.id, p.handle, p.name, p.avatar, m.id, m.text, m.at_ms
 FROM sessions s
 JOIN friendships f ON f.person = s.person
 JOIN people p ON p.id = f.friend
@@ -49,7 +49,7 @@ WHERE s.digest = $1 AND s.expires_at > now()
 ORDER BY m.at_ms DESC, m.id DESC LIMIT $2
 """
 LATEST: Final = """
-SELECT p.id, p.handle, p.name, p.avatar, m.id, m.text, m.at_ms, count(*) OVER ()
+SELECT p.id, p.handle, p.name, p.avatar, m.id, m.text, m.at_ms
 FROM sessions s
 JOIN friendships f ON f.person = s.person
 JOIN people p ON p.id = f.friend
@@ -74,9 +74,17 @@ WITH said AS (
 )
 SELECT author, '', '', '', id, text, at_ms FROM said
 """
+CATCH_UP: Final = """
+INSERT INTO latest AS l (author, id, text, at_ms)
+SELECT DISTINCT ON (author) author, id, text, at_ms FROM messages ORDER BY author, id DESC
+ON CONFLICT (author) DO UPDATE SET id = excluded.id, text = excluded.text, at_ms = excluded.at_ms
+WHERE l.id < excluded.id
+"""
+SAID: Final = "SELECT author, '', '', '', id, text, at_ms FROM latest"
 PAGE: Final = 50
 PATH: Final = "/v1/timeline"
 POSTS: Final = "/v1/messages"
+CATCHING_UP: Final = "/catch-up"  # with what was posted to the other peers, which share the database
 
 
 class Launch(msgspec.Struct, frozen=True):
@@ -165,13 +173,22 @@ async def joined(launch: Launch) -> list[Route]:
     async def post(request: Request) -> Response:
         return created(await posted(pool, request, statement=POST if plain else POST_LATEST))
 
-    return [Route(PATH, timeline), Route(POSTS, post, methods=["POST"])]
+    async def catch_up(request: Request) -> Response:
+        await pool.execute(CATCH_UP)
+        return Response(status_code=204)
+
+    return [
+        Route(PATH, timeline),
+        Route(POSTS, post, methods=["POST"]),
+        Route(CATCHING_UP, catch_up, methods=["POST"]),
+    ]
 
 
 async def cached(launch: Launch) -> list[Route]:
     """The same caches too: who is signed in, friend lists, cards and latest messages, all of them warm.
 
-    They are right as long as this is the only process, which nobody has to tell of changes.
+    They are right as long as this is the only process, which nobody has to tell of changes; what is posted to the
+    other peers it learns between rounds. Whole responses are not kept.
     """
     pool = await _pool(launch)
     connection = await asyncpg.connect(launch.dsn)
@@ -185,10 +202,14 @@ async def cached(launch: Launch) -> list[Route]:
         row[0]: UserCard(id=row[0], handle=row[1], name=row[2], avatar=row[3])
         for row in await connection.fetch("SELECT id, handle, name, avatar FROM people")
     }
-    latest: dict[UUID, tuple[tuple[int, UUID], msgspec.Raw]] = {}
-    for row in await connection.fetch("SELECT author, '', '', '', id, text, at_ms FROM latest"):
-        latest[row[0]] = ((row[6], row[4]), msgspec.Raw(msgspec.json.encode(_message(row))))
     await connection.close()
+    latest: dict[UUID, tuple[tuple[int, UUID], msgspec.Raw]] = {}
+
+    def keep(row: asyncpg.Record) -> None:
+        latest[row[0]] = ((row[6], row[4]), msgspec.Raw(msgspec.json.encode(_message(row))))
+
+    for row in await pool.fetch(SAID):
+        keep(row)
 
     async def timeline(request: Request) -> Response:
         spoke = [one for one in friends[sessions[digest_in(request)]] if one in latest]
@@ -200,10 +221,20 @@ async def cached(launch: Launch) -> list[Route]:
     async def post(request: Request) -> Response:
         row = await posted(pool, request, statement=POST_LATEST)
         if row is not None:
-            latest[row[0]] = ((row[6], row[4]), msgspec.Raw(msgspec.json.encode(_message(row))))
+            keep(row)
         return created(row)
 
-    return [Route(PATH, timeline), Route(POSTS, post, methods=["POST"])]
+    async def catch_up(request: Request) -> Response:
+        await pool.execute(CATCH_UP)
+        for row in await pool.fetch(SAID):
+            keep(row)
+        return Response(status_code=204)
+
+    return [
+        Route(PATH, timeline),
+        Route(POSTS, post, methods=["POST"]),
+        Route(CATCHING_UP, catch_up, methods=["POST"]),
+    ]
 
 
 def raw(body: bytes) -> Any:

@@ -10,7 +10,10 @@ import msgspec
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """What one side did in its turn. Latencies are in milliseconds, processor times in microseconds a request."""
+    """What one side did in its turn. Latencies are in milliseconds, processor times in microseconds a request.
+
+    Latencies of 0 were not measured.
+    """
 
     per_second: float
     p50_ms: float

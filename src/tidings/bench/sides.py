@@ -25,7 +25,7 @@ import asyncpg
 import msgspec
 import psutil
 
-from tidings.bench.monolith import INDEXES, TABLES, Kind, Launch
+from tidings.bench.monolith import CATCHING_UP, INDEXES, TABLES, Kind, Launch
 from tidings.bench.town import Town
 from tidings.contracts import friends, messages, users
 from tidings.platform.contract import Call
@@ -79,6 +79,10 @@ class Side:
     @property
     def is_ours(self) -> bool:
         return self.engine is None
+
+
+class NotTheSame(Exception):
+    """Two sides answered different things: their rates cannot be compared."""
 
 
 class DidNotStart(Exception):
@@ -317,6 +321,14 @@ async def body_of(side: Side, path: str, degree: int, reader: int = 0) -> bytes:
     async with aiohttp.ClientSession(side.url, headers=headers) as session, session.get(path) as answer:
         answer.raise_for_status()
         return await answer.read()
+
+
+async def caught_up(running: Iterable[Side]) -> None:
+    """Tell the peers who keep the latest messages what was posted to the others of that database."""
+    for side in running:
+        if side.name in ("latest", "cached"):
+            async with aiohttp.ClientSession(side.url) as session, session.post(CATCHING_UP) as answer:
+                answer.raise_for_status()
 
 
 async def read_by_all(side: Side, path: str, degree: int) -> None:

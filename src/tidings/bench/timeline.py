@@ -7,16 +7,18 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from tidings.bench import sides, turns
+import tidings
+from tidings.bench import naive, sides, turns
 from tidings.bench.checker import Judged, checking
 from tidings.bench.monolith import PATH, Kind
 from tidings.bench.rounds import Figure, Ratio, Turn
-from tidings.bench.sides import Reach, Side
+from tidings.bench.sides import NotTheSame, Reach, Side
 from tidings.bench.town import AUTHORS, Town, make_town
 from tidings.bench.wrk import NoAnswers, find_wrk
 
@@ -24,23 +26,18 @@ SEED: Final = 7
 READINGS: Final = 12_800  # friendships of all readers of one degree together, at most
 FEWEST_READERS: Final = 4
 STATE: Final = "rounds.json"
-SIDES: Final = 2  # another number when a side becomes another: rounds of both are not put together
 FILLED: Final = "filled.json"
 PEERS: Final[tuple[Kind, ...]] = ("pooled", "latest", "cached")
-BESIDE_JOIN: Final = ("warm", "cold", "apart", *PEERS, "raw")
+BESIDE_JOIN: Final = ("warm", "cold", "apart", *PEERS, "raw", "naive")
 POSTING: Final = ("join", *PEERS, "warm")
 
 # Beyond, 32 readers at once wait longer for an answer than anybody does, and some are refused.
-MOST_FRIENDS: Final = {"cold": 200, "apart": 1000, "posts": 200}
+MOST_FRIENDS: Final = {"cold": 200, "apart": 1000, "posts": 200, "naive": 200}
 
 WARM_UPS: Final = 5
 
 Measured = dict[str, list[Turn]]
 Tell = Callable[[str], None]
-
-
-class NotTheSame(Exception):
-    """Two sides answered different things: their rates cannot be compared."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -90,11 +87,12 @@ class Outcome(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Seat:
-    """A side's turn under one load."""
+    """A side's turn under one load; `each`: how many requests a timeline takes."""
 
     side: Side
     degree: int
     posts: bool = False
+    each: int = 1
 
     @property
     def name(self) -> str:
@@ -102,21 +100,24 @@ class Seat:
 
 
 class State(msgspec.Struct):
-    """What was measured so far, kept in the folder: who is interrupted goes on with the next round."""
+    """What was measured so far, kept in the folder: who is interrupted goes on with the next round.
+
+    Rounds of other code are not put together with these.
+    """
 
     plan: Plan
     measured: Measured
     judged: Judged = msgspec.field(default_factory=Judged)
-    sides: int = 0
+    code: str = ""
 
     @classmethod
     def of(cls, plan: Plan, folder: Path) -> State:
-        kept = folder / STATE
+        kept, code = folder / STATE, digest_of_code()
         if kept.exists():
             found = msgspec.json.decode(kept.read_bytes(), type=State)
-            if found.sides == SIDES and msgspec.structs.replace(found.plan, rounds=plan.rounds) == plan:
-                return cls(plan, found.measured, found.judged, SIDES)
-        return cls(plan, {}, sides=SIDES)
+            if found.code == code and msgspec.structs.replace(found.plan, rounds=plan.rounds) == plan:
+                return cls(plan, found.measured, found.judged, code)
+        return cls(plan, {}, code=code)
 
     @property
     def rounds(self) -> int:
@@ -129,10 +130,20 @@ class State(msgspec.Struct):
         new.replace(folder / STATE)
 
 
+def digest_of_code() -> str:
+    """Of all that is measured here and measures."""
+    found = blake2b(digest_size=16)
+    for file in sorted(Path(tidings.__file__).parent.rglob("*.py")):
+        found.update(file.read_bytes())
+    return found.hexdigest()
+
+
 async def measure(plan: Plan, folder: Path, reach: Reach, tell: Tell) -> Outcome:
     """All rounds. Raises `WrkMissing`, `NotTheSame`, `WrongAnswers`, `DidNotStart`."""
     find_wrk()
     state = State.of(plan, folder)
+    if state.rounds:
+        tell(f"{min(state.rounds, plan.rounds)} of {plan.rounds} rounds were measured before, and are in {folder}.")
     town = make_town(people=plan.people, readers=plan.readers, messages_each=plan.messages_each, seed=SEED)
     serving, loading = cores()
     async with _all(plan, town, folder, serving, reach, tell) as running:
@@ -149,7 +160,7 @@ async def measure(plan: Plan, folder: Path, reach: Reach, tell: Tell) -> Outcome
                     for seat in seats
                     if seat.side.name in POSTING and seat.degree <= MOST_FRIENDS["posts"]
                 ]
-            seats += raw
+            seats += [*raw, *(await _naive(seats if plan.peers else [], folder))]
             for side in running:
                 await sides.at_rest(side)
             load = _Load(plan, town, loading, state.judged)
@@ -157,6 +168,7 @@ async def measure(plan: Plan, folder: Path, reach: Reach, tell: Tell) -> Outcome
                 await load.warm_up(seat)
             for number in range(state.rounds, plan.rounds):
                 tell(f"Round {number + 1} of {plan.rounds} ...")
+                await sides.caught_up(running)
                 turns = {seat.name: await load.turn(seat, plan.seconds) for seat in seats}
                 for name, turn in turns.items():
                     state.measured.setdefault(name, []).append(turn)
@@ -195,7 +207,7 @@ def in_brief(found: Outcome) -> dict[str, float]:
     return {
         **{f"ratio_{name}": ratio.median for name, ratio in found.ratios.items()},
         **{f"of_raw_{name}": ratio.median for name, ratio in found.of_raw.items()},
-        **{f"p99_ms_{name}": figure.p99_ms for name, figure in found.figures.items()},
+        **{f"p99_ms_{name}": figure.p99_ms for name, figure in found.figures.items() if figure.p99_ms},
         **({"judged": found.judged, "violations": len(found.violations)} if found.judged else {}),
     }
 
@@ -220,10 +232,10 @@ class _Load:
 
         Without, everybody reads once before: what was posted in the round before would be news to them.
         """
-        if not seat.posts:
+        if not seat.posts and seat.each == 1:
             await sides.read_by_all(seat.side, PATH, seat.degree)
         judged = self.judged if seat.side.is_ours else Judged()
-        return await turns.take(
+        turn = await turns.take(
             seat.side,
             seat.degree,
             seconds=seconds,
@@ -231,6 +243,7 @@ class _Load:
             post_every=self.plan.post_every if seat.posts else 0,
             meanwhile=checking(seat.side, self.town, seat.degree, judged) if seat.posts else None,
         )
+        return naive.of_pages(turn, seat.each) if seat.each > 1 else turn
 
     async def warm_up(self, seat: Seat) -> None:
         """Of many friends who are all read for the first time, not even the first answer may come in that time."""
@@ -301,6 +314,16 @@ async def _raw(seats: Sequence[Seat], serving: list[int]) -> AsyncIterator[list[
                 raw = sides.monolith("raw", "", serving, tokens=seat.side.tokens, body=body)
                 made.append(Seat(await stack.enter_async_context(raw), seat.degree))
         yield made
+
+
+async def _naive(seats: Sequence[Seat], folder: Path) -> list[Seat]:
+    """For each load, a client who knows nothing of the composite and asks the same system."""
+    made = []
+    for seat in seats:
+        if seat.side.name == "warm" and not seat.posts and seat.degree <= MOST_FRIENDS["naive"]:
+            client, each = await naive.client_of(seat.side, seat.degree, folder)
+            made.append(Seat(client, seat.degree, each=each))
+    return made
 
 
 async def check_same(running: Sequence[Side], degree: int) -> None:

@@ -14,7 +14,10 @@ from typing import Final
 SCRIPT: Final = """
 local function read(name)
   local found = {}
-  for line in io.lines(name) do found[#found + 1] = "Bearer " .. line end
+  for line in io.lines(name) do
+    local token, path = line:match("^(%S+) ?(%S*)$")
+    found[#found + 1] = {token = "Bearer " .. token, path = path ~= "" and path or nil}
+  end
   return found
 end
 local readers, authors, at, posts = read(os.getenv("READERS")), {}, 0, 0
@@ -24,10 +27,11 @@ request = function()
   at = at + 1
   if every > 0 and at % every == 0 then
     posts = posts + 1
-    local headers = {authorization = authors[posts % #authors + 1], ["content-type"] = "application/json"}
+    local headers = {authorization = authors[posts % #authors + 1].token, ["content-type"] = "application/json"}
     return wrk.format("POST", "/v1/messages", headers, '{"text":"said while others read, number ' .. posts .. '"}')
   end
-  return wrk.format("GET", nil, {authorization = readers[at % #readers + 1]})
+  local reader = readers[at % #readers + 1]
+  return wrk.format("GET", reader.path, {authorization = reader.token})
 end
 done = function(summary, latency)
   local failed = summary.errors.connect + summary.errors.read + summary.errors.write
@@ -81,7 +85,8 @@ async def load(
 ) -> Rate:
     """Ask `url` as one person after another; the files hold a token a line. Raises `WrongAnswers`, `NoAnswers` too.
 
-    With `post_every`, each so-manieth request is a message that one of the `authors` posts.
+    Behind a token there may be another path than that of `url`. With `post_every`, each so-manieth request is a
+    message that one of the `authors` posts.
     """
     script = readers.with_suffix(".lua")
     script.write_text(SCRIPT)

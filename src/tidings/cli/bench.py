@@ -56,7 +56,8 @@ def timeline(
     Both have the same people, friendships and messages, answer the same (which is looked at first), and know who
     asks. Servers have all cores but the last, the load has that. A ratio is Tidings' requests per second over the
     monolith's. Without --quick there are more sides: the monolith with Tidings' own pool of connections, with a row
-    of the latest message for each author too, with all that in its memory, and a bare server that gives the same.
+    of the latest message for each author too, with all that in its memory, a bare server that gives the same, and a
+    naive client, who asks Tidings for each friend.
 
     Example: `tidings bench timeline --quick --json`
     """
@@ -64,7 +65,7 @@ def timeline(
 
     from tidings.bench import timeline as bench
     from tidings.bench.picture import bars
-    from tidings.bench.sides import DidNotStart
+    from tidings.bench.sides import DidNotStart, NotTheSame
     from tidings.bench.wrk import WrkMissing, WrongAnswers
 
     plan = bench.Plan((10, 50, 200, 1000, 5000), people, 5, rounds, seconds, peers=True)
@@ -75,7 +76,7 @@ def timeline(
             outcome = asyncio.run(bench.measure(plan, folder, _operator, _tell))
     except WrkMissing as missing:
         raise Problem(str(missing), "Install it, then run this again.", EXIT_USAGE) from missing
-    except (bench.NotTheSame, WrongAnswers, DidNotStart) as trouble:
+    except (NotTheSame, WrongAnswers, DidNotStart) as trouble:
         raise Problem(str(trouble), "What was measured before is kept, where --keep names a folder.") from trouble
     if picture is not None:
         picture.write_text(bars(outcome.figures, NAMES, plan.degrees), encoding="utf-8")

@@ -24,6 +24,7 @@ NAMES = {
     "warm": "Tidings, one process",
     "cold": "Tidings, one process, no caches",
     "apart": "Tidings, a process for each service",
+    "naive": "Tidings, asked for each friend",
 }
 
 
@@ -37,8 +38,8 @@ def print_timeline(outcome: Outcome) -> None:
                 NAMES[read] if read == side else f"{NAMES[read]}, with posts",
                 degree,
                 f"{figure.per_second:,.0f} ({figure.least:,.0f} to {figure.most:,.0f})",
-                f"{figure.p50_ms:.1f} ms",
-                f"{figure.p99_ms:.1f} ms",
+                f"{figure.p50_ms:.1f} ms" if figure.p50_ms else "",
+                f"{figure.p99_ms:.1f} ms" if figure.p99_ms else "",
                 f"{figure.server_us:,.0f} + {figure.engines_us:,.0f} us",
                 f"{ratio.median:.2f} ({ratio.least:.2f} to {ratio.most:.2f})" if ratio is not None else "1",
             )
