@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tidings.bench import growth
+from tidings.bench import growth, room
 from tidings.bench.growth import Plan, Size, caches_in, outcome, planned, room_needed
 from tidings.bench.rounds import Ratio, Turn
 from tidings.bench.sides import Side
@@ -49,9 +49,9 @@ def test_what_caches_hold_is_told_by_who_keeps_it() -> None:
 def test_room_is_needed_for_what_is_not_there_yet(tmp_path: Path) -> None:
     everything = room_needed(PLAN, tmp_path)
     (tmp_path / f"{MORE.name}.there").write_text("150")
-    assert everything - room_needed(PLAN, tmp_path) == 150 * growth.MESSAGE_BYTES
+    assert everything - room_needed(PLAN, tmp_path) == 150 * room.MESSAGE_BYTES
     (tmp_path / f"{MORE.name}.there").write_text("200")
-    assert everything - room_needed(PLAN, tmp_path) > 200 * growth.MESSAGE_BYTES
+    assert everything - room_needed(PLAN, tmp_path) > 200 * room.MESSAGE_BYTES
     for size in PLAN.sizes:
         (tmp_path / f"{size.name}.there").write_text(str(size.messages))
     assert room_needed(PLAN, tmp_path) == 0

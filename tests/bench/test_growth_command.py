@@ -10,7 +10,7 @@ from tidings.bench import wrk
 
 def test_much_of_the_disk_is_used_only_when_that_was_agreed_to(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
-    done = tidings("bench", "growth", "--messages", 50_000, "--people", 2000, "--keep", folder)
+    done = tidings("bench", "growth", "--messages", 5_000_000, "--people", 2000, "--keep", folder)
     assert done.returncode == 2
     assert f"GB in {folder}" in done.stderr
     assert "--yes" in done.stderr

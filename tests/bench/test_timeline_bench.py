@@ -262,6 +262,29 @@ def test_without_wrk_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     answer = CliRunner().invoke(command.app, ["timeline", "--quick"])
     assert answer.exit_code == 2
     assert "apt-get install wrk" in answer.output
+    assert "This takes about" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), (6000, 3.0, 5)),
+        (("--quick",), (1000, 1.0, 5)),
+        (("--quick", "--people", "5000", "--seconds", "2", "--rounds", "7"), (5000, 2.0, 7)),
+    ],
+)
+def test_what_is_asked_for_holds_with_quick_too(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], expected: tuple[int, float, int]
+) -> None:
+    plans: list[Plan] = []
+
+    async def measure(plan: Plan, *_: object) -> None:
+        plans.append(plan)
+        raise WrongAnswers("none")
+
+    monkeypatch.setattr(timeline, "measure", measure)
+    assert CliRunner().invoke(command.app, ["timeline", *options]).exit_code != 0
+    assert [(plan.people, plan.seconds, plan.rounds) for plan in plans] == [expected]
 
 
 @pytest.mark.parametrize("silent", [0, 2, WARM_UPS])

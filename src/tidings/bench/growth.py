@@ -21,7 +21,7 @@ import aiohttp
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from tidings.bench import sides, turns
+from tidings.bench import room, sides, turns
 from tidings.bench.monolith import PATH
 from tidings.bench.rounds import Figure, Ratio, Turn, cost_us
 from tidings.bench.sides import Reach, Side
@@ -40,9 +40,6 @@ FEWEST_PEOPLE: Final = 1000
 FEWEST_MESSAGES: Final = 10_000
 EACH: Final = 10  # messages of everybody, where people become more
 TOLD_EVERY: Final = 100_000  # messages
-MESSAGE_BYTES: Final = 1500  # of one that is imported, in the database and its log; of millions, half of that
-PERSON_BYTES: Final = 12_000  # with ten friendships
-EMPTY_BYTES: Final = 250_000_000  # of a system with nobody in it
 CONNECTIONS: Final = {"warm": turns.CONNECTIONS, "cold": 8}  # of more, some wait for longer than an answer may take
 CACHE_BYTES: Final = 67_108_864  # the default of `cache_bytes`
 
@@ -122,7 +119,7 @@ def _steps(least: int, most: int) -> Iterator[int]:
 def room_needed(plan: Plan, folder: Path) -> int:
     """Bytes on the disk that those sizes take, about, which are not there yet."""
     return sum(
-        EMPTY_BYTES + size.people * PERSON_BYTES + (size.messages - max(0, _there(size, folder))) * MESSAGE_BYTES
+        room.of_system(size.people, size.messages - max(0, _there(size, folder)))
         for size in plan.sizes
         if _there(size, folder) < size.messages
     )

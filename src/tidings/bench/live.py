@@ -52,6 +52,10 @@ class Plan:
     listened: int | None = None
 
     @property
+    def people(self) -> int:
+        return self.authors * (1 + self.friends)
+
+    @property
     def heard(self) -> int:
         """How many authors' friends listen: those of the first so many."""
         return self.authors if self.listened is None else min(self.listened, self.authors)

@@ -21,7 +21,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from tidings.bench import openloop, sides
+from tidings.bench import openloop, room, sides
 from tidings.bench.crowd import HOME, Asking, Author, Crowd, Pages, Places, Variant, of_author
 from tidings.bench.inhabited import SEED, Tell, bearing, each, filled
 from tidings.bench.openloop import Operation, due_times
@@ -146,8 +146,8 @@ def quicker(plan: Plan) -> Plan:
 
 
 def room_needed(plan: Plan) -> int:
-    """Bytes on the disk that what is imported takes, about."""
-    return plan.after * MESSAGE_BYTES + min(plan.after * LOG_BYTES, MOST_LOG_BYTES)
+    """Bytes on the disk that it takes, about."""
+    return room.EMPTY_BYTES + plan.after * MESSAGE_BYTES + min(plan.after * LOG_BYTES, MOST_LOG_BYTES)
 
 
 @dataclass(frozen=True)

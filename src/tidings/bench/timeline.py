@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 import tidings
-from tidings.bench import naive, sides, turns
+from tidings.bench import naive, room, sides, turns
 from tidings.bench.checker import Judged, checking
 from tidings.bench.monolith import PATH, Kind
 from tidings.bench.rounds import Figure, Ratio, Turn
@@ -62,6 +62,11 @@ class Plan(msgspec.Struct, frozen=True):
     def readers(self) -> dict[int, int]:
         """How many there are with so many friends."""
         return {degree: max(FEWEST_READERS, min(self.most_readers, READINGS // degree)) for degree in self.degrees}
+
+    @property
+    def systems(self) -> int:
+        """Of Tidings, each with data of its own: one is filled, and copied."""
+        return 2 + self.cold + self.apart
 
     @property
     def asking(self) -> tuple[int, ...]:
@@ -128,6 +133,11 @@ class State(msgspec.Struct):
         new = folder / f"{STATE}.new"
         new.write_bytes(msgspec.json.encode(self))
         new.replace(folder / STATE)
+
+
+def room_needed(plan: Plan) -> int:
+    """Bytes on the disk, about; the monolith's take less than one of Tidings'."""
+    return (plan.systems + 1) * room.of_system(plan.people, plan.people * plan.messages_each)
 
 
 def digest_of_code() -> str:

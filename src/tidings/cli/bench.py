@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Measurements beside what one would build instead.")
 
-LARGE = 100_000_000  # bytes that are not taken without a question
+LARGE = 2_000_000_000  # bytes that are not taken without a question
 
 
 @app.command()
@@ -36,8 +36,14 @@ LARGE = 100_000_000  # bytes that are not taken without a question
 def timeline(
     quick: Annotated[bool, typer.Option("--quick", help="The main ratios in under two minutes.")] = False,
     rounds: Annotated[int, typer.Option("--rounds", help="How often each side has its turn.", min=1, max=100)] = 5,
-    seconds: Annotated[float, typer.Option("--seconds", help="How long a turn is.", min=1, max=600)] = 3.0,
-    people: Annotated[int, typer.Option("--people", help="How many people there are.", min=5000)] = 6000,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", help="How long a turn is.", min=1, max=600, show_default="3; quick: 1"),
+    ] = None,
+    people: Annotated[
+        int | None,
+        typer.Option("--people", help="How many people there are.", min=5000, show_default="6000; quick: 1000"),
+    ] = None,
     keep: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +55,7 @@ def timeline(
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw the figures into this SVG file.", show_default="none")
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Use as much of the disk as this needs.")] = False,
     as_json: Json = False,
 ) -> None:
     """Ask for timelines as fast as they come, of Tidings and of a monolith with one JOIN, in alternating rounds.
@@ -68,11 +75,13 @@ def timeline(
     from tidings.bench.sides import DidNotStart, NotTheSame
     from tidings.bench.wrk import WrkMissing, WrongAnswers
 
-    plan = bench.Plan((10, 50, 200, 1000, 5000), people, 5, rounds, seconds, peers=True)
     if quick:
-        plan = bench.Plan(rounds=rounds, warm_up=1.0, most_readers=32, post_every=0)
+        plan = bench.Plan((50, 200), people or 1000, 3, rounds, seconds or 1.0, 1.0, most_readers=32, post_every=0)
+    else:
+        plan = bench.Plan((10, 50, 200, 1000, 5000), people or 6000, 5, rounds, seconds or 3.0, peers=True)
     try:
         with _folder(keep) as folder:
+            _announce_room(bench.room_needed(plan), folder, agreed=yes)
             outcome = asyncio.run(bench.measure(plan, folder, _operator, _tell))
     except WrkMissing as missing:
         raise Problem(str(missing), "Install it, then run this again.", EXIT_USAGE) from missing
@@ -100,7 +109,10 @@ def mix(
     pages: Annotated[
         Literal["dense", "sparse"], typer.Option("--pages", help="First pages, or pages anywhere in the first ten.")
     ] = "dense",
-    seconds: Annotated[float, typer.Option("--seconds", help="How long each rate is tried.", min=1, max=600)] = 5.0,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", help="How long each rate is tried.", min=1, max=600, show_default="5; quick: 2"),
+    ] = None,
     rate: Annotated[float, typer.Option("--rate", help="Requests a second to begin with.", min=1)] = 200.0,
     after: Annotated[
         int, typer.Option("--after", help="Only write, before and after that many messages.", metavar="N", min=0)
@@ -121,6 +133,7 @@ def mix(
     """
     import asyncio
     import tempfile
+    from dataclasses import replace
 
     from tidings.bench import mix as bench
     from tidings.bench.graph import find_graph
@@ -130,8 +143,10 @@ def mix(
     from tidings.bench.sweep import NoRate, Steps
     from tidings.demo.graph import GraphProblem
 
-    chosen = bench.Plan(variant=variant, pages=pages, seconds=seconds, steps=Steps(start=rate), after=after)
-    plan = bench.quicker(chosen) if quick else chosen
+    plan = bench.Plan(variant=variant, pages=pages, steps=Steps(start=rate), after=after)
+    if quick:
+        plan = bench.quicker(plan)
+    plan = replace(plan, seconds=seconds or plan.seconds)
     _announce_room(bench.room_needed(plan), within, agreed=yes)
     try:
         found = find_graph(graph, seed=SEED)
@@ -238,7 +253,10 @@ def live(
         float,
         typer.Option("--rate", help="Posts a second at most; a half, a quarter and an eighth come before.", min=1),
     ] = 200.0,
-    authors: Annotated[int, typer.Option("--authors", help="How many people post.", min=1, max=200)] = 20,
+    authors: Annotated[
+        int | None,
+        typer.Option("--authors", help="How many people post.", min=1, max=200, show_default="20; quick: 10"),
+    ] = None,
     friends: Annotated[
         int, typer.Option("--friends", help="How many friends each of them has, who listen.", min=1, max=500)
     ] = 50,
@@ -249,9 +267,14 @@ def live(
         ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", help="How long each rate is tried.", min=1, max=600)
-    ] = 10.0,
-    rounds: Annotated[int, typer.Option("--rounds", help="How often each rate is tried.", min=1, max=100)] = 3,
+        float | None,
+        typer.Option("--seconds", help="How long each rate is tried.", min=1, max=600, show_default="10; quick: 5"),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option("--rounds", help="How often each rate is tried.", min=1, max=100, show_default="3; quick: 1"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Use as much of the disk as this needs.")] = False,
     as_json: Json = False,
 ) -> None:
     """Post at a fixed rate, and see how long each post takes into the live streams of the author's friends.
@@ -267,15 +290,22 @@ def live(
     import asyncio
 
     from tidings.bench import live as bench
+    from tidings.bench import room
     from tidings.bench.runs import Failed
     from tidings.bench.sides import DidNotStart
 
     rates = tuple(rate / part for part in (8, 4, 2, 1))
-    plan = bench.Plan(rates, authors, friends, seconds, rounds, listened)
-    if quick:
-        plan = bench.Plan(rates, min(authors, 10), friends, min(seconds, 5.0), 1, listened)
+    plan = bench.Plan(
+        rates,
+        authors or (10 if quick else 20),
+        friends,
+        seconds or (5.0 if quick else 10.0),
+        rounds or (1 if quick else 3),
+        listened,
+    )
     try:
         with _folder(None) as folder:
+            _announce_room(room.of_system(plan.people), folder, agreed=yes)
             outcome = asyncio.run(bench.measure(plan, folder, _operator, _tell))
     except (Failed, DidNotStart) as trouble:
         raise Problem(str(trouble), "Nothing was measured.") from trouble
@@ -306,8 +336,15 @@ def overload(
     slow: Annotated[
         float, typer.Option("--slow", help="Seconds by which the slow service is late.", min=0.1, max=60)
     ] = 2.0,
-    rounds: Annotated[int, typer.Option("--rounds", help="How often each load comes.", min=1, max=100)] = 3,
-    seconds: Annotated[float, typer.Option("--seconds", help="How long a load is.", min=1, max=600)] = 8.0,
+    rounds: Annotated[
+        int | None,
+        typer.Option("--rounds", help="How often each load comes.", min=1, max=100, show_default="3; quick: 1"),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", help="How long a load is.", min=1, max=600, show_default="8; quick: 5"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Use as much of the disk as this needs.")] = False,
     as_json: Json = False,
 ) -> None:
     """Ask for twice what is borne, and see what is still answered; then slow a service, and see what others notice.
@@ -322,27 +359,33 @@ def overload(
     Example: `tidings bench overload --quick --only slow`
     """
     import asyncio
+    from dataclasses import replace
 
     from tidings.bench import overload as bench
     from tidings.bench.graph import find_graph
     from tidings.bench.inhabited import SEED
+    from tidings.bench.room import of_system
     from tidings.bench.runs import Failed
     from tidings.bench.sides import DidNotStart
     from tidings.bench.sweep import NoRate
     from tidings.demo.graph import GraphProblem
 
-    plan = bench.Plan(rate=rate, rounds=rounds, seconds=seconds, slow=slow)
+    plan = bench.Plan(rate=rate, slow=slow)
     if quick:
         plan = bench.quicker(plan)
+    plan = replace(plan, rounds=rounds or plan.rounds, seconds=seconds or plan.seconds)
     strained: bench.Overloaded | None = None
     slowed: bench.Slowed | None = None
     try:
         found = find_graph(graph, seed=SEED)
+        room = of_system(found.people)
         if only != "slow":
             with _folder(None) as folder:
+                _announce_room(room, folder, agreed=yes)
                 strained = asyncio.run(bench.measure_overload(plan, found, folder, _operator, _tell))
         if only != "overload":
             with _folder(None) as folder:
+                _announce_room(room, folder, agreed=yes)
                 slowed = asyncio.run(bench.measure_slowed(plan, found, folder, _operator, _tell))
     except GraphProblem as problem:
         raise Problem(str(problem), "Nothing was measured.", EXIT_BAD_INPUT) from problem
@@ -372,18 +415,16 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _announce_room(needed: int, within: Path | None, *, agreed: bool) -> None:
-    """What is large is told before it is made. `Problem` unless that is agreed to, and there is room."""
+    """What it takes is told before it is made. `Problem` unless there is room, and what is large is agreed to."""
     import shutil
     import tempfile
 
-    if needed < LARGE:
-        return
     folder = within or Path(tempfile.gettempdir())
     free = shutil.disk_usage(folder).free
     told = f"This takes about {size_of(needed)} in {folder}, where {size_of(free)} are free."
     if free < needed:
         raise Problem(told, "Name another folder, or ask for less.", EXIT_USAGE)
-    if not agreed:
+    if needed >= LARGE and not agreed:
         raise Problem(told, "If that is right, say so with --yes.", EXIT_USAGE)
     _tell(told)
 
