@@ -41,8 +41,8 @@ def test_a_ratio_is_of_what_a_request_costs_at_the_largest_and_the_smallest_of_t
 
 
 def test_what_caches_hold_is_told_by_who_keeps_it() -> None:
-    metrics.cache_holds(holder="growth", producer="users", entries=2, size=70)
-    metrics.cache_holds(holder="growth", producer="messages", entries=1, size=30)
+    metrics.watch_cache(holder="growth", producer="users", state=lambda: metrics.CacheState(2, 70))
+    metrics.watch_cache(holder="growth", producer="messages", state=lambda: metrics.CacheState(1, 30))
     assert caches_in(metrics.render().decode())["growth"] == 100
 
 
@@ -82,7 +82,9 @@ async def test_a_run_goes_on_with_what_was_filled_and_measures_both_ways(
     # What has come of an answer when time is up counts, too.
     assert figures[0].bytes_each == pytest.approx(figures[1].bytes_each, rel=0.25)
     assert figures[0].bytes_each > 1000
-    assert 0 < found.held[size.name].caches["timeline"] < found.held[size.name].bound
+    held = found.held[size.name]
+    assert {"edge", "timeline"} <= held.caches.keys()
+    assert all(0 < one < held.bound for one in held.caches.values())
     assert noted == ["39"]  # who is interrupted then compares again
     assert room_needed(plan, tmp_path) == 0
     bench_results.print_growth(found)

@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from tidings.platform import metrics
-from tidings.platform.metrics import PoolState
+from tidings.platform.metrics import CacheState, PoolState
 
 
 def samples(exposition: bytes) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -68,6 +68,16 @@ def test_pools_are_read_at_the_scrape_until_stopped() -> None:
     stop()
     stop()
     assert b'service="nobody",state' not in metrics.render()
+
+
+def test_caches_are_read_at_the_scrape_and_the_last_of_a_name_counts() -> None:
+    size = 70
+    metrics.watch_cache(holder="nobody", producer="users", state=lambda: CacheState(entries=1, size=7))
+    metrics.watch_cache(holder="nobody", producer="users", state=lambda: CacheState(entries=2, size=size))
+    size = 90
+    found = metrics.render()
+    assert value(found, "tidings_cache_entries", holder="nobody", producer="users") == 2
+    assert value(found, "tidings_cache_bytes", holder="nobody", producer="users") == 90
 
 
 def test_the_process_is_measured_in_our_own_registry() -> None:

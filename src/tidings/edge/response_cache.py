@@ -123,6 +123,10 @@ class ResponseCache:
         self._making: dict[Key, asyncio.Future[None]] = {}
         self._paths: set[str] = set()  # of which responses have been kept
         self.size = 0
+        metrics.watch_cache(holder="edge", producer="responses", state=self._state)
+
+    def _state(self) -> metrics.CacheState:
+        return metrics.CacheState(entries=len(self._kept), size=self.size)
 
     # For the listener.
 

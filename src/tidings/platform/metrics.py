@@ -39,6 +39,13 @@ class DependencyState(Protocol):
     def under_way(self) -> int: ...
 
 
+class CacheState(msgspec.Struct, frozen=True):
+    """A cache as it is now: entries, and bytes."""
+
+    entries: int
+    size: int
+
+
 class PoolState(msgspec.Struct, frozen=True):
     """A database pool as it is now, in connections."""
 
@@ -98,10 +105,9 @@ def cache_read(*, holder: str, call: str, hits: int, misses: int) -> None:
         _cache_reads.by[holder, call, "miss"].value += misses
 
 
-def cache_holds(*, holder: str, producer: str, entries: int, size: int) -> None:
-    """What a service keeps of a producer's answers now: entries, and bytes."""
-    _cache_entries[holder, producer].set(entries)
-    _cache_bytes[holder, producer].set(size)
+def watch_cache(*, holder: str, producer: str, state: Callable[[], CacheState]) -> None:
+    """Read at each scrape what a service keeps of a producer's answers; the last one of that name counts."""
+    _caches.watched[holder, producer] = state
 
 
 def watch_pool(*, service: str, pool: str, state: Callable[[], PoolState]) -> Callable[[], None]:
@@ -146,6 +152,21 @@ def merge(expositions: Mapping[str, bytes]) -> bytes:
                 sample._replace(labels={**sample.labels, "process": process}) for sample in family.samples
             ]
     return generate_latest(_Fixed(families.values()))
+
+
+class _Caches(Collector):
+    def __init__(self) -> None:
+        self.watched: dict[tuple[str, str], Callable[[], CacheState]] = {}
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ["holder", "producer"]
+        entries = GaugeMetricFamily("tidings_cache_entries", "Entries in a cache.", labels=labels)
+        size = GaugeMetricFamily("tidings_cache_bytes", "Bytes in a cache.", labels=labels)
+        for key, read in list(self.watched.items()):
+            state = read()
+            entries.add_metric(key, state.entries)
+            size.add_metric(key, state.size)
+        return [entries, size]
 
 
 class _Pools(Collector):
@@ -296,12 +317,8 @@ _waiting = _bounded(
 _oldest = _bounded(
     Gauge("tidings_outbox_oldest_seconds", "Age of the oldest of them.", ["service"], registry=_registry)
 )
-_cache_entries = _bounded(
-    Gauge("tidings_cache_entries", "Entries in a cache.", ["holder", "producer"], registry=_registry)
-)
-_cache_bytes = _bounded(
-    Gauge("tidings_cache_bytes", "Bytes in a cache.", ["holder", "producer"], registry=_registry)
-)
+_caches = _Caches()
+_registry.register(_caches)
 _pools = _Pools()
 _registry.register(_pools)
 _dependencies = _Dependencies()

@@ -158,6 +158,10 @@ class Keeper:
         self._stirred = [one.call for one in kept if one.stirred_by] if room else []
         remembered = {one.call.service for one in kept if one.many} if room else set()
         self._lookups = {name: Lookups(self.shelves[name], shared) for name in remembered}
+        for name, shelf in self.shelves.items():
+            metrics.watch_cache(holder=holder, producer=name, state=partial(_state, shelf))
+        for name, lookups in self._lookups.items():
+            metrics.watch_cache(holder=holder, producer=f"{name} lookups", state=partial(_state, lookups))
 
     def keeps(self, call: Call[Any, Any]) -> Kept[Any, Any] | None:
         return self._kept.get(call.name)
@@ -438,13 +442,11 @@ class Keeper:
                 held = shelf.fill(piece.key, entry, of=kept.call.name, counts=bool(kept.stirred_by))
                 if held is not None:
                     filled[piece.key] = held
-        metrics.cache_holds(holder=self.holder, producer=shelf.producer, entries=len(shelf), size=shelf.size)
-        if kept.many:
-            lookups = self._lookups[shelf.producer]
-            metrics.cache_holds(
-                holder=self.holder, producer=f"{shelf.producer} lookups", entries=len(lookups), size=lookups.size
-            )
         return filled
+
+
+def _state(cache: Shelf | Lookups) -> metrics.CacheState:
+    return metrics.CacheState(entries=len(cache), size=cache.size)
 
 
 def _is_as_new(piece: Piece, own: Mapping[UUID, int]) -> bool:

@@ -74,10 +74,6 @@ class Bus:
         self._client = client
         self._stream = client.jetstream(timeout=ACK_WAIT)
 
-    @property
-    def connected(self) -> bool:
-        return self._client.is_connected
-
     async def say(self, subject: str, content: bytes) -> None:
         """Tell whoever hears it now; nobody keeps it."""
         with heeding_cancellation():

@@ -11,12 +11,6 @@ from tidings.platform.occurrence import Occurred
 class Neighbour(Protocol):
     """One service's reactions to one producer's events."""
 
-    @property
-    def service(self) -> str: ...
-
-    @property
-    def events(self) -> list[str]: ...
-
     async def react_here(self, one: Occurred) -> bool:
         """React, and return True once the effect is durable; False where the bus had better see to it."""
         ...
