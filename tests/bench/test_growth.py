@@ -79,6 +79,9 @@ async def test_a_run_goes_on_with_what_was_filled_and_measures_both_ways(
     )
     figures = found.figures["messages_warm"][size.name], found.figures["messages_cold"][size.name]
     assert figures[0].server_us < figures[1].server_us
+    parts = figures[1].parts
+    assert 0 < parts["database messages"] < parts["tidings"]
+    assert sum(parts.values()) == pytest.approx(figures[1].server_us + figures[1].engines_us, rel=0.1)
     # What has come of an answer when time is up counts, too.
     assert figures[0].bytes_each == pytest.approx(figures[1].bytes_each, rel=0.25)
     assert figures[0].bytes_each > 1000

@@ -35,5 +35,5 @@ async def test_it_comes_to_the_timeline(tidings: Whole, tmp_path: Path, monkeypa
 
 
 def test_a_timeline_is_all_of_its_requests() -> None:
-    found = naive.of_pages(Turn(700.0, 1.0, 2.0, 100.0, server_us=10.0, engines_us=1.0), 7)
-    assert found == Turn(100.0, 0.0, 0.0, 700.0, server_us=70.0, engines_us=7.0)
+    found = naive.of_pages(Turn(700.0, 1.0, 2.0, 100.0, 10.0, 1.0, {"timeline": 10.0}), 7)
+    assert found == Turn(100.0, 0.0, 0.0, 700.0, 70.0, 7.0, {"timeline": 70.0})

@@ -80,6 +80,7 @@ def of_pages(turn: Turn, each: int) -> Turn:
         turn.bytes_each * each,
         server_us=turn.server_us * each,
         engines_us=turn.engines_us * each,
+        parts={name: spent * each for name, spent in turn.parts.items()},
     )
 
 

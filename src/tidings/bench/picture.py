@@ -25,6 +25,7 @@ COLOURS: Final = {
     "warm": "#1f6f8b",
     "apart": "#4f9fb8",
     "cold": "#a6cfdc",
+    "naive": "#d9877a",
 }
 STYLE: Final = (
     "text{font:12px system-ui,sans-serif;fill:#222}.small{font-size:10px;fill:#555}.spread{stroke:#222}"

@@ -12,7 +12,7 @@ import msgspec
 class Turn(msgspec.Struct, frozen=True):
     """What one side did in its turn. Latencies are in milliseconds, processor times in microseconds a request.
 
-    Latencies of 0 were not measured.
+    Latencies of 0 were not measured. `parts`: processor time by service and by database.
     """
 
     per_second: float
@@ -21,6 +21,7 @@ class Turn(msgspec.Struct, frozen=True):
     bytes_each: float
     server_us: float
     engines_us: float
+    parts: dict[str, float] = {}
 
 
 def cost_us(turn: Turn) -> float:
@@ -43,6 +44,7 @@ class Figure(msgspec.Struct, frozen=True):
     bytes_each: float
     server_us: float
     engines_us: float
+    parts: dict[str, float] = {}
 
     @classmethod
     def of(cls, turns: Sequence[Turn]) -> Figure:
@@ -60,6 +62,10 @@ class Figure(msgspec.Struct, frozen=True):
             bytes_each=middle("bytes_each", 0),
             server_us=middle("server_us", 1),
             engines_us=middle("engines_us", 1),
+            parts={
+                name: round(median(one.parts.get(name, 0.0) for one in turns), 1)
+                for name in sorted({name for one in turns for name in one.parts})
+            },
         )
 
 

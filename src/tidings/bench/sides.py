@@ -12,9 +12,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,9 @@ import asyncpg
 import msgspec
 import psutil
 
+from tidings.bench import parts
 from tidings.bench.monolith import CATCHING_UP, INDEXES, TABLES, Kind, Launch
+from tidings.bench.parts import ENGINES, family
 from tidings.bench.town import Town
 from tidings.contracts import friends, messages, users
 from tidings.platform.contract import Call
@@ -41,7 +43,6 @@ REST_AFTER: Final = 100_000  # messages
 START: Final = 60.0  # seconds
 REST: Final = 120.0  # seconds
 LOOK: Final = 1.0  # seconds
-ENGINES: Final = {"postgres", "nats-server", "valkey-server", "mongod"}
 COMPARED: Final = 2.0  # seconds
 COMPARING: Final = 1800.0  # seconds
 FILLING: Final = ("--reconcile-after", f"{COMPARED}", "--reconcile-every", "1")
@@ -61,7 +62,8 @@ Reach = Callable[[Path], AbstractAsyncContextManager[Caller]]  # the operator of
 class Side:
     """One that answers. `tokens`: those of the readers with so many friends, a line each; at `AUTHORS` of authors.
 
-    `engine` is the process of an engine that it did not start itself; `metrics` where Tidings tells its own.
+    `engine` is the process of an engine that it did not start itself; `metrics` where Tidings tells its own;
+    `names` are those of its processes, by id.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Side:
     pid: int
     engine: int | None = None
     metrics: str | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -132,7 +135,8 @@ async def tidings(
     command = (sys.executable, "-m", "tidings.cli.main", "up", *where, *limits, *options)
     async with started(command, cores, until=b"\n}\n") as (said, pid):
         card = json.loads(said)
-        yield Side(name, card["home"].rstrip("/"), tokens, pid, metrics=card["metrics"])
+        names = {number: process for process, number in card["pids"].items()}
+        yield Side(name, card["home"].rstrip("/"), tokens, pid, metrics=card["metrics"], names=names)
 
 
 async def fill_tidings(town: Town, side: Side, data: Path, reach: Reach) -> None:
@@ -213,7 +217,7 @@ async def compared(side: Side) -> None:
 def worked(pid: int) -> tuple[float, float]:
     """Seconds of processor time so far: of a process and its children without the engines, and of those."""
     own = engines = 0.0
-    for process in _family(pid):
+    for process in family(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
             seconds = sum(process.cpu_times()[:2])
             if process.name() in ENGINES:
@@ -226,21 +230,24 @@ def worked(pid: int) -> tuple[float, float]:
 def resident(pid: int) -> int:
     """Bytes of memory of a process and its children, without the engines; what they share counts for each."""
     found = 0
-    for process in _family(pid):
+    for process in family(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
             found += 0 if process.name() in ENGINES else process.memory_info().rss
     return found
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    root = psutil.Process(pid)
-    return [root, *root.children(recursive=True)]
 
 
 def worked_by(side: Side) -> tuple[float, float]:
     """The same of a side, with an engine that it did not start itself."""
     own, engines = worked(side.pid)
     return own, engines + (sum(worked(side.engine)) if side.engine is not None else 0.0)
+
+
+def worked_in(side: Side) -> dict[str, float]:
+    """The same by part."""
+    found = parts.worked(side.pid, side.names)
+    if side.engine is not None:
+        found |= parts.worked(side.engine)
+    return found
 
 
 @asynccontextmanager
@@ -311,7 +318,7 @@ async def monolith(
     """The process of one of the peers."""
     launch = msgspec.json.encode(Launch(kind=kind, dsn=dsn, body=body)) + b"\n"
     async with started((sys.executable, "-m", "tidings.bench.monolith"), cores, first=launch) as (url, pid):
-        yield Side(kind, url, tokens, pid, engine)
+        yield Side(kind, url, tokens, pid, engine, names={pid: "monolith"})
 
 
 async def body_of(side: Side, path: str, degree: int, reader: int = 0) -> bytes:

@@ -33,7 +33,7 @@ async def take(
     With posts, processor time is taken until all that follows from them is done, what happens `meanwhile` included.
     """
     await asyncio.sleep(BETWEEN)
-    own, engines = sides.worked_by(side)
+    (own, engines), before = sides.worked_by(side), sides.worked_in(side)
     async with meanwhile or nullcontext():
         rate = await load(
             side.url + PATH,
@@ -46,7 +46,7 @@ async def take(
         )
     if post_every and side.is_ours:
         await sides.at_rest(side)
-    own_now, engines_now = sides.worked_by(side)
+    (own_now, engines_now), now = sides.worked_by(side), sides.worked_in(side)
     return Turn(
         rate.per_second,
         rate.p50_ms,
@@ -54,4 +54,5 @@ async def take(
         rate.bytes_each,
         server_us=(own_now - own) / rate.requests * 1e6,
         engines_us=(engines_now - engines) / rate.requests * 1e6,
+        parts={name: (spent - before.get(name, 0.0)) / rate.requests * 1e6 for name, spent in now.items()},
     )

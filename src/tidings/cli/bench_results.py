@@ -47,6 +47,11 @@ def print_timeline(outcome: Outcome) -> None:
     print_table(
         ("side", "friends", "requests per second", "median", "99th percentile", "server + engines", "ratio"), rows
     )
+    for ours in ("warm", "cold", "apart"):
+        for friends in outcome.plan.degrees:
+            if found := outcome.figures.get(f"{ours}_{friends}"):
+                spent = [f"{name} {one:,.0f} us" for name, one in found.parts.items() if one >= 1]
+                typer.echo(f"{NAMES[ours]}, {friends} friends: {', '.join(spent)}")
     if outcome.judged:
         typer.echo(
             f"With posts, {outcome.judged:,} answers were judged by what their readers had been shown and had said:"
