@@ -147,11 +147,15 @@ class Http:
 
 
 def open_session(address: str) -> tuple[aiohttp.ClientSession, str]:
-    """A client session towards `unix:PATH` or `tcp://host:port`, and the base of its addresses."""
+    """A client session towards `unix:PATH` or `tcp://host:port`, and the base of its addresses.
+
+    It has as many connections as there are calls, which each service bounds by itself (`Dependency`): of two
+    services of one process, what waits for the one must not hold up who asks the other.
+    """
     connector: aiohttp.BaseConnector
     if address.startswith("unix:"):
-        connector, base = aiohttp.UnixConnector(address.removeprefix("unix:"), limit=64), "http://internal"
+        connector, base = aiohttp.UnixConnector(address.removeprefix("unix:"), limit=0), "http://internal"
     else:
-        connector, base = aiohttp.TCPConnector(limit=64), "http://" + address.removeprefix("tcp://")
+        connector, base = aiohttp.TCPConnector(limit=0), "http://" + address.removeprefix("tcp://")
     timeout = aiohttp.ClientTimeout(total=None)  # each call brings its own deadline
     return aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False), base
