@@ -171,12 +171,10 @@ class AuthorAsOf(Value, frozen=True):
 class Latest(Value, frozen=True):
     """`more`: there are authors beyond `limit`. `newer`: how many authors said something after `as_of_ms`.
 
-    `read_at_ms`: the service's clock before the read began; later ids may still be on their way. `as_of`, for those
-    who keep the answer (`to_keep`): of each of `friends`, also of those who said nothing.
+    `as_of`, for those who keep the answer (`to_keep`): of each of `friends`, also of those who said nothing.
     """
 
     authors: list[AuthorLatest]
-    read_at_ms: int
     more: bool = False
     newer: int = 0
     as_of: list[AuthorAsOf] = []

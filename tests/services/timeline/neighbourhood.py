@@ -101,7 +101,6 @@ class Neighbourhood:
         below = [one for one in authors if ask.before is None or one.newest_id < ask.before]
         return messages.Latest(
             authors=below[: ask.limit],
-            read_at_ms=self.now_ms,
             more=len(below) > ask.limit,
             newer=newer,
             as_of=[messages.AuthorAsOf(author_id=one, version=1, same_for_friends=True) for one in ask.friends]

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from tidings.contracts.messages import (
     DEEPER,
     AuthorRecents,
-    Latest,
-    LatestAsk,
     MessageId,
     PageByAuthors,
     PageByAuthorsAsk,
@@ -27,7 +25,6 @@ from tidings.services.timeline.kept import KEPT
 FEW: Final = 3  # of each author that are kept
 VIEWER: Final = Viewer(UUID(int=99), "member")
 [FEED] = [kept for kept in KEPT if kept.call.name == "messages/page_by_authors"]
-[LATEST] = [kept for kept in KEPT if kept.call.name == "messages/latest_by_authors"]
 SAID = st.lists(st.lists(st.integers(1, 200), max_size=6, unique=True), max_size=5)
 
 
@@ -77,12 +74,6 @@ def test_a_page_of_what_is_kept_is_the_page(said: list[list[int]], limit: int) -
     assert isinstance(page, PageByAuthors)
     assert page.items == everything[:limit]
     assert page.more == (len(everything) > limit)
-    assert page.read_at_ms == 7
-
-
-def test_a_timeline_of_what_is_kept_says_as_of_when_that_was_all() -> None:
-    page = LATEST.whole(LatestAsk(friends=[UserId(UUID(int=1))], others=[]), {1: None}, 7_000_000)
-    assert isinstance(page, Latest)
     assert page.read_at_ms == 7
 
 

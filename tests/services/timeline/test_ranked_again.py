@@ -108,7 +108,7 @@ class Messages:
         if isinstance(ask, LatestAsk):
             authors = [self.latest(author) for author in ask.friends if self.said[author]]
             as_of = [AuthorAsOf(author, self.version[author], author != SECRETIVE) for author in ask.friends]
-            return Latest(authors=authors, read_at_ms=0, as_of=as_of)
+            return Latest(authors=authors, as_of=as_of)
         if not ask.to_keep:
             [reader] = [one for one in READERS if FRIENDS[one.user_id] == ask.friends]
             more = len(self.page(1000, reader)) > ask.limit

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from msgspec import structs
 
 from tests.services.timeline.conftest import Alone
 from tests.services.timeline.neighbourhood import Neighbourhood, ids_of
@@ -118,17 +117,6 @@ async def test_a_place_is_whole_and_on_earth(alone: Alone, ask: timeline.Timelin
         await alone.lone.route(timeline.get_timeline, ask, around.me)
     assert [error.pointer for error in refused.value.errors] == [field]
     assert alone.lone.calls == []
-
-
-async def test_later_pages_are_as_of_when_messages_read_the_first(alone: Alone) -> None:
-    """By its clock, and not by when they are put together."""
-    around = alone.among(Neighbourhood(now_ms=now_ms() - 5_000))
-    for place, friend in enumerate(around.befriend(3)):
-        around.says(friend, around.now_ms - 100_000 + place)
-    ask = timeline.TimelineAsk(limit=1, per_friend=2)  # which nobody keeps
-    page = await alone.lone.route(timeline.get_timeline, ask, around.me)
-    await alone.lone.route(timeline.get_timeline, structs.replace(ask, cursor=page.next_cursor), around.me)
-    assert around.asked[-1].as_of_ms == around.now_ms - SETTLED_MS
 
 
 async def test_a_cursor_belongs_to_its_asker_and_its_list(alone: Alone) -> None:

@@ -72,8 +72,7 @@ def _spoke_again(ask: LatestAsk, before: Ranking, changed: Mapping[int, AuthorLa
 
 def _page(ask: LatestAsk, ranking: Ranking, found: Mapping[int, AuthorLatest | None], as_of_ns: int) -> Latest:
     shown = [one for _, number, _ in ranking.things[: ask.limit] if (one := found[number]) is not None]
-    more = len(ranking.things) > ask.limit
-    return Latest(authors=shown, more=more, read_at_ms=as_of_ns // 1_000_000)
+    return Latest(authors=shown, more=len(ranking.things) > ask.limit)
 
 
 # What friends and oneself said of late, for the feed.

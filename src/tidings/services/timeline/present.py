@@ -76,7 +76,7 @@ def as_timeline(kept: KeptTimeline) -> Reply[timeline.Timeline]:
         place = rules.timeline_next(
             [(author, newest) for author, newest in shown],
             page.position,
-            read_at_ms=latest.read_at_ms,
+            read_at_ms=page.read_at_ms,
             since_ms=page.rules.since_ms,
         )
         cursor = page.seal(place)

@@ -23,6 +23,7 @@ class TimelineSkeleton:
     muted: int
     rules: messages.Rules
     position: TimelinePosition | None
+    read_at_ms: int
     seal: Seal
 
 

@@ -39,6 +39,7 @@ async def friends_and_rules(svc: Timeline, viewer: Viewer, ask: timeline.Timelin
         muted=len(muted),
         rules=wanted,
         position=position,
+        read_at_ms=now,
         seal=lambda place: svc.cursors.seal(place, asker=viewer.known, of=of),
     )
 

@@ -26,13 +26,12 @@ SPARE: Final = 3  # read beyond what is wanted, since the box lets more through 
 
 async def latest_by_authors(svc: Messages, viewer: Viewer, ask: contract.LatestAsk) -> contract.Latest:
     """The newest of each author: from the `latest` rows where they tell, else from the documents."""
-    read_at_ms = now_ms()
     if ask.to_keep:
-        return await _newest_of_all(svc, viewer, ask.friends, read_at_ms)
-    return await _LatestRead(svc, _asker(viewer), ask, read_at_ms).answer()
+        return await _newest_of_all(svc, viewer, ask.friends)
+    return await _LatestRead(svc, _asker(viewer), ask).answer()
 
 
-async def _newest_of_all(svc: Messages, viewer: Viewer, friends: list[UserId], read_at_ms: int) -> contract.Latest:
+async def _newest_of_all(svc: Messages, viewer: Viewer, friends: list[UserId]) -> contract.Latest:
     """The newest of each, as of when. Many are read at once: nothing is unpacked that does not have to be."""
     found = await svc.store.newest_as_of(friends)
     authors = [
@@ -42,20 +41,17 @@ async def _newest_of_all(svc: Messages, viewer: Viewer, friends: list[UserId], r
     ]
     if untold := [one.author_id for one in found if not one.told]:
         own = contract.LatestAsk(friends=untold, others=[], limit=len(untold))
-        authors += (await _LatestRead(svc, _asker(viewer), own, read_at_ms).answer()).authors
+        authors += (await _LatestRead(svc, _asker(viewer), own).answer()).authors
     return contract.Latest(
-        authors=authors,
-        read_at_ms=read_at_ms,
-        as_of=[contract.AuthorAsOf(one.author_id, one.version, one.told) for one in found],
+        authors=authors, as_of=[contract.AuthorAsOf(one.author_id, one.version, one.told) for one in found]
     )
 
 
 class _LatestRead:
     """One such read: what was asked, and what is known so far of each author."""
 
-    def __init__(self, svc: Messages, viewer: UserId | None, ask: contract.LatestAsk, read_at_ms: int) -> None:
+    def __init__(self, svc: Messages, viewer: UserId | None, ask: contract.LatestAsk) -> None:
         self._store = svc.store
-        self._read_at_ms = read_at_ms
         self._viewer = viewer
         self._ask = ask
         asked = rules.standings_asked(self._viewer, ask.friends, ask.others)
@@ -86,7 +82,6 @@ class _LatestRead:
         chosen = [author for _, author in newest[: ask.limit]]
         return contract.Latest(
             authors=await self._hydrated(chosen),
-            read_at_ms=self._read_at_ms,
             more=len(newest) > ask.limit,
             newer=await self._newer(),
         )
