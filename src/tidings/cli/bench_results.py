@@ -49,8 +49,9 @@ def print_timeline(outcome: Outcome) -> None:
     )
     for ours in ("warm", "cold", "apart"):
         for friends in outcome.plan.degrees:
-            if found := outcome.figures.get(f"{ours}_{friends}"):
-                spent = [f"{name} {one:,.0f} us" for name, one in found.parts.items() if one >= 1]
+            found = outcome.figures.get(f"{ours}_{friends}")
+            spent = [f"{name} {one:,.0f} us" for name, one in found.parts.items() if one >= 1] if found else []
+            if spent:
                 typer.echo(f"{NAMES[ours]}, {friends} friends: {', '.join(spent)}")
     if outcome.judged:
         typer.echo(
