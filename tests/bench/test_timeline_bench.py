@@ -290,6 +290,19 @@ def test_what_is_asked_for_holds_with_quick_too(
     assert [(plan.people, plan.seconds, plan.rounds) for plan in plans] == [expected]
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_who_was_shown_less_is_no_success(monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]) -> None:
+    async def measure(plan: Plan, *_: object) -> object:
+        measured = {f"{side}_50": [turn(10)] * 5 for side in ("join", "warm")}
+        return outcome(Plan(degrees=(50,)), measured, Judged(7, ["Ada saw less"]))
+
+    monkeypatch.setattr(timeline, "measure", measure)
+    answer = CliRunner().invoke(command.app, ["timeline", "--quick", *options])
+    assert answer.exit_code != 0
+    assert "Ada saw less" in answer.stdout
+    assert "1 of 7 answers" in answer.output
+
+
 @pytest.mark.parametrize("silent", [0, 2, WARM_UPS])
 async def test_the_first_answer_may_take_some_turns(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, silent: int

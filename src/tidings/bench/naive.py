@@ -68,7 +68,7 @@ async def client_of(side: Side, degree: int, folder: Path) -> tuple[Side, int]:
     file = folder / f"naive-{degree}.requests"
     file.write_text("".join(f"{one.token} {path}\n" for one in asked for path in one.paths))
     [each] = {len(one.paths) for one in asked}
-    return Side("naive", side.url, {degree: file}, side.pid), each
+    return Side("naive", side.url, {degree: file}, side.pid, names=side.names), each
 
 
 def of_pages(turn: Turn, each: int) -> Turn:

@@ -93,6 +93,11 @@ def timeline(
         print_json({**bench.in_brief(outcome), "outcome": outcome})
     else:
         print_timeline(outcome)
+    if outcome.violations:
+        raise Problem(
+            f"{len(outcome.violations)} of {outcome.judged} answers showed their readers less than they knew.",
+            "That is a fault of ours: please report it, with what is printed above.",
+        )
 
 
 @app.command()
