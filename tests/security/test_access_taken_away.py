@@ -176,12 +176,12 @@ class Scene:
     async def shown(self, persons_too: frozenset[str] = frozenset()) -> list[str]:
         """Where Ada is shown what Bob said, or, on `persons_too`, Bob himself.
 
-        Every other time a path is asked with a trace: without one, whole responses are kept, too.
+        Every other time a path is asked as it never was before: else whole responses are kept, too.
         """
         look = next(self.looks)
-        traced = [bool((look + number) % 2) for number in range(len(self.paths))]
-        asks = zip(self.paths.values(), traced, strict=True)
-        found = await asyncio.gather(*(self._asks(self.ada.token, path, named) for path, named in asks))
+        anew = [bool((look + number) % 2) for number in range(len(self.paths))]
+        asks = zip(self.paths.values(), anew, strict=True)
+        found = await asyncio.gather(*(self._asks(self.ada.token, path, made_anew) for path, made_anew in asks))
         for answer in found:
             assert answer.status in (200, 404), (answer.status, answer.raw)
             assert b'"unreachable":[]' in answer.raw or b"unreachable" not in answer.raw, answer.raw
@@ -199,9 +199,10 @@ class Scene:
             assert answer.status in (200, 401), (answer.status, answer.raw)
         return [path for (_, path), answer in zip(asked, found, strict=True) if answer.status == 200]
 
-    async def _asks(self, token: str, path: str, traced: bool = False) -> Answer:
+    async def _asks(self, token: str, path: str, anew: bool = False) -> Answer:
         """As by a client that keeps no Tidings-Seen."""
-        return await self.ada.client.ask("GET", path, token=token, traced=traced)
+        unlike = {"x-look": secrets.token_hex(8)} if anew else None  # another header is another request
+        return await self.ada.client.ask("GET", path, token=token, headers=unlike)
 
 
 @dataclass(frozen=True)
