@@ -20,7 +20,6 @@ from tidings.contracts import timeline, users
 from tidings.contracts.users import SignedIn, UserId
 from tidings.edge.gateway import Gateway
 from tidings.edge.limits import Allowance
-from tidings.edge.response_cache import ResponseCache
 from tidings.platform.contract import Contract, Served, Unavailable
 from tidings.platform.http.listener import KEY
 from tidings.platform.request import Request
@@ -53,14 +52,15 @@ class Front:
     limits: Any = field(default_factory=Limited)
     signed_in: bool = True
     asked: list[Request] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)  # settings
     short: int = 0  # times that the short way was gone, or tried
     answers: Callable[[], Any] = lambda: Served(200, msgspec.Raw(b'{"items":[]}'))
 
     def __post_init__(self) -> None:
-        settings = Settings(data=Path("none"), max_requests_at_once=ROOM)
+        settings = Settings(data=Path("none"), max_requests_at_once=ROOM, **self.more)
         world: Any = self
         gateway = Gateway(world, settings, b"secret" * 8, ["messages", "timeline", "users"], self.limits)
-        self.app = cast("ResponseCache", gateway.app([Contract.of(cast("ModuleType", timeline))]))
+        self.app = gateway.app([Contract.of(cast("ModuleType", timeline))])
         again = gateway.again
 
         async def counted(*given: Any) -> Response | None:
@@ -122,6 +122,14 @@ async def test_both_ways_tell_the_same(front: Front) -> None:
     }
     asked_first, asked_again = other.asked[0], front.asked[1]
     assert msgspec.structs.replace(asked_first, deadline=0) == msgspec.structs.replace(asked_again, deadline=0)
+
+
+@pytest.mark.parametrize("more", [{"cache_bytes": 0}, {"freshness": "off"}])
+async def test_where_nothing_is_kept_it_is_understood_all_the_same(more: dict[str, Any]) -> None:
+    front = Front(more=more)
+    answers = [await front.get() for _ in range(3)]
+    assert (front.short, len(front.asked)) == (2, 3)
+    assert [(status, body) for status, _, body in answers] == [(200, b'{"items":[]}')] * 3
 
 
 async def test_who_is_signed_out_is_told_so(front: Front) -> None:

@@ -405,6 +405,15 @@ def test_what_went_while_the_response_was_made_is_looked_for(bench: Bench) -> No
     assert bench.gives(b"/page") is None
 
 
+def test_without_room_none_is_kept_and_nobody_waits_for_one() -> None:
+    bench = Bench(room=0)
+    bench.fill(ADA, 1)
+    bench.passes(0)
+    bench.makes(b"/page", ADA)
+    assert bench.gives(b"/page") is None
+    assert (bench.cache.size, bench.cache._paths) == (0, set())
+
+
 def test_its_room_is_bounded_and_the_least_used_goes_first() -> None:
     bench = Bench(room=13_000)
     bench.fill(ADA, 1)

@@ -16,7 +16,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route as PathRoute
-from starlette.types import ASGIApp
 
 from tidings.edge.gateway import Gateway
 from tidings.edge.guard import Guard, bound_hosts
@@ -42,7 +41,7 @@ def front_app(
     secret: bytes,
     ready: Ready,
     limits: Limits | None = None,
-) -> ASGIApp:
+) -> ResponseCache:
     """Everything that is served in public. `ready` tells of this process's own stores."""
     contracts = list(contracts)
     document = openapi(contracts, version=version("tidings"))
@@ -69,7 +68,7 @@ def front_app(
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, bound: socket.socket, settings: Settings) -> AsyncIterator[Listener]:
+async def listening(app: ResponseCache, bound: socket.socket, settings: Settings) -> AsyncIterator[Listener]:
     """Serve the public listener within the block."""
     listener = Listener(
         app,
@@ -77,7 +76,7 @@ async def listening(app: ASGIApp, bound: socket.socket, settings: Settings) -> A
         idle_timeout=settings.idle_timeout,
         header_timeout=settings.header_timeout,
         most_connections=settings.max_connections,
-        repeats=app if isinstance(app, ResponseCache) else None,
+        repeats=app,
     )
     await listener.start()
     try:

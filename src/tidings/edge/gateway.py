@@ -95,7 +95,7 @@ class Gateway:
         self._understood = Understood()
         self._room: Room | None = None  # for requests
 
-    def app(self, contracts: Iterable[Contract], more: Iterable[BaseRoute] = ()) -> ASGIApp:
+    def app(self, contracts: Iterable[Contract], more: Iterable[BaseRoute] = ()) -> ResponseCache:
         """The ASGI application for these contracts; `more` are paths of the edge's own."""
         by_path: dict[str, dict[str, tuple[Route[Any, Any], Reader]]] = {}
         for contract in contracts:
@@ -136,8 +136,7 @@ class Gateway:
                 ],
             )
         guarded = Guard(app, self._settings)
-        room = room_in(self._settings)
-        return ResponseCache(guarded, self._limits, self._tokens, room, maker=self) if room else guarded
+        return ResponseCache(guarded, self._limits, self._tokens, room_in(self._settings), maker=self)
 
     def _endpoint(self, methods: dict[str, tuple[Route[Any, Any], Reader]]) -> Endpoint:
         async def endpoint(request: HttpRequest) -> Response:

@@ -100,7 +100,10 @@ class Maker(Protocol):
 
 
 class ResponseCache:
-    """ASGI, around everything that makes a response; bounded in bytes, the least recently used goes first."""
+    """ASGI, around everything that makes a response; bounded in bytes, the least recently used goes first.
+
+    Without room none is kept, and what was understood before is still made the short way.
+    """
 
     def __init__(
         self,
@@ -245,7 +248,7 @@ class ResponseCache:
 
     def _fill(self, key: Key, path: str, making: Making, resting: Resting) -> None:
         viewer = None if making.viewer is None else making.viewer.user_id
-        if not resting.whole or not resting.parts or viewer is None or making.client is None:
+        if not self._room or not resting.whole or not resting.parts or viewer is None or making.client is None:
             return
         self._paths.add(path)
         entries = sum(len(part.held.entries) for part in resting.parts)
