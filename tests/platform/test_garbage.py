@@ -6,9 +6,12 @@ import asyncio
 import gc
 import weakref
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from tidings.contracts.messages import AuthorAsOf
+from tidings.contracts.users import CardAsOf, UserCard, UserId
 from tidings.platform.garbage import NEVER, collecting
 
 
@@ -37,6 +40,14 @@ async def test_new_cycles_go_although_python_never_looks_at_everything() -> None
         assert gc.get_threshold()[2] == NEVER
         await gone(weakref.ref(Ring()))
     assert gc.get_threshold() == before
+
+
+def test_values_that_travel_are_no_part_of_it() -> None:
+    """They are trees: a thousand for one answer, none of them in a cycle."""
+    card = UserCard(UserId(UUID(int=1)), "ada", "Ada", "/v1/avatars/1")
+    assert not any(
+        map(gc.is_tracked, (card, CardAsOf(card=card, as_of=1), AuthorAsOf(card.id, 1, same_for_friends=True)))
+    )
 
 
 async def test_what_has_outlived_a_look_is_looked_at_seldom_and_then_goes_too() -> None:

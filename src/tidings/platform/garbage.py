@@ -18,7 +18,7 @@ from tidings.platform.ending import ended
 
 EVERY: Final = 5.0  # seconds between looks at what is new
 EVERYTHING: Final = 120  # each so-manieth look is at everything: every ten minutes
-YOUNG: Final = 10_000  # objects; Python's own looks, at the very new alone, come after so many
+YOUNG: Final = 50_000  # objects; Python's own looks, at the very new alone, come after so many more (some 5 ms)
 NEVER: Final = 2**30
 
 
