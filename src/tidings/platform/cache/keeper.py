@@ -42,6 +42,7 @@ Answer = TypeVar("Answer")
 
 
 OVERHEAD: Final = 400  # bytes that an entry costs beside its value
+_ABSENT: Final = object()
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
 
 
@@ -394,7 +395,8 @@ class Keeper:
             part, is_own = await self._call(kept, viewer, bring, missing), True
         else:
             part, is_own = await sharing.ask(missing, partial(self._call, kept, viewer, bring, for_others=True))
-        told = {key: part.values[key] for key in missing if key in part.values}
+        get = part.values.get
+        told = {key: value for key in missing if (value := get(key, _ABSENT)) is not _ABSENT}
         if is_own or not part.alone or part.alone.isdisjoint(told):
             return [(part, told)]
         # What was meant for who asked: everybody else asks for themselves.
