@@ -6,7 +6,8 @@ A tag is `"version.digest"`: the digest changes with the representation, the ver
 from __future__ import annotations
 
 import re
-from hashlib import sha256
+
+from xxhash import xxh3_128_hexdigest
 
 from tidings.platform.http.problems import BadRequest
 from tidings.platform.request import Versions
@@ -16,8 +17,11 @@ _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 
 
 def entity_tag(body: bytes, version: int | None) -> str:
-    """The strong tag of a representation."""
-    digest = sha256(body).hexdigest()[:18]  # processors have instructions for it
+    """The strong tag of a representation.
+
+    It protects nothing: who finds two bodies with one tag keeps an old one for longer. If-Match goes by versions.
+    """
+    digest = xxh3_128_hexdigest(body)[:18]  # a twentieth of the time of what has to withstand attackers
     return f'"{digest}"' if version is None else f'"{version}.{digest}"'
 
 
