@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from typer.testing import CliRunner
 
-from tidings.bench import sides, timeline, turns
+from tidings.bench import room, sides, timeline, turns
 from tidings.bench.checker import Judged, checking, is_less
 from tidings.bench.monolith import PATH
 from tidings.bench.picture import bars
@@ -35,6 +35,7 @@ from tidings.bench.timeline import (
     check_same,
     in_brief,
     outcome,
+    room_needed,
 )
 from tidings.bench.town import AUTHORS, Town, make_town
 from tidings.bench.wrk import NoAnswers, WrongAnswers
@@ -266,6 +267,18 @@ def test_without_wrk_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert answer.exit_code == 2
     assert "apt-get install wrk" in answer.output
     assert "This takes about" in answer.output
+
+
+def test_what_an_earlier_run_has_filled_needs_no_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan((50,), people=10, messages_each=3)
+    everything = room_needed(plan, tmp_path)
+    (tmp_path / "warm").mkdir()
+    (tmp_path / "warm" / "data").write_bytes(bytes(3_000_000))
+    assert 3_000_000 <= everything - room_needed(plan, tmp_path) < 3_100_000
+    monkeypatch.setattr(room, "EMPTY_BYTES", 0)
+    assert room_needed(plan, tmp_path) == 0
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from tidings.platform.ids import uuid7
 from tidings.platform.storage.pool import open_pool
 
 Kind: TypeAlias = Literal["join", "pooled", "latest", "cached", "raw"]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 TABLES: Final = """
 CREATE TABLE people (id uuid PRIMARY KEY, handle text NOT NULL UNIQUE, name text NOT NULL, avatar text NOT NULL);
@@ -161,6 +163,14 @@ def created(row: asyncpg.Record | None) -> Response:
     return Response(msgspec.json.encode(_message(row)), status_code=201, media_type="application/json")
 
 
+def _served_by(timeline: Endpoint, post: Endpoint, catch_up: Endpoint) -> list[Route]:
+    return [
+        Route(PATH, timeline),
+        Route(POSTS, post, methods=["POST"]),
+        Route(CATCHING_UP, catch_up, methods=["POST"]),
+    ]
+
+
 async def joined(launch: Launch) -> list[Route]:
     """The endpoints that ask one statement, with a row of the latest message per author or without."""
     pool = await _pool(launch)
@@ -177,11 +187,7 @@ async def joined(launch: Launch) -> list[Route]:
         await pool.execute(CATCH_UP)
         return Response(status_code=204)
 
-    return [
-        Route(PATH, timeline),
-        Route(POSTS, post, methods=["POST"]),
-        Route(CATCHING_UP, catch_up, methods=["POST"]),
-    ]
+    return _served_by(timeline, post, catch_up)
 
 
 async def cached(launch: Launch) -> list[Route]:
@@ -230,11 +236,7 @@ async def cached(launch: Launch) -> list[Route]:
             keep(row)
         return Response(status_code=204)
 
-    return [
-        Route(PATH, timeline),
-        Route(POSTS, post, methods=["POST"]),
-        Route(CATCHING_UP, catch_up, methods=["POST"]),
-    ]
+    return _served_by(timeline, post, catch_up)
 
 
 def raw(body: bytes) -> Any:

@@ -135,9 +135,10 @@ class State(msgspec.Struct):
         new.replace(folder / STATE)
 
 
-def room_needed(plan: Plan) -> int:
-    """Bytes on the disk, about; the monolith's take less than one of Tidings'."""
-    return (plan.systems + 1) * room.of_system(plan.people, plan.people * plan.messages_each)
+def room_needed(plan: Plan, folder: Path) -> int:
+    """Bytes on the disk, about, beside those of an earlier run; a monolith takes less than one of Tidings'."""
+    whole = (plan.systems + 1) * room.of_system(plan.people, plan.people * plan.messages_each)
+    return max(0, whole - room.taken(folder))
 
 
 def digest_of_code() -> str:

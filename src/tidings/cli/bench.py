@@ -81,7 +81,7 @@ def timeline(
         plan = bench.Plan((10, 50, 200, 1000, 5000), people or 6000, 5, rounds, seconds or 3.0, peers=True)
     try:
         with _folder(keep) as folder:
-            _announce_room(bench.room_needed(plan), folder, agreed=yes)
+            _announce_room(bench.room_needed(plan, folder), folder, agreed=yes)
             outcome = asyncio.run(bench.measure(plan, folder, _operator, _tell))
     except WrkMissing as missing:
         raise Problem(str(missing), "Install it, then run this again.", EXIT_USAGE) from missing
