@@ -14,7 +14,7 @@ import pytest
 from tidings.platform.cache import sharing
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.kept import Kept, Piece
-from tidings.platform.cache.sharing import AT_ONCE, BUSY, CROWD, LOOK, MOST_KEYS, WINDOW, Sharing
+from tidings.platform.cache.sharing import AT_ONCE, BEFORE, BUSY, CROWD, LOOK, MOST_KEYS, WINDOW, Sharing
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
@@ -267,24 +267,39 @@ async def test_who_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
     await crowd.end()
 
 
+class Worker:
+    """Works for a share of the time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+        self.share, self._worked, self._at = share, 0.0, time.monotonic()
+        monkeypatch.setattr(sharing, "PATIENCE", 60.0)
+        monkeypatch.setattr(sharing.time, "thread_time", self._thread_time)
+
+    def _thread_time(self) -> float:
+        now = time.monotonic()
+        self._worked, self._at = self._worked + self.share * (now - self._at), now
+        return self._worked
+
+
 async def test_a_crowd_is_waited_for_while_there_is_much_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    worked, each = 0.0, 1.01 * BUSY * LOOK
-
-    def thread_time() -> float:
-        nonlocal worked
-        worked += each
-        return worked
-
-    monkeypatch.setattr(sharing, "PATIENCE", 60.0)
-    monkeypatch.setattr(sharing.time, "thread_time", thread_time)
-    crowd = Crowd()
+    worker, crowd = Worker(monkeypatch, 1.01 * BUSY), Crowd()
     await crowd.come(CROWD)
     late = asyncio.create_task(crowd.producer.ask("Ada", 1))
-    async with asyncio.timeout(5):
-        while worked < 10 * each:
-            await asyncio.sleep(LOOK)
+    await asyncio.sleep(10 * LOOK)
     assert len(crowd.producer.asked) == 1
-    each *= 0.9  # hardly anything: those who are at work wait themselves
+    worker.share *= 0.9  # hardly anything: those who are at work wait themselves
+    assert await soon(late) == ({1}, True)
+    await crowd.end()
+
+
+async def test_nobody_begins_to_wait_where_there_was_little_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    Worker(monkeypatch, 0.9 * BUSY)
+    crowd = Crowd()
+    await crowd.come(CROWD)
+    await asyncio.sleep(1.1 * BEFORE)
+    late = asyncio.create_task(crowd.producer.ask("Ada", 1))
+    await turn()
+    assert crowd.producer.asked[1:] == [[1]]
     assert await soon(late) == ({1}, True)
     await crowd.end()
 

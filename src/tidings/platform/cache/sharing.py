@@ -17,7 +17,8 @@ AT_ONCE: Final = 1  # calls; while fewer are under way, only those of the same t
 WINDOW: Final = 0.002  # seconds; nobody waits longer for others, but for a crowd
 CROWD: Final = 4  # requests that a leading call answers, and that are not done yet
 PATIENCE: Final = 0.25  # seconds; nobody waits longer for a crowd
-LOOK: Final = 0.005  # seconds: after so long in which this process hardly did anything nobody waits for a crowd
+LOOK: Final = 0.005  # seconds; after so long in which this process hardly did anything nobody waits for a crowd
+BEFORE: Final = 0.02  # seconds and more; after so long of that nobody begins to
 BUSY: Final = 0.4  # of that time, on a processor
 MOST_KEYS: Final = 2000  # of several requests together
 
@@ -49,6 +50,8 @@ class Sharing(Generic[Answer]):
         self._under_way: set[asyncio.Task[None]] = set()
         self._at_work: set[asyncio.Task[Any]] = set()  # who asked of late, and is not done
         self._lasting: WeakSet[asyncio.Task[Any]] = WeakSet()  # who took long
+        self._looked: tuple[float, float] | None = None  # by the clock, and what this thread had worked by then
+        self._is_busy = True
 
     async def ask(self, keys: Sequence[Hashable], send: Send[Answer]) -> tuple[Answer, bool]:
         """The answer to a call that was sent after this, for these keys and maybe more; and whether `send` made it.
@@ -67,7 +70,8 @@ class Sharing(Generic[Answer]):
         first = gathering is None
         if gathering is None:
             gathering = self._gathering = _Gathering(send)
-            gathering.for_a_crowd = self._is_crowded()  # which is none when its `PATIENCE` is over
+            busy = self._leads and self._was_busy()
+            gathering.for_a_crowd = busy and self._is_crowded()  # which is none when its `PATIENCE` is over
             if gathering.for_a_crowd:
                 loop.call_later(LOOK, self._look_whether_busy, gathering, time.thread_time())
             elif len(self._under_way) < AT_ONCE:
@@ -131,6 +135,16 @@ class Sharing(Generic[Answer]):
 
     def _is_crowded(self) -> bool:
         return len(self._at_work) >= CROWD
+
+    def _was_busy(self) -> bool:
+        """Whether there was much to do since calls were gathered last. Where not, nobody begins to wait."""
+        now = time.monotonic()
+        before = self._looked
+        if before is None or now - before[0] >= BEFORE:
+            self._looked = now, time.thread_time()
+            if before is not None:
+                self._is_busy = self._looked[1] - before[1] >= BUSY * (now - before[0])
+        return self._is_busy
 
     def _look_whether_busy(self, gathering: _Gathering[Answer], worked_before: float) -> None:
         if gathering.gone or not gathering.for_a_crowd:
