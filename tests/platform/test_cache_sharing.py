@@ -282,12 +282,12 @@ class Worker:
 
 
 async def test_a_crowd_is_waited_for_while_there_is_much_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, crowd = Worker(monkeypatch, 1.01 * BUSY), Crowd()
+    worker, crowd = Worker(monkeypatch, 1.5 * BUSY), Crowd()
     await crowd.come(CROWD)
     late = asyncio.create_task(crowd.producer.ask("Ada", 1))
     await asyncio.sleep(10 * LOOK)
     assert len(crowd.producer.asked) == 1
-    worker.share *= 0.9  # hardly anything: those who are at work wait themselves
+    worker.share *= 0.5  # hardly anything: those who are at work wait themselves
     assert await soon(late) == ({1}, True)
     await crowd.end()
 

@@ -15,5 +15,5 @@ def of_system(people: int = 0, messages: int = 0) -> int:
 
 
 def taken(folder: Path) -> int:
-    """What lies there already, of an earlier run."""
+    """What lies there already, of an earlier run; nothing, if there is no such folder."""
     return sum(one.lstat().st_blocks * 512 for one in folder.rglob("*"))

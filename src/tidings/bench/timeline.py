@@ -27,6 +27,7 @@ READINGS: Final = 12_800  # friendships of all readers of one degree together, a
 FEWEST_READERS: Final = 4
 STATE: Final = "rounds.json"
 FILLED: Final = "filled.json"
+FOLDERS: Final = ("filled", "warm", "cold", "apart", "monolith")  # of the systems, in the one that is kept
 PEERS: Final[tuple[Kind, ...]] = ("pooled", "latest", "cached")
 BESIDE_JOIN: Final = ("warm", "cold", "apart", *PEERS, "raw", "naive")
 POSTING: Final = ("join", *PEERS, "warm")
@@ -138,7 +139,7 @@ class State(msgspec.Struct):
 def room_needed(plan: Plan, folder: Path) -> int:
     """Bytes on the disk, about, beside those of an earlier run; a monolith takes less than one of Tidings'."""
     whole = (plan.systems + 1) * room.of_system(plan.people, plan.people * plan.messages_each)
-    return max(0, whole - room.taken(folder))
+    return max(0, whole - sum(room.taken(folder / name) for name in FOLDERS))
 
 
 def digest_of_code() -> str:

@@ -19,7 +19,8 @@ _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 def entity_tag(body: bytes, version: int | None) -> str:
     """The strong tag of a representation.
 
-    It protects nothing: who finds two bodies with one tag keeps an old one for longer. If-Match goes by versions.
+    No secret hangs on it: an author who found two bodies with one tag, knowing all of a reader's page, would have
+    that reader keep the old one. If-Match goes by versions.
     """
     digest = xxh3_128_hexdigest(body)[:18]  # a twentieth of the time of what has to withstand attackers
     return f'"{digest}"' if version is None else f'"{version}.{digest}"'

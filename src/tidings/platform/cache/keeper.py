@@ -42,8 +42,9 @@ Answer = TypeVar("Answer")
 
 
 OVERHEAD: Final = 400  # bytes that an entry costs beside its value
-_ABSENT: Final = object()
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
+
+_ABSENT: Final = object()
 
 
 @dataclass(frozen=True, slots=True)

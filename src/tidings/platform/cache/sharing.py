@@ -18,7 +18,7 @@ WINDOW: Final = 0.002  # seconds; nobody waits longer for others, but for a crow
 CROWD: Final = 4  # requests that a leading call answers, and that are not done yet
 PATIENCE: Final = 0.25  # seconds; nobody waits longer for a crowd
 LOOK: Final = 0.005  # seconds; after so long in which this process hardly did anything nobody waits for a crowd
-BEFORE: Final = 0.02  # seconds and more; after so long of that nobody begins to
+BEFORE: Final = 0.02  # seconds and more; after so long in which it hardly did anything nobody begins to wait
 BUSY: Final = 0.4  # of that time, on a processor
 MOST_KEYS: Final = 2000  # of several requests together
 
