@@ -76,6 +76,7 @@ class Bench:
     taken: Room = field(default_factory=lambda: Room(100_000))  # by the shelf
     shelf: Shelf = field(init=False)
     cache: ResponseCache = field(init=False)
+    scope: Scope = field(default_factory=dict)  # of the last request that was made
     resting: Resting = field(init=False)
     tokens: Any = field(default_factory=Tokens)
     response: Response = field(default_factory=lambda: Response(b"made", headers={"etag": '"1"'}))
@@ -92,6 +93,7 @@ class Bench:
         return int(self.now * 1e9)
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
         making = scope.get(MAKING)
         if making is not None:
             making.route, making.client, making.resting = "/v1/page", Seen(), self.resting
@@ -412,6 +414,8 @@ def test_without_room_none_is_kept_and_nobody_waits_for_one() -> None:
     bench.makes(b"/page", ADA)
     assert bench.gives(b"/page") is None
     assert (bench.cache.size, bench.cache._paths) == (0, set())
+    assert bench.scope["path"] == "/page"
+    assert MAKING not in bench.scope  # which a connection holds for as long as it is idle
 
 
 def test_its_room_is_bounded_and_the_least_used_goes_first() -> None:

@@ -227,6 +227,7 @@ class ResponseCache:
             else:
                 await self._app(scope, receive, send_and_note)
         finally:
+            scope.pop(MAKING, None)  # a connection holds its last scope until it ends, and would hold the body
             self._end(key, made)
 
     def _end(self, key: Key, made: asyncio.Future[None]) -> None:
