@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Event, Unavailable, Value
 from tidings.platform.request import Viewer
 from tidings.platform.seen import Known, Position, Seen, seeing
+from tidings.platform.telling import telling
 
 Names = dict[UUID, tuple[str, int]]  # with versions
 
@@ -435,3 +437,81 @@ def test_an_event_stirs_whom_its_body_names() -> None:
     assert LIKED.stirred(Liked(VIEWER.known)) == (VIEWER.known,)
     with pytest.raises(TypeError, match=r"people.liked stirs .*'who'.*, which Liked does not have"):
         Event("people.liked", Liked, stirs=("who",))
+
+
+# What a write tells.
+
+
+def tell(people: People, one: UUID, name: str, version: int) -> None:
+    """`one` has this name by now, and each cache of the process is told so before it hears of the version."""
+    told = telling(names_of, [one], lambda version: {one: (name, version)})
+    people.names[one] = (name, version)
+    people.keeper.told(told, told.answer(version), stamp_ns())
+    people.keeper.heard("people", [(one, version)])
+
+
+async def test_what_a_write_tells_takes_the_place_of_what_was_kept() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+    await people.read(ada)
+    for version in (2, 3, 7):  # it tells all of it: nothing between is missed
+        tell(people, ada, f"Ada {version}", version)
+        assert await people.read(ada) == {ada: (f"Ada {version}", version)}
+    assert people.asked == [{ada}]
+
+
+async def test_what_nobody_asked_for_is_not_kept_since_a_write_tells_it() -> None:
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+    tell(people, ada, "Augusta", 2)
+    assert len(people.keeper.shelves["people"]) == 0
+    assert await people.read(ada) == {ada: ("Augusta", 2)}
+    people.keeper.shelves["people"].deaf()
+    tell(people, ada, "Countess", 3)
+    assert len(people.keeper.shelves["people"]) == 0
+
+
+async def test_what_is_heard_of_before_a_write_tells_is_not_undone() -> None:
+    """Two writes return in no order; and what is for one asker alone is told to nobody."""
+    ada, bob = uuid4(), uuid4()
+    people = People({ada: ("Ada", 1), bob: ("Bob", 1)})
+    await people.read(ada, bob)
+    people.keeper.heard("people", [(ada, 3)])
+    tell(people, ada, "Augusta", 2)
+    people.names[ada] = ("Countess", 3)
+    assert await people.read(ada) == {ada: ("Countess", 3)}
+    tell(people, ada, "Augusta", 2)
+    people.names[ada] = ("Countess", 3)
+    assert await people.read(ada) == {ada: ("Countess", 3)}
+    tell(people, bob, "secret", 2)
+    people.names[bob] = ("Robert", 2)
+    assert await people.read(bob) == {bob: ("Robert", 2)}
+
+
+async def test_what_a_write_tells_a_part_of_is_put_onto_the_very_version_before() -> None:
+    kept = dataclasses.replace(KEPT, onto=lambda key, before, told: (f"{before[0]}, {told[0]}", told[1]))
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)}, keeper=Keeper("page", [kept], room=100_000))
+    await people.read(ada)
+    tell(people, ada, "b", 2)
+    tell(people, ada, "c", 3)
+    assert await people.read(ada) == {ada: ("Ada, b, c", 3)}
+    assert len(people.asked) == 1
+    tell(people, ada, "e", 5)  # what the fourth was is not known here
+    assert await people.read(ada) == {ada: ("e", 5)}
+    assert len(people.asked) == 2
+
+
+async def test_who_was_shown_what_a_write_told_is_shown_no_less_after_it() -> None:
+    """It counts as read when it was written: who is answered from it has seen as much as its writer."""
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)})
+    shelf = people.keeper.shelves["people"]
+    await people.read(ada)
+    before = time.time_ns()
+    tell(people, ada, "Augusta", 2)
+    with seeing(Seen()) as shown:
+        await people.read(ada)
+    entry = shelf.one(ada, Seen(), names_of.name)
+    assert entry is not None
+    assert before <= entry.reading.began_ns < entry.reading.ended_ns == shown.known().stamps["people"]

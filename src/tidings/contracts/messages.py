@@ -41,6 +41,7 @@ Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 Authors = Annotated[list[UserId], Meta(max_length=5001)]
 
+RECENT: Final = 5  # messages of each author, for who keeps them
 DEEPER: Final = (
     21  # messages of an author who says much, for who keeps them: one more than a page has if none is asked for
 )

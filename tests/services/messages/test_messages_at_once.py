@@ -43,13 +43,18 @@ def said_by(author: Person, ms: int, text: str = "hello") -> Document:
     )
 
 
+def later() -> int:
+    """A millisecond in which nothing was said yet: two posts may be made within one."""
+    return now_ms() + 1
+
+
 async def at_once(town: Neighbourhood, document: Document) -> bool:
     body = MessageChanged(message_id=document.id, author_id=document.author_id, version=0)
     row = present.latest_row(document.author_id, [document])
     answer = Reply(present.message(document, with_place=True), version=1)
     with request_of(document.author_id):
         written: bool = await town.store.post_at_once(
-            document, row, kept=present.KEPT, body=body, route=contract.post, answer=answer
+            document, row, kept=present.KEPT, body=body, tells=(), route=contract.post, answer=answer
         )
     return written
 
@@ -62,7 +67,7 @@ async def fence_of(town: Neighbourhood, author: Person) -> tuple[Any, ...]:
 async def test_it_is_all_there_with_its_event_and_its_version(town: Neighbourhood) -> None:
     alice = town.somebody()
     await alice.posts("the first makes the fence")
-    document = said_by(alice, now_ms(), "at once")
+    document = said_by(alice, later(), "at once")
     assert await at_once(town, document)
     assert await fence_of(town, alice) == ("live", 2, document.created_ms)
     assert [one.newest_id for one in (await alice.latest([alice])).authors] == [document.id]
@@ -176,7 +181,7 @@ async def test_what_the_relay_is_handed_is_what_the_outbox_has(town: Neighbourho
     await alice.posts("the first makes the fence")
     stop = on_announced(town.store._database._dsn, handed.extend)
     try:
-        assert await at_once(town, said_by(alice, now_ms()))
+        assert await at_once(town, said_by(alice, later()))
     finally:
         stop()
     rows = await town.store._database.fetch(

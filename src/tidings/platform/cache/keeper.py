@@ -36,6 +36,7 @@ from tidings.platform.clock import SKEW_NS
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
 from tidings.platform.seen import Seen, merged, seen
+from tidings.platform.telling import Telling
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -43,6 +44,8 @@ Answer = TypeVar("Answer")
 
 OVERHEAD: Final = 400  # bytes that an entry costs beside its value
 BEHIND: Final = 0.05  # seconds; then a producer that is behind a client's own write is asked once more
+
+NOBODY: Final = Viewer()
 
 _ABSENT: Final = object()
 
@@ -174,6 +177,22 @@ class Keeper:
         if shelf is not None:
             for subject, version in happened:
                 shelf.heard(subject, version)
+
+    def told(self, telling: Telling, answer: Any, ended_ns: int) -> None:
+        """What the producer answers by now takes the place of what is kept of it; of other things nobody asked."""
+        kept = self._kept.get(telling.call.name)
+        shelf = None if kept is None else self._shelf_of(kept.call)
+        if kept is None or shelf is None:
+            return
+        pieces: list[Piece] = []
+        for piece in kept.pieces(NOBODY, telling.ask, answer):
+            held = shelf.get((kept.call.name, piece.key))
+            if held is not None and kept.onto is None:
+                pieces.append(piece)
+            elif held is not None and kept.onto is not None and held.version == piece.version - 1:
+                value = kept.onto(piece.key, held.value, piece.value)
+                pieces.append(msgspec.structs.replace(piece, value=value))
+        self._fill(kept, pieces, Reading(telling.began, telling.began_ns, ended_ns), decoded=False)
 
     def stirred(self, producer: str, subjects: Iterable[UUID]) -> None:
         """Of their things something changed just now, of which no version tells."""
@@ -432,8 +451,10 @@ class Keeper:
                 generation=0 if shelf is None else shelf.generation,
             )
 
-    def _fill(self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading) -> dict[Hashable, Entry]:
-        """Keep what may be kept; what is on the shelf of it now."""
+    def _fill(
+        self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading, *, decoded: bool = True
+    ) -> dict[Hashable, Entry]:
+        """Keep what may be kept; what is on the shelf of it now. `decoded`: of an answer that came as bytes."""
         shelf = self._shelf_of(kept.call)
         filled: dict[Hashable, Entry] = {}
         if shelf is None:
@@ -441,7 +462,8 @@ class Keeper:
         for piece in pieces:
             if piece.keep:
                 size = OVERHEAD + len(msgspec.json.encode(piece.value))
-                entry = Entry(piece.subject, piece.version, kept.own(piece.value), reading, size, piece.until_ms)
+                value = kept.own(piece.value) if decoded else piece.value
+                entry = Entry(piece.subject, piece.version, value, reading, size, piece.until_ms)
                 held = shelf.fill(piece.key, entry, of=kept.call.name, counts=bool(kept.stirred_by))
                 if held is not None:
                     filled[piece.key] = held

@@ -100,7 +100,8 @@ class Kept(Generic[Ask, Answer]):
     nothing where it is not kept. `own`: a value that may be held for long, of one that may be a view of the answer.
     `many`: the same people ask for many keys, again and again. `leads`: what it tells leads to further calls of the
     same request. `stirred_by`: events that change what it says of those whom they stir, without a new version; what
-    is kept is nothing for who has written what was not heard yet.
+    is kept is nothing for who has written what was not heard yet. `onto`: by key, the value of
+    the version before with what a write tells, where that is not all.
     """
 
     call: Call[Ask, Answer]
@@ -114,3 +115,4 @@ class Kept(Generic[Ask, Answer]):
     many: bool = False
     leads: bool = False
     stirred_by: tuple[Event, ...] = ()
+    onto: Callable[[Any, Any, Any], Any] | None = None

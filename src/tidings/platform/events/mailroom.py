@@ -15,6 +15,7 @@ import msgspec
 from tidings.platform import logs
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.registration import REMOVED_WITHIN, Registration
+from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Busy, Call, NotFound, Nothing, Unavailable
 from tidings.platform.ending import ended
 from tidings.platform.events.audience import Audience
@@ -88,6 +89,7 @@ class Mailroom:
 
     async def committed(self, happened: Sequence[Happened]) -> None:
         """Caches of this process let go at once; where access is taken away, all others within a second."""
+        self._tell(happened)
         removal = self._let_go(happened)
         if removal is not None:
             await asyncio.wait({removal})  # who asked for it may give up; it goes on
@@ -101,6 +103,14 @@ class Mailroom:
         """Return when every cache has let go of what was taken away until now."""
         if self._removals and reacting_to() is None:
             await asyncio.wait(set(self._removals))
+
+    def _tell(self, happened: Sequence[Happened]) -> None:
+        """What takes the place of what caches of this process are to let go."""
+        for one in happened:
+            for telling in one.tells:
+                answer, ended_ns = telling.answer(one.version), stamp_ns()
+                for keeper in self._keepers:
+                    keeper.told(telling, answer, ended_ns)
 
     def _let_go(self, happened: Sequence[Happened]) -> asyncio.Task[None] | None:
         changed = [(one.subject, one.version) for one in happened]

@@ -11,18 +11,20 @@ import msgspec
 from tidings.platform.clock import stamp_ns
 from tidings.platform.occurrence import Occurred
 from tidings.platform.seen import seen
+from tidings.platform.telling import Telling
 
 
 class Happened(msgspec.Struct, frozen=True, gc=False):
     """What a commit announced: whose version rose in it, and whether somebody may see less from now on.
 
-    `stirs`: of whose things something else changed, see `Event`.
+    `stirs`: of whose things something else changed, see `Event`. `tells`: what nobody here has to ask for.
     """
 
     subject: UUID
     version: int
     takes_away: bool
     stirs: tuple[UUID, ...] = ()
+    tells: tuple[Telling, ...] = ()
 
 
 class Follower(Protocol):

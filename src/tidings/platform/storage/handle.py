@@ -17,6 +17,7 @@ from tidings.platform.occurrence import Occurred
 from tidings.platform.request import Idempotency
 from tidings.platform.service import Replayed, served
 from tidings.platform.storage.followers import Happened
+from tidings.platform.telling import Telling
 
 KEPT: Final = timedelta(hours=24)  # how long an Idempotency-Key is remembered
 
@@ -51,8 +52,10 @@ class Saying:
         self._happened: list[Happened] = []
         self._answer: Served | None = None
 
-    def announce(self, event: Event, *, subject: UUID, version: int, body: Value) -> None:
-        """Write the outbox row of what happened, in this very commit."""
+    def announce(
+        self, event: Event, *, subject: UUID, version: int, body: Value, tells: tuple[Telling, ...] = ()
+    ) -> None:
+        """Write the outbox row of what happened, in this very commit, and what `tells` of it from then on."""
         if not isinstance(body, event.body):
             raise TypeError(f"{event.name} carries {event.body.__name__}, not {type(body).__name__}")
         self._announced.append(
@@ -65,7 +68,7 @@ class Saying:
                 trace=tracing.traceparent(),
             )
         )
-        self._happened.append(Happened(subject, version, event.takes_away, event.stirred(body)))
+        self._happened.append(Happened(subject, version, event.takes_away, event.stirred(body), tells))
 
     @property
     def announced(self) -> Sequence[Announced]:

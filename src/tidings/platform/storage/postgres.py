@@ -25,7 +25,7 @@ from tidings.platform.request import Idempotency, current, reacting_to, refuse_r
 from tidings.platform.service import AlreadyDone, Replayed
 from tidings.platform.settings import Settings
 from tidings.platform.storage.at_once import as_of, values_of
-from tidings.platform.storage.followers import Happened, announced, in_doubt, unchanged, wake_relay
+from tidings.platform.storage.followers import announced, in_doubt, unchanged, wake_relay
 from tidings.platform.storage.handle import KEPT, Fence, Saying, replay
 from tidings.platform.storage.pool import open_pool
 
@@ -360,8 +360,8 @@ class Database:
                 wake_relay(self._dsn)
                 raise
         if version is not None:
-            happened = [Happened(subject, version, takes_away=False, stirs=promised.stirs)]
-            await announced(self.service, self._dsn, happened, as_of({subject: version}, said))
+            happened = msgspec.structs.replace(promised, version=version)
+            await announced(self.service, self._dsn, [happened], as_of({subject: version}, said))
         return version
 
     async def reacted_at_once(self, statement: str, *own: Any, fenced: Collection[UUID], said: Saying) -> bool:

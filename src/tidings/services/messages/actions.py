@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Raw, structs
 
 from tidings.contracts import media
 from tidings.contracts import messages as contract
@@ -35,10 +35,11 @@ from tidings.platform.contract import (
 )
 from tidings.platform.ids import bucket_in, bucket_of, uuid7
 from tidings.platform.request import Viewer, current
+from tidings.platform.telling import Telling, telling
 from tidings.services.messages import present, rules
 from tidings.services.messages.holder import Messages
 from tidings.services.messages.present import KEPT, Seen
-from tidings.services.messages.store.port import Document, Earlier, MessageWrite, Reacted
+from tidings.services.messages.store.port import Document, Earlier, LatestRow, MessageWrite, Reacted
 
 LIVE: Final = "live"
 MOST_REACTIONS: Final = 20  # of one person on one message
@@ -77,7 +78,10 @@ async def _write(
         document = _composed(author, said, pictures, [], now_ms())
         answer = _answered(document)
         row, told = present.latest_row(author, [document]), _changed(document, 0, parent=None)
-        if await svc.store.post_at_once(document, row, kept=KEPT, body=told, route=route, answer=answer):
+        tells = _tellings(document, row)
+        if await svc.store.post_at_once(
+            document, row, kept=KEPT, body=told, tells=tells, route=route, answer=answer
+        ):
             return answer
     async with svc.store.write() as messages:
         last_ms = await _fence(messages, author, None if parent is None else parent.document.author_id)
@@ -89,9 +93,12 @@ async def _write(
         if ancestors:
             await messages.add(document)
             version = (await messages.raise_versions({author: 1}, {author: minted_ms}))[author]
+            tells = ()
         else:
-            version = await messages.post(document, present.latest_row(author, [document]), kept=KEPT)
-        _announce(messages, contract.posted, document, version, parent=parent)
+            row = present.latest_row(author, [document])
+            tells = _tellings(document, row)
+            version = await messages.post(document, row, kept=KEPT)
+        _announce(messages, contract.posted, document, version, parent=parent, tells=tells)
         answer = _answered(document)
         messages.answers(route, answer)
     return answer
@@ -352,10 +359,40 @@ def _check_imported(ask: contract.ImportMessages) -> None:
 
 
 def _announce(
-    messages: MessageWrite, event: Event, document: Document, version: int, *, parent: Seen | None
+    messages: MessageWrite,
+    event: Event,
+    document: Document,
+    version: int,
+    *,
+    parent: Seen | None,
+    tells: tuple[Telling, ...] = (),
 ) -> None:
     body = _changed(document, version, parent=parent)
-    messages.announce(event, subject=document.author_id, version=version, body=body)
+    messages.announce(event, subject=document.author_id, version=version, body=body, tells=tells)
+
+
+def _tellings(document: Document, row: LatestRow) -> tuple[Telling, ...]:
+    """What every friend of the author is told from this post on; nothing where they are told unlike things."""
+    if document.audience == "only":
+        return ()
+    author, body = document.author_id, Raw(row.bodies[0])
+    latest = contract.LatestAsk(friends=[author], others=[], limit=1, to_keep=True)
+    recents = contract.PageByAuthorsAsk(friends=[author], others=[], to_keep=True, deeper=[author])
+    newest = [contract.AuthorLatest(author, document.id, [body])]
+    item = [contract.PageItem(document.id, author, body)]
+
+    def after(version: int) -> contract.PageByAuthors:
+        one = [contract.AuthorRecents(author, version, same_for_friends=True, down_to=document.id, items=item)]
+        return contract.PageByAuthors(items=[], more=False, read_at_ms=document.created_ms, recents=one, deeper=one)
+
+    return (
+        telling(
+            contract.latest_by_authors,
+            latest,
+            lambda version: contract.Latest(authors=newest, as_of=[contract.AuthorAsOf(author, version, True)]),
+        ),
+        telling(contract.page_by_authors, recents, after),
+    )
 
 
 def _changed(document: Document, version: int, *, parent: Seen | None) -> MessageChanged:

@@ -17,7 +17,7 @@ from tidings.services.messages import rules
 from tidings.services.messages.rules import Standing
 from tidings.services.messages.store.port import Counts, Document, Earlier, Head, LatestRow, Page, Reacted
 
-KEPT: Final = 5  # how many of an author's newest stand in the `latest` row
+KEPT: Final = contract.RECENT  # how many of an author's newest stand in the `latest` row
 
 _encode = msgspec.json.Encoder().encode
 _message = msgspec.json.Decoder(Message).decode

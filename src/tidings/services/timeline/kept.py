@@ -10,6 +10,7 @@ import msgspec
 from tidings.contracts import friends, messages, users
 from tidings.contracts.messages import (
     DEEPER,
+    RECENT,
     AuthorLatest,
     AuthorRecents,
     Latest,
@@ -119,6 +120,14 @@ def _own_copies(recents: Recents) -> Recents:
     return Recents(items, recents.down_to)
 
 
+def _one_more(key: Key, before: Recents, newest: Recents) -> Recents:
+    """As many as messages would tell."""
+    items, most = newest.items + before.items, RECENT if isinstance(key, int) else DEEPER
+    if len(items) <= most:
+        return Recents(items, before.down_to)
+    return Recents(items[:most], items[most - 1].id)
+
+
 def _newest(ask: PageByAuthorsAsk, found: Mapping[Key, Recents]) -> Ranking | Further | None:
     """The newest of all, and one more. Where somebody may have said more of them than is kept, it takes more."""
     said = _fullest(found)
@@ -207,6 +216,7 @@ KEPT: Final = (
         dear=True,
         own=_own_copies,
         many=True,
+        onto=_one_more,
     ),
 )
 

@@ -18,6 +18,7 @@ from tidings.platform.contract import Route, Value
 from tidings.platform.ids import bucket_in, bucket_of
 from tidings.platform.settings import Settings
 from tidings.platform.storage.mongo import ONE_TRIP, MongoDatabase, MongoWrite, Opening, Row, keyed
+from tidings.platform.telling import Telling
 from tidings.platform.twophase.failpoints import Failpoints
 from tidings.platform.twophase.mongo_participant import MongoParticipant
 from tidings.platform.twophase.participant import Participant
@@ -259,7 +260,15 @@ class MongoStore:
             return await write.erase(author, answers, min(limit, ERASED_AT_ONCE))
 
     async def post_at_once(
-        self, document: Document, row: LatestRow, *, kept: int, body: Value, route: Route[Any, Any], answer: Any
+        self,
+        document: Document,
+        row: LatestRow,
+        *,
+        kept: int,
+        body: Value,
+        tells: tuple[Telling, ...],
+        route: Route[Any, Any],
+        answer: Any,
     ) -> bool:
         return False  # no one statement does all that
 

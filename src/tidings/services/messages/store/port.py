@@ -13,6 +13,7 @@ from tidings.contracts.messages import Audience, Media, MessageId, Place
 from tidings.contracts.users import UserId
 from tidings.platform.contract import Event, Route, Value
 from tidings.platform.ids import ms_of
+from tidings.platform.telling import Telling
 from tidings.platform.twophase.failpoints import Failpoints
 from tidings.platform.twophase.participant import Participant
 
@@ -272,8 +273,10 @@ class MessageWrite(Protocol):
         """Raise each author's version by so many, and keep their last minted millisecond. The new versions."""
         ...
 
-    def announce(self, event: Event, *, subject: UserId, version: int, body: Value) -> None:
-        """An outbox row in this commit."""
+    def announce(
+        self, event: Event, *, subject: UserId, version: int, body: Value, tells: tuple[Telling, ...] = ()
+    ) -> None:
+        """An outbox row in this commit; `tells` what is answered of its subject from then on."""
         ...
 
     def answers(self, route: Route[Any, Any], reply: Any) -> None:
@@ -334,7 +337,15 @@ class MessageStore(MessageReads, Protocol):
         ...
 
     async def post_at_once(
-        self, document: Document, row: LatestRow, *, kept: int, body: Value, route: Route[Any, Any], answer: Any
+        self,
+        document: Document,
+        row: LatestRow,
+        *,
+        kept: int,
+        body: Value,
+        tells: tuple[Telling, ...],
+        route: Route[Any, Any],
+        answer: Any,
     ) -> bool:
         """`MessageWrite.post` as a write of its own, told by `body` but for its version, and answered.
 

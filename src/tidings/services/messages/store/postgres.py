@@ -18,6 +18,7 @@ from tidings.platform.ids import bucket_in, bucket_of
 from tidings.platform.settings import Settings
 from tidings.platform.storage.handle import Saying
 from tidings.platform.storage.postgres import Database, Write, rows_of
+from tidings.platform.telling import Telling
 from tidings.platform.twophase.failpoints import Failpoints
 from tidings.platform.twophase.participant import Participant
 from tidings.platform.twophase.postgres_participant import PostgresParticipant
@@ -226,10 +227,18 @@ class PostgresStore:
             yield write
 
     async def post_at_once(
-        self, document: Document, row: LatestRow, *, kept: int, body: Value, route: Route[Any, Any], answer: Any
+        self,
+        document: Document,
+        row: LatestRow,
+        *,
+        kept: int,
+        body: Value,
+        tells: tuple[Telling, ...],
+        route: Route[Any, Any],
+        answer: Any,
     ) -> bool:
         said = Saying()
-        said.announce(posted, subject=document.author_id, version=0, body=body)
+        said.announce(posted, subject=document.author_id, version=0, body=body, tells=tells)
         said.answers(route, answer)
         version = await self._database.at_once(
             sql.POST_AT_ONCE,
