@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
 from tidings.contracts import messages
+from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.registration import REMOVED_WITHIN, Registration
@@ -20,7 +22,9 @@ from tidings.platform.events.mailroom import Mailroom, open_mailroom
 from tidings.platform.seen import Seen
 from tidings.platform.storage.followers import Happened
 from tidings.platform.storage.foundation import CACHE_REGISTER
+from tidings.platform.telling import telling
 from tidings.services.messages.kept import KEPT
+from tidings.services.timeline import kept as timeline
 
 AT_ONCE = REMOVED_WITHIN / 2
 
@@ -99,4 +103,27 @@ async def test_what_a_commit_stirs_is_let_go_before_it_is_acknowledged() -> None
     await mailroom.committed([Happened(reactor, 3, takes_away=False)])
     assert shelf.find([author.int], Seen(), name)[2] == []
     await mailroom.committed([Happened(reactor, 4, takes_away=False, stirs=(author,))])
+    assert shelf.find([author.int], Seen(), name)[2] == [author.int]
+
+
+async def test_what_a_commit_tells_is_kept_from_its_acknowledgement_on_and_not_if_it_is_in_doubt() -> None:
+    author = UserId(uuid4())
+    keeper = Keeper("timeline", timeline.KEPT, room=1_000_000)
+    mailroom = Mailroom("messages", keepers=[keeper])
+    shelf, name = keeper.shelves["messages"], messages.latest_by_authors.name
+    shelf.listening()
+    shelf.registered(time.monotonic() + 100)
+    shelf.beat(time.time_ns())
+    now = time.time_ns()
+    assert shelf.fill(author.int, Entry(author, 5, None, Reading(time.monotonic(), now, now), 10), of=name)
+    newest = messages.AuthorLatest(author, MessageId(uuid4()), [msgspec.Raw(b"{}")])
+    told = telling(
+        messages.latest_by_authors,
+        messages.LatestAsk(friends=[author], others=[], to_keep=True),
+        lambda version: messages.Latest([newest], as_of=[messages.AuthorAsOf(author, version, True)]),
+    )
+    await mailroom.committed([Happened(author, 6, takes_away=False, tells=(told,))])
+    values, [entry], missing = shelf.find([author.int], Seen(), name)
+    assert (values, entry.version, missing) == ({author.int: newest}, 6, [])
+    mailroom.in_doubt([Happened(author, 7, takes_away=False, tells=(told,))])
     assert shelf.find([author.int], Seen(), name)[2] == [author.int]

@@ -998,6 +998,28 @@ MUTATIONS: Final = (
         tests=("tests/events/test_removals.py::test_what_a_commit_stirs_is_let_go_before_it_is_acknowledged",),
     ),
     Mutation(
+        name="told: the version before",
+        protects="what a write tells a part of is put onto nothing but what was just before it",
+        file=KEEPER,
+        edits=gone(" and held.version == piece.version - 1:\n", ":\n"),
+        broken=("I5",),
+        tests=(
+            "tests/platform/test_cache_keeper.py::"
+            "test_what_a_write_tells_a_part_of_is_put_onto_the_very_version_before",
+        ),
+    ),
+    Mutation(
+        name="told: for all alike",
+        protects="what friends see unlike is told to nobody",
+        file="src/tidings/services/messages/actions.py",
+        edits=gone('    if document.audience == "only":\n        return ()\n'),
+        broken=("I9",),
+        tests=(
+            "tests/services/messages/test_messages_told.py::"
+            "test_nothing_is_told_of_what_friends_see_unlike[postgres-wire]",
+        ),
+    ),
+    Mutation(
         name="read: counted before a write",
         protects="who wrote what was not heard yet is not shown counts without it",
         file=KEEPER,
