@@ -515,3 +515,19 @@ async def test_who_was_shown_what_a_write_told_is_shown_no_less_after_it() -> No
     entry = shelf.one(ada, Seen(), names_of.name)
     assert entry is not None
     assert before <= entry.reading.began_ns < entry.reading.ended_ns == shown.known().stamps["people"]
+
+
+async def test_what_no_version_tells_of_is_as_old_as_it_was_before_the_write() -> None:
+    """Another write that is not heard of yet may have changed that."""
+    kept = dataclasses.replace(COUNTED, onto=lambda key, before, told: told)
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)}, keeper=Keeper("page", [kept], room=100_000))
+    await people.read(ada)
+    shelf = people.keeper.shelves["people"]
+    before = shelf.one(ada, Seen(), names_of.name)
+    assert before is not None
+    tell(people, ada, "Augusta", 2)
+    after = shelf.one(ada, Seen(), names_of.name)
+    assert after is not None and after.version == 2
+    assert (after.reading.began, after.reading.began_ns) == (before.reading.began, before.reading.began_ns)
+    assert after.reading.ended_ns > before.reading.ended_ns

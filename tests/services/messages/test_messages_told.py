@@ -8,18 +8,13 @@ from typing import Any
 import pytest
 
 from tests.harness.lone import in_process
-from tests.services.messages.neighbourhood import Neighbourhood, Person
+from tests.services.messages.neighbourhood import Neighbourhood
 from tidings.contracts import messages as contract
 from tidings.contracts.messages import DEEPER, RECENT
-from tidings.platform.request import Viewer
 from tidings.platform.storage.followers import Happened, follow
-from tidings.services.timeline.kept import KEPT
+from tidings.services.messages.kept import KEPT
 
 pytestmark = in_process  # what is told is told within one process
-
-LATEST, RECENTS = (
-    next(one for one in KEPT if one.call is call) for call in (contract.latest_by_authors, contract.page_by_authors)
-)
 
 
 class Heard:
@@ -52,45 +47,44 @@ def heard(town: Neighbourhood) -> Iterator[Heard]:
     stop()
 
 
-def pieces(kept: Any, answer: Any) -> dict[Any, Any]:
-    """By key: what would be kept of it."""
-    return {one.key: (one.value, one.subject, one.version, one.keep) for one in kept.pieces(Viewer(), None, answer)}
-
-
-async def recents(reader: Person, author: Person) -> dict[Any, Any]:
-    answer = await reader.page([author], to_keep=True, deeper=[author.id])
-    return pieces(RECENTS, answer)
-
-
 async def test_the_newest_of_an_author(town: Neighbourhood, heard: Heard) -> None:
     alice, bob = town.people(2)
     town.befriend(alice, bob)
     place = contract.NewPlace(latitude=48.2, longitude=11.6)
     for said in ({}, {"audience": "public"}, {"place": place, "media": [bob.uploads()], "tags": ["one"]}):
         await bob.posts("hello", **said)
-        told = heard.told(contract.latest_by_authors)
-        assert pieces(LATEST, told) == pieces(LATEST, await alice.latest([bob], to_keep=True))
+        assert heard.told(contract.latest_by_authors) == await alice.latest([bob], to_keep=True)
 
 
-async def test_the_newest_few_of_an_author_with_one_more(town: Neighbourhood, heard: Heard) -> None:
-    """Put onto what was told before, it is what is told then: while there are few, and when some are left out."""
+async def test_the_newest_few_of_an_author_but_for_those_that_are_there(town: Neighbourhood, heard: Heard) -> None:
     alice, bob = town.people(2)
     town.befriend(alice, bob)
-    onto = RECENTS.onto
-    assert onto is not None
-    before = await recents(alice, bob)
-    assert {len(value.items) for value, *_ in before.values()} == {0}
-    for number in range(DEEPER + 2):
+    for number in range(RECENT + 2):
         await bob.posts(str(number))
-        told, after = pieces(RECENTS, heard.told(contract.page_by_authors)), await recents(alice, bob)
-        assert told.keys() == after.keys() == before.keys()
-        for key, (value, subject, version, keep) in told.items():
-            made = onto(key, before[key][0], value)
-            assert (made.items, subject, version, keep) == (after[key][0].items, *after[key][1:])
-            if len(made.items) < DEEPER:  # who has said just so many is taken for one who said more
-                assert made.down_to == after[key][0].down_to
-        before = after
-    assert sorted(len(value.items) for value, *_ in before.values()) == [RECENT, DEEPER]
+        told = heard.told(contract.page_by_authors)
+        answered = await alice.page([bob], to_keep=True, deeper=[bob.id])
+        for [one], [now] in ((told.recents, answered.recents), (told.deeper, answered.deeper)):
+            assert one.items == now.items[:1]
+            assert one.down_to == now.items[0].id
+            assert (one.author_id, one.version, one.same_for_friends) == (bob.id, now.version, now.same_for_friends)
+
+
+async def test_the_page_of_an_author_with_one_more(town: Neighbourhood, heard: Heard) -> None:
+    alice, bob = town.people(2)
+    town.befriend(alice, bob)
+    kept = next(one for one in KEPT if one.call is contract.author_pages)
+    assert kept.onto is not None
+    ask = contract.AuthorPagesAsk(ids=[bob.id], to_keep=True)
+    await bob.posts("for one", audience="only", only=[alice])
+    for number in range(DEEPER + 2):
+        before = (await town.lone.call(contract.author_pages, ask, alice.id))[bob.id]
+        said = await bob.posts(str(number))
+        made = kept.onto(bob.id.int, before, heard.told(contract.author_pages)[bob.id])
+        after = (await town.lone.call(contract.author_pages, ask, alice.id))[bob.id]
+        assert (made.as_of, made.newest) == (after.as_of, after.newest)
+        assert set(made.named or ()) >= set(after.named or ())
+        await alice.reacts(said)  # with no version of his
+    assert (len(made.newest), after.named) == (DEEPER, [])
 
 
 async def test_nothing_is_told_of_what_friends_see_unlike(town: Neighbourhood, heard: Heard) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tidings.contracts.messages import (
     DEEPER,
+    RECENT,
     AuthorRecents,
     MessageId,
     PageByAuthors,
@@ -18,7 +19,7 @@ from tidings.contracts.messages import (
     PageItem,
 )
 from tidings.contracts.users import UserId
-from tidings.platform.cache.kept import Further
+from tidings.platform.cache.kept import Further, Piece
 from tidings.platform.request import Viewer
 from tidings.services.timeline.kept import KEPT
 
@@ -109,3 +110,26 @@ def test_pages_that_lead_on_and_those_of_very_many_are_read_anew() -> None:
     ):
         assert list(FEED.keys(VIEWER, ask)) == []
     assert list(FEED.keys(VIEWER, PageByAuthorsAsk(friends=many[:512], others=[]))) == list(range(512))
+
+
+@given(st.integers(0, DEEPER + 3))
+def test_one_more_put_onto_what_is_kept_is_what_messages_would_tell(before: int) -> None:
+    author = UserId(UUID(int=1))
+    assert FEED.onto is not None
+
+    def told(count: int, few: int) -> AuthorRecents:
+        """Of an author who has said so many: the newest, and whether there are more."""
+        found = items(author, list(range(1, count + 1)))[:few]
+        down_to = found[-1].id if found and count > len(found) else None
+        return AuthorRecents(author, version=count, same_for_friends=True, down_to=down_to, items=found)
+
+    def pieces(few: AuthorRecents, more: AuthorRecents) -> list[Piece]:
+        answer = PageByAuthors(items=[], more=False, read_at_ms=5, recents=[few], deeper=[more])
+        return list(FEED.pieces(VIEWER, PageByAuthorsAsk(friends=[author], others=[]), answer))
+
+    kept = pieces(told(before, RECENT), told(before, DEEPER))
+    newest = told(before + 1, 1)
+    now = pieces(told(before + 1, RECENT), told(before + 1, DEEPER))
+    for was, one, wanted in zip(kept, pieces(newest, newest), now, strict=True):
+        assert (was.key, one.key, one.version) == (wanted.key, wanted.key, wanted.version)
+        assert FEED.onto(one.key, was.value, one.value) == wanted.value

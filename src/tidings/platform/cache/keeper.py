@@ -184,15 +184,19 @@ class Keeper:
         shelf = None if kept is None else self._shelf_of(kept.call)
         if kept is None or shelf is None:
             return
-        pieces: list[Piece] = []
         for piece in kept.pieces(NOBODY, telling.ask, answer):
             held = shelf.get((kept.call.name, piece.key))
-            if held is not None and kept.onto is None:
-                pieces.append(piece)
-            elif held is not None and kept.onto is not None and held.version == piece.version - 1:
+            if held is None:
+                continue
+            one, began, began_ns = piece, telling.began, telling.began_ns
+            if kept.onto is not None:
+                if held.version != piece.version - 1:
+                    continue
                 value = kept.onto(piece.key, held.value, piece.value)
-                pieces.append(msgspec.structs.replace(piece, value=value))
-        self._fill(kept, pieces, Reading(telling.began, telling.began_ns, ended_ns), decoded=False)
+                one = msgspec.structs.replace(piece, value=value, until_ms=held.until_ms)
+                if kept.stirred_by:  # no version tells all of it: the rest is as old as it was
+                    began, began_ns = held.reading.began, held.reading.began_ns
+            self._fill(kept, [one], Reading(began, began_ns, ended_ns), decoded=False)
 
     def stirred(self, producer: str, subjects: Iterable[UUID]) -> None:
         """Of their things something changed just now, of which no version tells."""

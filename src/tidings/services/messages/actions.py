@@ -378,8 +378,10 @@ def _tellings(document: Document, row: LatestRow) -> tuple[Telling, ...]:
     author, body = document.author_id, Raw(row.bodies[0])
     latest = contract.LatestAsk(friends=[author], others=[], limit=1, to_keep=True)
     recents = contract.PageByAuthorsAsk(friends=[author], others=[], to_keep=True, deeper=[author])
+    pages = contract.AuthorPagesAsk(ids=[author], to_keep=True)
     newest = [contract.AuthorLatest(author, document.id, [body])]
     item = [contract.PageItem(document.id, author, body)]
+    uncounted = [contract.CountedMessage(document.id, body, replies=0, reactions={})]
 
     def after(version: int) -> contract.PageByAuthors:
         one = [contract.AuthorRecents(author, version, same_for_friends=True, down_to=document.id, items=item)]
@@ -392,6 +394,9 @@ def _tellings(document: Document, row: LatestRow) -> tuple[Telling, ...]:
             lambda version: contract.Latest(authors=newest, as_of=[contract.AuthorAsOf(author, version, True)]),
         ),
         telling(contract.page_by_authors, recents, after),
+        telling(
+            contract.author_pages, pages, lambda version: {author: contract.AuthorPage(version, uncounted, [])}
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from tidings.contracts import friends, messages, users
-from tidings.contracts.messages import AuthorPage, AuthorPagesAsk
+from tidings.contracts.messages import DEEPER, AuthorPage, AuthorPagesAsk
 from tidings.contracts.users import ByIds, UserId
 from tidings.platform.cache.by_subject import ids_of, kept_by_subject, numbers_of
 from tidings.platform.cache.kept import Kept, Piece
@@ -48,6 +48,11 @@ def _own_copy(page: AuthorPage) -> AuthorPage:
     return msgspec.structs.replace(page, newest=newest)
 
 
+def _one_more(key: int, before: AuthorPage, newest: AuthorPage) -> AuthorPage:
+    """Who was named of the time that the page spans now is among those who were."""
+    return AuthorPage(newest.as_of, [*newest.newest, *before.newest][:DEEPER], before.named)
+
+
 KEPT: Final = (
     kept_by_subject(friends.circles, _about),
     kept_by_subject(users.cards_as_of, _about),
@@ -60,5 +65,6 @@ KEPT: Final = (
         dear=True,
         own=_own_copy,
         stirred_by=(messages.posted, messages.withdrawn, messages.reacted, messages.unreacted),
+        onto=_one_more,
     ),
 )
