@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import cast
 from uuid import uuid4
 
 import asyncpg
@@ -126,4 +127,20 @@ async def test_what_a_commit_tells_is_kept_from_its_acknowledgement_on_and_not_i
     values, [entry], missing = shelf.find([author.int], Seen(), name)
     assert (values, entry.version, missing) == ({author.int: newest}, 6, [])
     mailroom.in_doubt([Happened(author, 7, takes_away=False, tells=(told,))])
+    assert shelf.find([author.int], Seen(), name)[2] == [author.int]
+
+
+async def test_what_cannot_be_renewed_is_let_go_and_the_write_is_acknowledged() -> None:
+    author = UserId(uuid4())
+    keeper = Keeper("timeline", timeline.KEPT, room=1_000_000)
+    mailroom = Mailroom("messages", keepers=[keeper])
+    shelf, name = keeper.shelves["messages"], messages.latest_by_authors.name
+    shelf.listening()
+    shelf.registered(time.monotonic() + 100)
+    shelf.beat(time.time_ns())
+    now = time.time_ns()
+    assert shelf.fill(author.int, Entry(author, 5, None, Reading(time.monotonic(), now, now), 10), of=name)
+    ask = messages.LatestAsk(friends=[author], others=[])
+    wrong = telling(messages.latest_by_authors, ask, lambda version: cast("messages.Latest", None))
+    await mailroom.committed([Happened(author, 6, takes_away=False, tells=(wrong,))])
     assert shelf.find([author.int], Seen(), name)[2] == [author.int]

@@ -1001,7 +1001,7 @@ MUTATIONS: Final = (
         name="told: the version before",
         protects="what a write tells a part of is put onto nothing but what was just before it",
         file=KEEPER,
-        edits=gone("                if held.version != piece.version - 1:\n                    continue\n"),
+        edits=gone("    if held.version != piece.version - 1:\n        return None\n"),
         broken=("I5",),
         tests=(
             "tests/platform/test_cache_keeper.py::"

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.kept import Further, Kept, Piece
 from tidings.platform.cache.resting import gathering, resting_on
+from tidings.platform.cache.shelf import Reading
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Event, Unavailable, Value
 from tidings.platform.request import Viewer
@@ -446,8 +448,12 @@ def tell(people: People, one: UUID, name: str, version: int) -> None:
     """`one` has this name by now, and each cache of the process is told so before it hears of the version."""
     told = telling(names_of, [one], lambda version: {one: (name, version)})
     people.names[one] = (name, version)
-    people.keeper.told(told, told.answer(version), stamp_ns())
+    people.keeper.told([told], version, stamp_ns())
     people.keeper.heard("people", [(one, version)])
+
+
+def added(key: UUID, before: tuple[str, int], told: tuple[str, int]) -> tuple[str, int] | None:
+    return None if told[0] in before[0].split(", ") else (f"{before[0]}, {told[0]}", told[1])
 
 
 async def test_what_a_write_tells_takes_the_place_of_what_was_kept() -> None:
@@ -466,9 +472,7 @@ async def test_what_nobody_asked_for_is_not_kept_since_a_write_tells_it() -> Non
     tell(people, ada, "Augusta", 2)
     assert len(people.keeper.shelves["people"]) == 0
     assert await people.read(ada) == {ada: ("Augusta", 2)}
-    people.keeper.shelves["people"].deaf()
-    tell(people, ada, "Countess", 3)
-    assert len(people.keeper.shelves["people"]) == 0
+    assert len(people.asked) == 1
 
 
 async def test_what_is_heard_of_before_a_write_tells_is_not_undone() -> None:
@@ -489,7 +493,7 @@ async def test_what_is_heard_of_before_a_write_tells_is_not_undone() -> None:
 
 
 async def test_what_a_write_tells_a_part_of_is_put_onto_the_very_version_before() -> None:
-    kept = dataclasses.replace(KEPT, onto=lambda key, before, told: (f"{before[0]}, {told[0]}", told[1]))
+    kept = dataclasses.replace(KEPT, onto=added)
     ada = uuid4()
     people = People({ada: ("Ada", 1)}, keeper=Keeper("page", [kept], room=100_000))
     await people.read(ada)
@@ -499,6 +503,37 @@ async def test_what_a_write_tells_a_part_of_is_put_onto_the_very_version_before(
     assert len(people.asked) == 1
     tell(people, ada, "e", 5)  # what the fourth was is not known here
     assert await people.read(ada) == {ada: ("e", 5)}
+    assert len(people.asked) == 2
+    tell(people, ada, "e", 6)  # it was read after that had been written, and before its version was there
+    assert await people.read(ada) == {ada: ("e", 6)}
+    assert len(people.asked) == 3
+
+
+async def test_several_pieces_of_one_subject_are_renewed_together() -> None:
+    """The first of them that is filled lets all go that is older of the subject."""
+    nicknames_of: Call[list[UUID], Names] = Call("people/nicknames", list, dict, safe=True, callers={"page"})
+
+    def two(viewer: Viewer, ask: list[UUID], found: Names) -> list[Piece]:
+        return [Piece((place, one), named, one, named[1]) for one, named in found.items() for place in "ab"]
+
+    both = Kept(
+        nicknames_of,
+        keys=lambda viewer, ask: [(place, one) for one in ask for place in "ab"],
+        rest=lambda missing: list({one for _, one in missing}),
+        pieces=two,
+        whole=lambda ask, values, as_of_ns: dict(values),  # by key and place
+        onto=added,
+    )
+    ada = uuid4()
+    people = People({ada: ("Ada", 1)}, keeper=Keeper("page", [KEPT, both], room=100_000))
+    await people.read(ada)
+    assert len(await people.keeper.begin(both, VIEWER, [ada], people.bring)) == 2
+    tells = [telling(call, [ada], lambda version: {ada: ("Lady", version)}) for call in (names_of, nicknames_of)]
+    people.keeper.told(tells, 2, stamp_ns())
+    people.keeper.heard("people", [(ada, 2)])
+    assert await people.read(ada) == {ada: ("Lady", 2)}
+    nicknames = await people.keeper.begin(both, VIEWER, [ada], people.bring)
+    assert nicknames == {("a", ada): ("Ada, Lady", 2), ("b", ada): ("Ada, Lady", 2)}
     assert len(people.asked) == 2
 
 
@@ -517,17 +552,25 @@ async def test_who_was_shown_what_a_write_told_is_shown_no_less_after_it() -> No
     assert before <= entry.reading.began_ns < entry.reading.ended_ns == shown.known().stamps["people"]
 
 
-async def test_what_no_version_tells_of_is_as_old_as_it_was_before_the_write() -> None:
-    """Another write that is not heard of yet may have changed that."""
-    kept = dataclasses.replace(COUNTED, onto=lambda key, before, told: told)
+async def test_what_no_version_tells_of_is_as_old_and_as_void_as_it_was_before_the_write() -> None:
+    """Another write that is not heard of yet may have changed that. So it is however long ago it was read."""
+    until_ms = time.time_ns() // 1_000_000 + 60_000
+
+    def timed(viewer: Viewer, ask: list[UUID], found: Names) -> list[Piece]:
+        return [msgspec.structs.replace(one, until_ms=until_ms) for one in pieces(viewer, ask, found)]
+
+    kept = dataclasses.replace(COUNTED, pieces=timed, onto=added)
     ada = uuid4()
     people = People({ada: ("Ada", 1)}, keeper=Keeper("page", [kept], room=100_000))
     await people.read(ada)
     shelf = people.keeper.shelves["people"]
     before = shelf.one(ada, Seen(), names_of.name)
     assert before is not None
+    before.reading = Reading(before.reading.began - 30, before.reading.began_ns - 30_000_000_000, 1)
+    until_ms += 1
     tell(people, ada, "Augusta", 2)
     after = shelf.one(ada, Seen(), names_of.name)
-    assert after is not None and after.version == 2
-    assert (after.reading.began, after.reading.began_ns) == (before.reading.began, before.reading.began_ns)
+    assert after is not None
+    assert (after.version, after.value, after.until_ms) == (2, ("Ada, Augusta", 2), until_ms - 1)
+    assert after.reading.began_ns == before.reading.began_ns
     assert after.reading.ended_ns > before.reading.ended_ns

@@ -14,7 +14,7 @@ Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
 
 
-class Telling(msgspec.Struct, frozen=True, gc=False):
+class Telling(msgspec.Struct, frozen=True):
     """What `call` answers to `ask` from a commit on, by the version that the commit gives to its subject.
 
     `began` and `began_ns`: a time before the commit, by `time.monotonic` and `time.time_ns`.

@@ -82,7 +82,8 @@ async def test_the_page_of_an_author_with_one_more(town: Neighbourhood, heard: H
         made = kept.onto(bob.id.int, before, heard.told(contract.author_pages)[bob.id])
         after = (await town.lone.call(contract.author_pages, ask, alice.id))[bob.id]
         assert (made.as_of, made.newest) == (after.as_of, after.newest)
-        assert set(made.named or ()) >= set(after.named or ())
+        assert after.named is not None and made.named is not None and set(made.named) >= set(after.named)
+        assert kept.onto(bob.id.int, after, heard.told(contract.author_pages)[bob.id]) is None  # it is there
         await alice.reacts(said)  # with no version of his
     assert (len(made.newest), after.named) == (DEEPER, [])
 

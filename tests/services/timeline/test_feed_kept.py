@@ -133,3 +133,4 @@ def test_one_more_put_onto_what_is_kept_is_what_messages_would_tell(before: int)
     for was, one, wanted in zip(kept, pieces(newest, newest), now, strict=True):
         assert (was.key, one.key, one.version) == (wanted.key, wanted.key, wanted.version)
         assert FEED.onto(one.key, was.value, one.value) == wanted.value
+        assert FEED.onto(one.key, wanted.value, one.value) is None  # it is there

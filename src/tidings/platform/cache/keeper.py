@@ -26,7 +26,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from tidings.platform import metrics
-from tidings.platform.cache.kept import Bring, Further, Kept, Piece, Ranked, Ranking
+from tidings.platform.cache.kept import Bring, Further, Kept, Onto, Piece, Ranked, Ranking
 from tidings.platform.cache.lookups import Again, Found, Lookups, looked_up
 from tidings.platform.cache.resting import Part, gathering, resting_on
 from tidings.platform.cache.room import Room
@@ -178,25 +178,37 @@ class Keeper:
             for subject, version in happened:
                 shelf.heard(subject, version)
 
-    def told(self, telling: Telling, answer: Any, ended_ns: int) -> None:
-        """What the producer answers by now takes the place of what is kept of it; of other things nobody asked."""
-        kept = self._kept.get(telling.call.name)
-        shelf = None if kept is None else self._shelf_of(kept.call)
-        if kept is None or shelf is None:
-            return
-        for piece in kept.pieces(NOBODY, telling.ask, answer):
+    def told(self, tells: Sequence[Telling], version: int, ended_ns: int) -> None:
+        """What producers answer from a commit on, which gave its subject this version, and was stamped so.
+
+        It takes the place of what is kept under the same keys, whatever the version, or is put onto it, if that is
+        of the version before. What nobody asked for is not kept.
+        """
+        kept = ((self._kept.get(one.call.name), one) for one in tells)
+        renewed = [
+            (found, self._renewed(found, one, version, ended_ns)) for found, one in kept if found is not None
+        ]
+        for found, pieces in renewed:  # after all are there: with the first, all that is older of the subject goes
+            for piece, reading in pieces:
+                self._fill(found, [piece], reading, decoded=False)
+
+    def _renewed(
+        self, kept: Kept[Any, Any], telling: Telling, version: int, ended_ns: int
+    ) -> list[tuple[Piece, Reading]]:
+        """Of what is kept, what it is by now."""
+        shelf, renewed = self._shelf_of(kept.call), list[tuple[Piece, Reading]]()
+        if shelf is None:
+            return renewed
+        for piece in kept.pieces(NOBODY, telling.ask, telling.answer(version)):
             held = shelf.get((kept.call.name, piece.key))
             if held is None:
                 continue
-            one, began, began_ns = piece, telling.began, telling.began_ns
-            if kept.onto is not None:
-                if held.version != piece.version - 1:
-                    continue
-                value = kept.onto(piece.key, held.value, piece.value)
-                one = msgspec.structs.replace(piece, value=value, until_ms=held.until_ms)
-                if kept.stirred_by:  # no version tells all of it: the rest is as old as it was
-                    began, began_ns = held.reading.began, held.reading.began_ns
-            self._fill(kept, [one], Reading(began, began_ns, ended_ns), decoded=False)
+            one = piece if kept.onto is None else _put_onto(kept.onto, held, piece)
+            if one is not None:
+                # What is stirred has no version: it is as old as it was, and was not stirred since, or it had gone.
+                began_ns = held.reading.began_ns if kept.stirred_by else telling.began_ns
+                renewed.append((one, Reading(telling.began, began_ns, ended_ns)))
+        return renewed
 
     def stirred(self, producer: str, subjects: Iterable[UUID]) -> None:
         """Of their things something changed just now, of which no version tells."""
@@ -476,6 +488,14 @@ class Keeper:
 
 def _state(cache: Shelf | Lookups) -> metrics.CacheState:
     return metrics.CacheState(entries=len(cache), size=cache.size)
+
+
+def _put_onto(onto: Onto, held: Entry, piece: Piece) -> Piece | None:
+    """What is held, with the piece. None where something between is not known, or the piece is in it already."""
+    if held.version != piece.version - 1:
+        return None
+    value = onto(piece.key, held.value, piece.value)
+    return None if value is None else msgspec.structs.replace(piece, value=value, until_ms=held.until_ms)
 
 
 def _is_as_new(piece: Piece, own: Mapping[UUID, int]) -> bool:

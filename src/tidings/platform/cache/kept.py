@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -84,6 +84,9 @@ class Ranked(Generic[Some, Answer]):
         return self.show(ask, ranking, values, as_of_ns) if isinstance(ranking, Ranking) else ranking
 
 
+Onto: TypeAlias = Callable[[Any, Any, Any], Any]
+
+
 def _itself(value: Any) -> Any:
     return value
 
@@ -100,8 +103,10 @@ class Kept(Generic[Ask, Answer]):
     nothing where it is not kept. `own`: a value that may be held for long, of one that may be a view of the answer.
     `many`: the same people ask for many keys, again and again. `leads`: what it tells leads to further calls of the
     same request. `stirred_by`: events that change what it says of those whom they stir, without a new version; what
-    is kept is nothing for who has written what was not heard yet. `onto`: by key, the value of
-    the version before with what a write tells, where that is not all.
+    is kept is nothing for who has written what was not heard yet.
+
+    `onto`, where what a write tells of a key is not all: by the key, what is kept of the version before, and what
+    is told, the value by now; or None, if it is in the former already, which was read late.
     """
 
     call: Call[Ask, Answer]
@@ -115,4 +120,4 @@ class Kept(Generic[Ask, Answer]):
     many: bool = False
     leads: bool = False
     stirred_by: tuple[Event, ...] = ()
-    onto: Callable[[Any, Any, Any], Any] | None = None
+    onto: Onto | None = None

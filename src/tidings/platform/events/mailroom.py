@@ -89,7 +89,7 @@ class Mailroom:
 
     async def committed(self, happened: Sequence[Happened]) -> None:
         """Caches of this process let go at once; where access is taken away, all others within a second."""
-        self._tell(happened)
+        self._renew(happened)
         removal = self._let_go(happened)
         if removal is not None:
             await asyncio.wait({removal})  # who asked for it may give up; it goes on
@@ -104,13 +104,15 @@ class Mailroom:
         if self._removals and reacting_to() is None:
             await asyncio.wait(set(self._removals))
 
-    def _tell(self, happened: Sequence[Happened]) -> None:
-        """What takes the place of what caches of this process are to let go."""
+    def _renew(self, happened: Sequence[Happened]) -> None:
+        """What the commit tells takes the place of what caches of this process let go of next."""
+        ended_ns = stamp_ns()
         for one in happened:
-            for telling in one.tells:
-                answer, ended_ns = telling.answer(one.version), stamp_ns()
-                for keeper in self._keepers:
-                    keeper.told(telling, answer, ended_ns)
+            for keeper in self._keepers if one.tells else ():
+                try:
+                    keeper.told(one.tells, one.version, ended_ns)
+                except Exception:  # it is committed: what was not renewed is let go, and read again
+                    log.exception("not_renewed", service=self.service, holder=keeper.holder)
 
     def _let_go(self, happened: Sequence[Happened]) -> asyncio.Task[None] | None:
         changed = [(one.subject, one.version) for one in happened]

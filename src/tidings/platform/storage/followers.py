@@ -14,7 +14,7 @@ from tidings.platform.seen import seen
 from tidings.platform.telling import Telling
 
 
-class Happened(msgspec.Struct, frozen=True, gc=False):
+class Happened(msgspec.Struct, frozen=True):
     """What a commit announced: whose version rose in it, and whether somebody may see less from now on.
 
     `stirs`: of whose things something else changed, see `Event`. `tells`: what nobody here has to ask for.

@@ -48,8 +48,13 @@ def _own_copy(page: AuthorPage) -> AuthorPage:
     return msgspec.structs.replace(page, newest=newest)
 
 
-def _one_more(key: int, before: AuthorPage, newest: AuthorPage) -> AuthorPage:
-    """Who was named of the time that the page spans now is among those who were."""
+def _one_more(key: int, before: AuthorPage, newest: AuthorPage) -> AuthorPage | None:
+    """Who was named of the time that the page spans now is among those who were.
+
+    None where it is there already: with MongoDB what was read may be newer than its version.
+    """
+    if before.newest and before.newest[0].id.int >= newest.newest[0].id.int:
+        return None
     return AuthorPage(newest.as_of, [*newest.newest, *before.newest][:DEEPER], before.named)
 
 

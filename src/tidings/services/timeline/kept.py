@@ -120,8 +120,10 @@ def _own_copies(recents: Recents) -> Recents:
     return Recents(items, recents.down_to)
 
 
-def _one_more(key: Key, before: Recents, newest: Recents) -> Recents:
-    """As many as messages would tell."""
+def _one_more(key: Key, before: Recents, newest: Recents) -> Recents | None:
+    """As many as messages would tell. None where it is among them: what was read may be newer than its version."""
+    if before.items and before.items[0].id.int >= newest.items[0].id.int:
+        return None
     items, most = newest.items + before.items, RECENT if isinstance(key, int) else DEEPER
     if len(items) <= most:
         return Recents(items, before.down_to)
