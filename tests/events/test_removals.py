@@ -17,7 +17,7 @@ from tidings.contracts.messages import MessageId
 from tidings.contracts.users import UserId
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.registration import REMOVED_WITHIN, Registration
-from tidings.platform.cache.shelf import Entry, Reading
+from tidings.platform.cache.shelf import Entry, Reading, Shelf
 from tidings.platform.engines.postgres import EmbeddedPostgres
 from tidings.platform.events.mailroom import Mailroom, open_mailroom
 from tidings.platform.seen import Seen
@@ -90,17 +90,27 @@ async def test_what_may_be_committed_is_taken_away_whoever_waits(mailroom: Mailr
     await mailroom.settled()
 
 
+def used_shelf(keeper: Keeper) -> Shelf:
+    """Of messages; what is on it is used."""
+    shelf = keeper.shelves["messages"]
+    shelf.listening()
+    shelf.registered(time.monotonic() + 100)
+    shelf.beat(time.time_ns())
+    return shelf
+
+
+def an_entry(author: UserId, value: object) -> Entry:
+    """That was read just now, as of the fifth version."""
+    now = time.time_ns()
+    return Entry(author, 5, value, Reading(time.monotonic(), now, now), 10)
+
+
 async def test_what_a_commit_stirs_is_let_go_before_it_is_acknowledged() -> None:
     author, reactor = UserId(uuid4()), UserId(uuid4())
     keeper = Keeper("messages", KEPT, room=1_000_000)
     mailroom = Mailroom("messages", keepers=[keeper])
-    shelf, name = keeper.shelves["messages"], messages.author_pages.name
-    shelf.listening()
-    shelf.registered(time.monotonic() + 100)
-    shelf.beat(time.time_ns())
-    now = time.time_ns()
-    entry = Entry(author, 5, "what was counted", Reading(time.monotonic(), now, now), 10)
-    assert shelf.fill(author.int, entry, of=name, counts=True)
+    shelf, name = used_shelf(keeper), messages.author_pages.name
+    assert shelf.fill(author.int, an_entry(author, "what was counted"), of=name, counts=True)
     await mailroom.committed([Happened(reactor, 3, takes_away=False)])
     assert shelf.find([author.int], Seen(), name)[2] == []
     await mailroom.committed([Happened(reactor, 4, takes_away=False, stirs=(author,))])
@@ -111,12 +121,8 @@ async def test_what_a_commit_tells_is_kept_from_its_acknowledgement_on_and_not_i
     author = UserId(uuid4())
     keeper = Keeper("timeline", timeline.KEPT, room=1_000_000)
     mailroom = Mailroom("messages", keepers=[keeper])
-    shelf, name = keeper.shelves["messages"], messages.latest_by_authors.name
-    shelf.listening()
-    shelf.registered(time.monotonic() + 100)
-    shelf.beat(time.time_ns())
-    now = time.time_ns()
-    assert shelf.fill(author.int, Entry(author, 5, None, Reading(time.monotonic(), now, now), 10), of=name)
+    shelf, name = used_shelf(keeper), messages.latest_by_authors.name
+    assert shelf.fill(author.int, an_entry(author, None), of=name)
     newest = messages.AuthorLatest(author, MessageId(uuid4()), [msgspec.Raw(b"{}")])
     told = telling(
         messages.latest_by_authors,
@@ -134,12 +140,8 @@ async def test_what_cannot_be_renewed_is_let_go_and_the_write_is_acknowledged() 
     author = UserId(uuid4())
     keeper = Keeper("timeline", timeline.KEPT, room=1_000_000)
     mailroom = Mailroom("messages", keepers=[keeper])
-    shelf, name = keeper.shelves["messages"], messages.latest_by_authors.name
-    shelf.listening()
-    shelf.registered(time.monotonic() + 100)
-    shelf.beat(time.time_ns())
-    now = time.time_ns()
-    assert shelf.fill(author.int, Entry(author, 5, None, Reading(time.monotonic(), now, now), 10), of=name)
+    shelf, name = used_shelf(keeper), messages.latest_by_authors.name
+    assert shelf.fill(author.int, an_entry(author, None), of=name)
     ask = messages.LatestAsk(friends=[author], others=[])
     wrong = telling(messages.latest_by_authors, ask, lambda version: cast("messages.Latest", None))
     await mailroom.committed([Happened(author, 6, takes_away=False, tells=(wrong,))])
