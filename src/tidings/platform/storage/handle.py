@@ -55,7 +55,7 @@ class Saying:
     def announce(
         self, event: Event, *, subject: UUID, version: int, body: Value, tells: tuple[Telling, ...] = ()
     ) -> None:
-        """Write the outbox row of what happened, in this very commit, and what `tells` of it from then on."""
+        """Write the outbox row of what happened, in this very commit. `tells`: what is answered from then on."""
         if not isinstance(body, event.body):
             raise TypeError(f"{event.name} carries {event.body.__name__}, not {type(body).__name__}")
         self._announced.append(

@@ -77,10 +77,10 @@ async def _write(
     if parent is None:
         document = _composed(author, said, pictures, [], now_ms())
         answer = _answered(document)
-        row, told = present.latest_row(author, [document]), _changed(document, 0, parent=None)
+        row, changed = present.latest_row(author, [document]), _changed(document, 0, parent=None)
         tells = _tellings(document, row)
         if await svc.store.post_at_once(
-            document, row, kept=KEPT, body=told, tells=tells, route=route, answer=answer
+            document, row, kept=KEPT, body=changed, tells=tells, route=route, answer=answer
         ):
             return answer
     async with svc.store.write() as messages:
