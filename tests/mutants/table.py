@@ -52,6 +52,7 @@ IN_CRASHES: Final = "tests/chaos/test_crashes.py::"
 IN_DELIVERY: Final = "tests/events/test_delivery.py::"
 IN_TOLD: Final = "tests/services/notifications/test_notifications_at_once.py::"
 IN_RELAY: Final = "tests/events/test_relay.py::"
+IN_KEEPER: Final = "tests/platform/test_cache_keeper.py::"
 IN_SHELF: Final = "tests/platform/test_cache_shelf.py::"
 IN_RESPONSES: Final = "tests/platform/test_response_cache.py::"
 IN_UNDERSTOOD: Final = "tests/platform/test_understood.py::"
@@ -1007,6 +1008,41 @@ MUTATIONS: Final = (
             "tests/platform/test_cache_keeper.py::"
             "test_what_a_write_tells_a_part_of_is_put_onto_the_very_version_before",
         ),
+    ),
+    Mutation(
+        name="news: nothing newer is in it",
+        protects="a version stands for what was shown only where nothing newer was in that",
+        file=KEEPER,
+        edits=gone("exact = told and kept.onto is None", "exact = told"),
+        broken=("I5",),
+        tests=(IN_KEEPER + "test_where_versions_do_not_say_all_that_was_shown_the_stamp_does[a part was told]",),
+    ),
+    Mutation(
+        name="news: all that is new is told",
+        protects="what was read since the beat, and not told, is shown with a stamp",
+        file=KEEPER,
+        edits=gone(" or not all(entry.exact for entry in new)"),
+        broken=("I5",),
+        tests=(IN_KEEPER + "test_where_versions_do_not_say_all_that_was_shown_the_stamp_does[somebody was read]",),
+    ),
+    Mutation(
+        name="news: counts change without a version",
+        protects="what no version tells of is shown with a stamp",
+        file=KEEPER,
+        edits=gone("not kept.stirred_by and stamp", "stamp"),
+        broken=("I5",),
+        tests=(IN_KEEPER + "test_where_versions_do_not_say_all_that_was_shown_the_stamp_does[stirred]",),
+    ),
+    Mutation(
+        name="news: they bind",
+        protects="who was shown what others wrote is shown no less by another cache",
+        file=SEEN,
+        edits=gone(
+            "                found[one.subject] = max(one.version, found.get(one.subject, 0))\n",
+            "                pass\n",
+        ),
+        broken=("I5",),
+        tests=(IN_KEEPER + "test_elsewhere_who_was_shown_what_was_told_is_shown_no_less",),
     ),
     Mutation(
         name="told: for all alike",

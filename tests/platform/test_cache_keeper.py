@@ -20,7 +20,7 @@ from tidings.platform.cache.shelf import Reading
 from tidings.platform.clock import stamp_ns
 from tidings.platform.contract import Call, Event, Unavailable, Value
 from tidings.platform.request import Viewer
-from tidings.platform.seen import Known, Position, Seen, seeing
+from tidings.platform.seen import MOST_NEWS, Known, Position, Seen, seeing
 from tidings.platform.telling import telling
 
 Names = dict[UUID, tuple[str, int]]  # with versions
@@ -550,6 +550,63 @@ async def test_who_was_shown_what_a_write_told_is_shown_no_less_after_it() -> No
     entry = shelf.one(ada, Seen(), names_of.name)
     assert entry is not None
     assert before <= entry.reading.began_ns < entry.reading.ended_ns == shown.known().stamps["people"]
+
+
+async def told_since_the_beat(people: People, *told: UUID) -> Seen:
+    """Who reads all, of whom some were `told` the name 2 since the last beat, and the others read before it."""
+    shelf = people.keeper.shelves["people"]
+    shelf.listening()
+    await people.read(*people.names)
+    shelf.beat(stamp_ns())
+    for one in told:
+        tell(people, one, "2", 2)
+    with seeing(Seen()) as client:
+        await people.read(*people.names)
+    return client
+
+
+async def test_who_was_shown_what_was_told_since_the_beat_is_shown_it_again_and_nobody_is_asked() -> None:
+    """The token has their versions, and for all others the time of the beat."""
+    ids = [uuid4() for _ in range(8)]
+    people = People(dict.fromkeys(ids, ("1", 1)))
+    client = await told_since_the_beat(people, *ids[:MOST_NEWS])
+    shelf = people.keeper.shelves["people"]
+    assert {one.subject: one.version for one in client.known().news} == dict.fromkeys(ids[:MOST_NEWS], 2)
+    assert client.known().stamps == {"people": shelf.as_of_ns - 1}
+    people.asked.clear()
+    for _ in range(2):
+        with seeing(Seen(client.known())) as client, gathering() as resting:
+            assert await people.read(*ids) == people.names
+        assert len(client.known().news) == MOST_NEWS
+        assert shelf.still(resting.parts[0].held, Seen(client.known()))
+    assert people.asked == []
+
+
+async def test_elsewhere_who_was_shown_what_was_told_is_shown_no_less() -> None:
+    ada, bob = uuid4(), uuid4()
+    people = People({ada: ("1", 1), bob: ("1", 1)})
+    elsewhere = People(dict(people.names))
+    await elsewhere.read(ada, bob)
+    client = await told_since_the_beat(people, ada)
+    elsewhere.names, elsewhere.asked = people.names, []
+    with seeing(Seen(client.known())):
+        assert await elsewhere.read(ada, bob) == people.names
+    assert elsewhere.asked == [{ada}]
+
+
+@pytest.mark.parametrize("name", ["too many", "stirred", "a part was told", "somebody was read"])
+async def test_where_versions_do_not_say_all_that_was_shown_the_stamp_does(name: str) -> None:
+    ids = [uuid4() for _ in range(MOST_NEWS + 2)]
+    kept = {"stirred": COUNTED, "a part was told": dataclasses.replace(KEPT, onto=added)}.get(name, KEPT)
+    people = People(dict.fromkeys(ids, ("1", 1)), keeper=Keeper("page", [kept], room=100_000))
+    client = await told_since_the_beat(people, *ids[: MOST_NEWS + 1 if name == "too many" else 1])
+    if name == "somebody was read":
+        people.keeper.heard("people", [(ids[1], 2)])
+        people.names[ids[1]] = ("2", 2)
+        with seeing(Seen()) as client:
+            await people.read(*ids)
+    assert client.known().news == ()
+    assert client.known().stamps["people"] > people.keeper.shelves["people"].as_of_ns
 
 
 async def test_what_no_version_tells_of_is_as_old_and_as_void_as_it_was_before_the_write() -> None:

@@ -166,6 +166,26 @@ def test_what_is_older_than_a_write_of_the_client_is_not_shown_to_them_alone() -
     assert bench.shows("k", elsewhere) == "v4"
 
 
+def test_what_is_older_than_what_others_wrote_is_not_shown_to_who_was_shown_that() -> None:
+    bench = Bench()
+    bench.shelf.fill("ada", bench.read(ADA, 4))
+    bench.shelf.fill("bob", bench.read(BOB, 4))
+    bench.passes(0)
+    held, bobs = Held(bench.shelf.find(["ada", "bob"], NOBODY)[1]), Held(bench.shelf.find(["bob"], NOBODY)[1])
+
+    def who_was_shown(version: int) -> Seen:
+        return Seen(Known((), {PRODUCER: bench.wall_ns - 1}, (Position(PRODUCER, ADA, version, bench.wall_ns),)))
+
+    as_new, newer = who_was_shown(4), who_was_shown(5)
+    assert (bench.shows("ada", as_new), bench.shows("bob", as_new)) == ("v4", "v4")
+    assert (bench.shelf.shows_all_to(as_new), bench.shelf.still(held, as_new)) == (True, True)
+    assert (bench.shows("ada", newer), bench.shows("bob", newer)) == (None, "v4")
+    assert (bench.shelf.shows_all_to(newer), bench.shelf.still(held, newer)) == (False, False)
+    bench.shelf.heard(ADA, 5)  # then nothing that is older is here
+    assert (bench.shelf.shows_all_to(newer), bench.shelf.still(held, newer)) == (True, False)
+    assert bench.shelf.still(bobs, newer)
+
+
 def test_what_may_be_older_than_what_the_client_was_shown_waits_for_a_beat() -> None:
     bench = Bench()
     bench.shelf.fill("k", bench.read(ADA, 1))

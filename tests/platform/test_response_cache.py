@@ -47,7 +47,7 @@ class Tokens:
         return Seen(self.known[header])
 
     def sealed(self, client: Seen) -> str:
-        return repr((client._brought.positions, client.stamps_shown))
+        return repr((client._brought.positions, client.shown_here.stamps))
 
 
 @dataclass

@@ -14,7 +14,19 @@ from tidings.edge.seen_tokens import AT_ONCE, NONCE, SeenTokens
 from tidings.edge.seen_tokens import MOST as MOST_TOKENS
 from tidings.platform.clock import SKEW_NS, stamp_ns
 from tidings.platform.http.problems import BadRequest
-from tidings.platform.seen import KEPT_NS, MOST, STAMPED_NS, Known, Position, Seen, decoded, gathered, seeing, seen
+from tidings.platform.seen import (
+    KEPT_NS,
+    MOST,
+    MOST_NEWS,
+    STAMPED_NS,
+    Known,
+    Position,
+    Seen,
+    decoded,
+    gathered,
+    seeing,
+    seen,
+)
 
 SERVICES = ("friends", "messages", "users")
 ADA = uuid4()
@@ -116,6 +128,53 @@ def test_who_is_asked_gets_what_came_and_all_writes_and_gives_back_all() -> None
     assert forward.positions == back.known.positions
 
 
+def news(service: str = "users", version: int = 2, *, at_ns: int | None = None) -> Position:
+    return Position(service, uuid4(), version, at_ns or stamp_ns())
+
+
+def test_news_that_came_bind_and_news_of_this_answer_do_not() -> None:
+    came, shown = news(), news()
+    client = Seen(Known((Position("users", came.subject, 1, stamp_ns()),), {}, (came,)), Known((), {}, (came,)))
+    client.shown_news([shown])
+    assert (client.versions("users"), client.versions("friends")) == ({came.subject: 2}, {})
+    assert set(client.known().news) == {came, shown}
+    assert client.shown_here == Known((), {}, (shown,))
+    newer = Position("users", came.subject, 5, stamp_ns())
+    client.shown_news([newer, came])
+    assert set(client.known().news) == {newer, shown}
+
+
+def test_news_are_carried_on_until_a_stamp_is_as_new_and_no_longer_than_one() -> None:
+    now = stamp_ns()
+    old, fresh, elsewhere = news(at_ns=now - 1000), news(at_ns=now), news("friends", at_ns=now - 1000)
+    client = Seen(Known((), {"users": now - 1000}, (old, fresh, elsewhere)))
+    assert set(client.known(now).news) == {fresh, elsewhere}
+    assert client.known(now - 1001 + STAMPED_NS).news == (fresh, elsewhere)
+    assert client.known(now - 1000 + STAMPED_NS).news == (fresh,)
+
+
+def test_more_news_than_there_is_room_for_become_their_services_stamp() -> None:
+    now = stamp_ns()
+    some = [news("messages", at_ns=now - number) for number in range(MOST_NEWS + 2)]
+    client = Seen()
+    client.shown_news(some)
+    known = client.known(now)
+    assert known.news == tuple(some[:MOST_NEWS])
+    assert known.stamps == {"messages": now - MOST_NEWS | 1}
+
+
+def test_who_is_asked_gets_the_news_that_came_and_gives_back_its_own() -> None:
+    came, shown = news(), news()
+    client = Seen(Known((), {}, (came,)))
+    client.shown_news([shown])
+    assert decoded(client.forward()).news == (came,)
+    back = gathered(client.back()).known
+    assert back.news == (shown,)
+    asking = Seen()
+    asking.learn(back)
+    assert asking.known().news == (shown,)
+
+
 def test_outside_of_a_request_nothing_is_gathered() -> None:
     seen().wrote("users", ADA, 1)
     assert seen().versions("users") == {}
@@ -139,6 +198,16 @@ def test_a_token_opens_to_what_was_sealed() -> None:
     opened = tokens().opened(tokens().sealed(client))
     assert opened.versions("users")[ADA] == 4
     assert (opened.stamp("messages"), opened.stamp("users")) == (now, 0)
+    assert opened.versions("messages") == {}
+
+
+def test_a_token_holds_all_news_that_one_may_carry() -> None:
+    for count in range(MOST_NEWS + 1):
+        client = Seen()
+        client.shown_news([news(SERVICES[number % 3], number) for number in range(count)])
+        opened = tokens().opened(tokens().sealed(client))
+        assert opened.known() == client.known()
+        assert len(opened.known().news) == count
 
 
 def test_several_tokens_count_together() -> None:
@@ -157,7 +226,9 @@ def test_a_token_says_nothing_of_who_was_asked() -> None:
     """Not even by its length, nor by being the same twice."""
     asked, unasked = Seen(), Seen()
     for service in SERVICES:
-        asked.shown(service, time.time_ns())
+        asked.shown(service, time.time_ns() - 1000)
+        asked.shown_news([news(service)])
+    assert asked.known().news
     assert len(tokens().sealed(asked)) == len(tokens().sealed(unasked))
     assert tokens().sealed(asked) != tokens().sealed(asked)
 

@@ -30,7 +30,7 @@ from tidings.platform.cache.shelf import TOUCHED
 from tidings.platform.http.listener import KEY
 from tidings.platform.http.problems import BadRequest
 from tidings.platform.request import Viewer
-from tidings.platform.seen import HEADER, Seen
+from tidings.platform.seen import HEADER, Known, Seen
 from tidings.platform.settings import Settings
 
 MAKING: Final = "tidings.making"  # in the scope, where a response may be given again
@@ -69,7 +69,7 @@ class Making:
 class _Kept:
     making: Making
     viewer: UUID
-    shown: dict[str, int]
+    shown: Known
     parts: list[Part]
     size: int
     touched_at: float
@@ -174,8 +174,7 @@ class ResponseCache:
 
     def _sealed(self, client: Seen, kept: _Kept) -> bytes:
         """What the client brought, and what it is shown now."""
-        for service, stamp in kept.shown.items():
-            client.shown(service, stamp)
+        client.learn(kept.shown)
         return self._tokens.sealed(client).encode()
 
     def _used(self, key: Key, kept: _Kept, headers: Sequence[tuple[bytes, bytes]]) -> None:
@@ -256,7 +255,7 @@ class ResponseCache:
         kept = _Kept(
             making,
             viewer,
-            making.client.stamps_shown,
+            making.client.shown_here,
             resting.parts,
             OVERHEAD + len(key.url) + len(making.body) + OF_AN_ENTRY * entries,
             self._clock(),

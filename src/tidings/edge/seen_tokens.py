@@ -1,7 +1,8 @@
 """The token `Tidings-Seen`: what a client has seen, sealed; it can be carried, but neither made up nor read.
 
 Which services were asked for an answer is nobody's business: it would tell a person who is blocked from one who is
-not there. So a token is encrypted, and its length says nothing but how many writes of one's own it holds.
+not there. So a token is encrypted, and its length says nothing but how many writes of one's own it holds: there is
+room for all news that one may carry, whether there are any or not.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from hashlib import blake2b
 from secrets import token_bytes
 from struct import Struct
 from typing import Final
+from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tidings.platform.http.problems import BadRequest
-from tidings.platform.seen import HEADER, Known, Position, Seen
+from tidings.platform.seen import HEADER, MOST_NEWS, Known, Position, Seen
 
 LONGEST: Final = 8192  # characters; 64 writes take half of it
 MOST: Final = 8  # tokens at a time
@@ -42,13 +44,16 @@ def _nonce() -> bytes:
 
 
 class _Sealed(msgspec.Struct, frozen=True, array_like=True):
-    """`stamps`: eight bytes for each service, in their order; zero for none."""
+    """`stamps`: eight bytes for each service, in their order; zero for none. `news`: as many as `_NEWS` has."""
 
     positions: tuple[Position, ...]
     stamps: bytes
+    news: bytes = b""
 
 
 _decode = msgspec.msgpack.Decoder(_Sealed).decode
+_NEWS: Final = Struct(">B16sQQ")  # which service, from one on, or none; of whom, the version, and when
+_NO_NEWS: Final = bytes(_NEWS.size)
 
 
 class SeenTokens:
@@ -85,7 +90,13 @@ class SeenTokens:
                 f"{HEADER} holds nothing that an answer of this server gave. Leave it out, then take the next."
             ) from error
         times = [int.from_bytes(found.stamps[at : at + 8], "big") for at in range(0, len(found.stamps), 8)]
-        return Known(found.positions, {name: ns for name, ns in zip(self._services, times, strict=False) if ns})
+        news = [
+            Position(self._services[number - 1], UUID(bytes=subject), version, at_ns)
+            for number, subject, version, at_ns in _NEWS.iter_unpack(found.news)
+            if 0 < number <= len(self._services)
+        ]
+        stamps = {name: ns for name, ns in zip(self._services, times, strict=False) if ns}
+        return Known(found.positions, stamps, tuple(news))
 
     def sealed(self, client: Seen) -> str:
         """For the client's next request, or for whom it tells of what it saw; nothing, unless `strict`."""
@@ -94,5 +105,12 @@ class SeenTokens:
         known = client.known()
         stamps = self._stamps.pack(*[known.stamps.get(name, 0) for name in self._services])
         nonce = _nonce()
-        raw = nonce + self._cipher.encrypt(nonce, _encode(_Sealed(known.positions, stamps)), None)
-        return urlsafe_b64encode(raw).rstrip(b"=").decode()
+        sealed = _Sealed(known.positions, stamps, self._packed(known.news))
+        return urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, _encode(sealed), None)).rstrip(b"=").decode()
+
+    def _packed(self, news: Sequence[Position]) -> bytes:
+        packed = [
+            _NEWS.pack(self._services.index(one.service) + 1, one.subject.bytes, one.version, one.at_ns)
+            for one in news
+        ]
+        return b"".join(packed) + _NO_NEWS * (MOST_NEWS - len(packed))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -17,10 +17,11 @@ HEADER: Final = "Tidings-Seen"
 KEPT_NS: Final = 10_000_000_000  # a position; by then every cache has long let go of what is older
 STAMPED_NS: Final = 2_000_000_000  # a stamp: no cached entry rests on a beat that is older than that
 MOST: Final = 64  # positions
+MOST_NEWS: Final = 4  # of what was shown
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One write: the version that it gave to somebody's things in one service, and when (ns since 1970)."""
+    """A version that a write gave to somebody's things in one service, and when (ns since 1970)."""
 
     service: str
     subject: UUID
@@ -29,13 +30,15 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
-    """A client's knowledge at one moment. `stamps`: by service, no earlier than what was shown of it (ns).
+    """A client's knowledge at one moment: its own writes, and by service a stamp (ns) of what it was shown.
 
-    A stamp is of the service's own clock, the one that its beats tell.
+    That was read no later than the stamp, by the service's own clock, the one that its beats tell; but for `news`:
+    what others wrote since, as far as it was shown.
     """
 
     positions: tuple[Position, ...] = ()
     stamps: dict[str, int] = {}
+    news: tuple[Position, ...] = ()
 
 
 class Gathered(msgspec.Struct, frozen=True, array_like=True):
@@ -57,21 +60,32 @@ class Seen:
     """
 
     def __init__(self, *brought: Known) -> None:
-        self._positions: dict[tuple[str, UUID], Position] = {}
+        self._positions: _Newest = {}
         self._shown: dict[str, int] = {}
+        self._news_shown: _Newest = {}
         stamps: dict[str, int] = {}
+        news: _Newest = {}
         for known in brought:
             for position in known.positions:
-                self._note(position)
+                _note(self._positions, position)
             for service, stamp in known.stamps.items():
                 stamps[service] = merged(stamps.get(service, 0), stamp)
-        self._brought = Known(tuple(self._positions.values()), stamps)
+            for one in known.news:
+                _note(news, one)
+        self._brought = Known(tuple(self._positions.values()), stamps, tuple(news.values()))
 
     def versions(self, service: str) -> dict[UUID, int]:
-        """By subject: what is older than this version is older than a write of the client's own."""
-        if not self._positions:
+        """By subject: what is older than this version is older than a write that the client has made, or was shown.
+
+        What is shown to it in this very request does not count, as with `stamp`.
+        """
+        if not self._positions and not self._brought.news:
             return {}
-        return {subject: one.version for (name, subject), one in self._positions.items() if name == service}
+        found = {subject: one.version for (name, subject), one in self._positions.items() if name == service}
+        for one in self._brought.news:
+            if one.service == service:
+                found[one.subject] = max(one.version, found.get(one.subject, 0))
+        return found
 
     def wrote_ns(self, service: str) -> int:
         """When the newest of those writes had been committed (ns since 1970); 0: there are none."""
@@ -93,30 +107,36 @@ class Seen:
 
     def wrote(self, service: str, subject: UUID, version: int, *, now_ns: int | None = None) -> None:
         """The client's own write has been committed."""
-        self._note(Position(service, subject, version, now_ns or clock.stamp_ns()))
+        _note(self._positions, Position(service, subject, version, now_ns or clock.stamp_ns()))
 
     def shown(self, service: str, stamp_ns: int) -> None:
         """The client is shown what was read of a service; the read ended then, by that service's clock."""
         self._shown[service] = merged(self._shown.get(service, 0), stamp_ns)
 
+    def shown_news(self, news: Iterable[Position]) -> None:
+        """The client is shown what these writes left, and nothing of their subjects that is newer."""
+        for one in news:
+            _note(self._news_shown, one)
+
     @property
-    def stamps_shown(self) -> dict[str, int]:
-        """By service, of what was shown in this request."""
-        return dict(self._shown)
+    def shown_here(self) -> Known:
+        """What was shown in this request."""
+        return Known((), dict(self._shown), tuple(self._news_shown.values()))
 
     def learn(self, known: Known) -> None:
         """All that somebody else gathered for the same request."""
         for position in known.positions:
-            self._note(position)
+            _note(self._positions, position)
         for service, stamp in known.stamps.items():
             self.shown(service, stamp)
+        self.shown_news(known.news)
 
     def known(self, now_ns: int | None = None) -> Known:
         """What is worth carrying on: the last seconds; of many writes the oldest become their service's stamp."""
         newest = dict(self._brought.stamps)
         for service, stamp in self._shown.items():
             newest[service] = max(stamp, newest.get(service, 0))
-        return self._carried(newest, now_ns)
+        return self._carried(newest, self._all_news(), now_ns)
 
     def refused(self, services: Iterable[str]) -> Seen:
         """For a refusal: what the client had when it came, and that it may have been shown anything.
@@ -130,30 +150,51 @@ class Seen:
 
     def forward(self) -> bytes:
         """For who is asked in the course of this request: all writes, and what the client had seen before."""
-        return _encode(self._carried(self._brought.stamps))
+        return _encode(self._carried(self._brought.stamps, self._brought.news))
 
     def back(self, ended_ns: int = 0) -> bytes:
         """For who asked: `Gathered`. What it brought it has."""
-        return _encode(Gathered(self._carried(self._shown), ended_ns))
+        return _encode(Gathered(self._carried(self._shown, tuple(self._news_shown.values())), ended_ns))
 
-    def _carried(self, stamps: Mapping[str, int], now_ns: int | None = None) -> Known:
+    def _all_news(self) -> Sequence[Position]:
+        if not self._brought.news:
+            return tuple(self._news_shown.values())
+        news = dict(self._news_shown)
+        for one in self._brought.news:
+            _note(news, one)
+        return tuple(news.values())
+
+    def _carried(self, stamps: Mapping[str, int], news: Sequence[Position], now_ns: int | None = None) -> Known:
         now = now_ns or time.time_ns()
         kept = {service: stamp for service, stamp in stamps.items() if now - stamp < STAMPED_NS}
+        if news:
+            # What a stamp is as new as, it says as well.
+            news = [one for one in news if now - one.at_ns < STAMPED_NS and one.at_ns > kept.get(one.service, 0)]
+            news = _folded(sorted(news, key=lambda one: -one.at_ns), MOST_NEWS, kept)
         if not self._positions:  # most clients have written nothing of late
-            return Known((), kept)
+            return Known((), kept, tuple(news))
         recent = sorted(
             (one for one in self._positions.values() if now - one.at_ns < KEPT_NS), key=lambda one: -one.at_ns
         )
-        for folded in recent[MOST:]:
-            if now - folded.at_ns < STAMPED_NS:
-                kept[folded.service] = merged(kept.get(folded.service, 0), folded.at_ns | 1)
-        return Known(tuple(recent[:MOST]), kept)
+        return Known(tuple(_folded(recent, MOST, kept, since=now - STAMPED_NS)), kept, tuple(news))
 
-    def _note(self, position: Position) -> None:
-        key = (position.service, position.subject)
-        held = self._positions.get(key)
-        if held is None or held.version < position.version:
-            self._positions[key] = position
+
+_Newest: TypeAlias = dict[tuple[str, UUID], Position]
+
+
+def _note(newest: _Newest, position: Position) -> None:
+    key = (position.service, position.subject)
+    held = newest.get(key)
+    if held is None or held.version < position.version:
+        newest[key] = position
+
+
+def _folded(newest: list[Position], most: int, stamps: dict[str, int], *, since: int = 0) -> list[Position]:
+    """The first so many; of the others, their services' stamps are as new as those after `since`."""
+    for one in newest[most:]:
+        if one.at_ns > since:
+            stamps[one.service] = merged(stamps.get(one.service, 0), one.at_ns | 1)
+    return newest[:most]
 
 
 def merged(one: int, other: int) -> int:

@@ -301,7 +301,7 @@ async def test_a_client_is_told_that_it_saw_what_it_is_shown(reader: Viewer) -> 
     for _ in range(3):
         with seeing(Seen()) as client:
             await messages.read_timeline(reader, 3, client)
-        stamps.append(client.stamps_shown["messages"])
+        stamps.append(client.shown_here.stamps["messages"])
     assert stamps == sorted(stamps)
     assert time.time_ns() - 5_000_000_000 < stamps[0]
 

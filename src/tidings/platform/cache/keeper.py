@@ -35,7 +35,7 @@ from tidings.platform.cache.shelf import Entry, EntryKey, Held, Reading, Shelf
 from tidings.platform.clock import SKEW_NS
 from tidings.platform.contract import Call, Unavailable
 from tidings.platform.request import Viewer
-from tidings.platform.seen import Seen, merged, seen
+from tidings.platform.seen import MOST_NEWS, Position, Seen, merged, seen
 from tidings.platform.telling import Telling
 
 Ask = TypeVar("Ask")
@@ -190,7 +190,7 @@ class Keeper:
         ]
         for found, pieces in renewed:  # after all are there: with the first, all that is older of the subject goes
             for piece, reading in pieces:
-                self._fill(found, [piece], reading, decoded=False)
+                self._fill(found, [piece], reading, told=True)
 
     def _renewed(
         self, kept: Kept[Any, Any], telling: Telling, version: int, ended_ns: int
@@ -280,8 +280,15 @@ class Keeper:
                 resting.on_more()
             else:
                 resting.on(part)
-        if kept.shown:
-            known.shown(kept.call.service, stamp)
+        if not kept.shown:
+            return
+        service = kept.call.service
+        if part is not None and not kept.stirred_by and stamp >= part.as_of_ns > 0:
+            news = _news(service, part)
+            if news is not None:
+                known.shown_news(news)
+                stamp = part.as_of_ns - 1  # odd, as what comes of several reads
+        known.shown(service, stamp)
 
     async def _finish(self, one: _Answering[Ask, Answer], asked: _Asked) -> Answer:
         while True:
@@ -468,9 +475,9 @@ class Keeper:
             )
 
     def _fill(
-        self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading, *, decoded: bool = True
+        self, kept: Kept[Any, Any], pieces: Iterable[Piece], reading: Reading, *, told: bool = False
     ) -> dict[Hashable, Entry]:
-        """Keep what may be kept; what is on the shelf of it now. `decoded`: of an answer that came as bytes."""
+        """Keep what may be kept; what is on the shelf of it now. `told` by the write itself, and not read."""
         shelf = self._shelf_of(kept.call)
         filled: dict[Hashable, Entry] = {}
         if shelf is None:
@@ -478,8 +485,9 @@ class Keeper:
         for piece in pieces:
             if piece.keep:
                 size = OVERHEAD + len(msgspec.json.encode(piece.value))
-                value = kept.own(piece.value) if decoded else piece.value
-                entry = Entry(piece.subject, piece.version, value, reading, size, piece.until_ms)
+                value = piece.value if told else kept.own(piece.value)  # what was read came as bytes
+                exact = told and kept.onto is None  # it may be put onto what was read
+                entry = Entry(piece.subject, piece.version, value, reading, size, piece.until_ms, exact)
                 held = shelf.fill(piece.key, entry, of=kept.call.name, counts=bool(kept.stirred_by))
                 if held is not None:
                     filled[piece.key] = held
@@ -496,6 +504,14 @@ def _put_onto(onto: Onto, held: Entry, piece: Piece) -> Piece | None:
         return None
     value = onto(piece.key, held.value, piece.value)
     return None if value is None else msgspec.structs.replace(piece, value=value, until_ms=held.until_ms)
+
+
+def _news(service: str, part: Part) -> list[Position] | None:
+    """What is newer than the time as of which the part is, by its versions; None where those do not say all."""
+    new = [entry for entry in part.held.entries if entry.reading.ended_ns >= part.as_of_ns]
+    if len(new) > MOST_NEWS or not all(entry.exact for entry in new):
+        return None
+    return [Position(service, entry.subject, entry.version, entry.reading.ended_ns) for entry in new]
 
 
 def _is_as_new(piece: Piece, own: Mapping[UUID, int]) -> bool:

@@ -40,6 +40,7 @@ class Reading:
 class Entry:
     """One piece of an answer, as of a version of whom it is about. `until_ms`: by then it is void anyway.
 
+    `exact`: nothing that is newer than that version is in it, as there may be in what was read.
     Not frozen: what is read again at the same version is the same, unless it counts, and as new as it was then.
     """
 
@@ -49,6 +50,7 @@ class Entry:
     reading: Reading
     size: int
     until_ms: int | None = None
+    exact: bool = False
     key: EntryKey = ("", None)
     gone: bool = False  # it was on the shelf, and is not any more
     used_at: float = 0.0  # time.monotonic()
@@ -187,14 +189,23 @@ class Shelf:
         if not self._strict:
             return {}, 0
         stamp = known.stamp(self.producer)
-        return known.versions(self.producer), 0 if stamp <= self._beat_ns - self._skew_ns else stamp
+        return self._wanted(known), 0 if stamp <= self._beat_ns - self._skew_ns else stamp
+
+    def _wanted(self, known: Seen) -> Mapping[UUID, int]:
+        """The versions that such a client knows of, without those that all is as new as that is here."""
+        wanted = known.versions(self.producer)
+        return {subject: least for subject, least in wanted.items() if self._is_older(subject, least)}
+
+    def _is_older(self, subject: UUID, version: int) -> bool:
+        entries = self._entries
+        return any(entries[key].version < version for key in self._by_subject.get(subject, ()))
 
     def shows_all_to(self, known: Seen) -> bool:
         """Whether `find` gives a client who knows that much whatever is here."""
         if not self._usable() or self._timed:
             return False
         as_new = known.stamp(self.producer) <= self._beat_ns - self._skew_ns
-        return not self._strict or (as_new and not known.versions(self.producer))
+        return not self._strict or (as_new and not self._wanted(known))
 
     def has_heard(self, known: Seen) -> bool:
         """Whether all that such a client has written was heard, with whatever it stirred."""
@@ -224,7 +235,10 @@ class Shelf:
         return over
 
     def still(self, held: Held, known: Seen) -> bool:
-        """Whether `find` would give these very entries to a client who knows that much. In doubt, it says no."""
+        """Whether `find` would give these very entries to a client who knows that much. In doubt, it says no.
+
+        None of them has gone, so what is here of whom they are about is as new.
+        """
         if not self._usable():
             return False
         if held.until_ms is not None and held.until_ms * 1_000_000 <= self._wall_ns():
@@ -232,9 +246,8 @@ class Shelf:
         if self._strict:
             if known.stamp(self.producer) > self._beat_ns - self._skew_ns:
                 return False
-            for subject, version in known.versions(self.producer).items():
-                if held.versions.get(subject, version) < version:
-                    return False
+            if self._wanted(known):
+                return False
         if held.generation != self.generation:
             if self._has_gone(held):
                 held.has_gone = True
