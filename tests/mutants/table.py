@@ -1085,8 +1085,8 @@ MUTATIONS: Final = (
         protects="of more writes than a token holds, the oldest bind as a stamp",
         file=SEEN,
         edits=gone(
-            "                kept[folded.service] = merged(kept.get(folded.service, 0), folded.at_ns | 1)\n",
-            "                pass\n",
+            "            stamps[one.service] = merged(stamps.get(one.service, 0), one.at_ns | 1)\n",
+            "            pass\n",
         ),
         broken=("I5",),
         tests=(

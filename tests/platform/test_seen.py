@@ -147,10 +147,12 @@ def test_news_that_came_bind_and_news_of_this_answer_do_not() -> None:
 def test_news_are_carried_on_until_a_stamp_is_as_new_and_no_longer_than_one() -> None:
     now = stamp_ns()
     old, fresh, elsewhere = news(at_ns=now - 1000), news(at_ns=now), news("friends", at_ns=now - 1000)
-    client = Seen(Known((), {"users": now - 1000}, (old, fresh, elsewhere)))
+    client = Seen(Known((), {"users": now - 999}, (old, fresh, elsewhere)))
     assert set(client.known(now).news) == {fresh, elsewhere}
     assert client.known(now - 1001 + STAMPED_NS).news == (fresh, elsewhere)
     assert client.known(now - 1000 + STAMPED_NS).news == (fresh,)
+    of_one_read = Seen(Known((), {"users": now + 2}, (fresh,)))  # which may have begun before that was written
+    assert of_one_read.known(now).news == (fresh,)
 
 
 def test_more_news_than_there_is_room_for_become_their_services_stamp() -> None:

@@ -168,8 +168,8 @@ class Seen:
         now = now_ns or time.time_ns()
         kept = {service: stamp for service, stamp in stamps.items() if now - stamp < STAMPED_NS}
         if news:
-            # What a stamp is as new as, it says as well.
-            news = [one for one in news if now - one.at_ns < STAMPED_NS and one.at_ns > kept.get(one.service, 0)]
+            recently = [one for one in news if now - one.at_ns < STAMPED_NS]
+            news = [one for one in recently if not _says_as_much(kept.get(one.service, 0), one)]
             news = _folded(sorted(news, key=lambda one: -one.at_ns), MOST_NEWS, kept)
         if not self._positions:  # most clients have written nothing of late
             return Known((), kept, tuple(news))
@@ -187,6 +187,11 @@ def _note(newest: _Newest, position: Position) -> None:
     held = newest.get(key)
     if held is None or held.version < position.version:
         newest[key] = position
+
+
+def _says_as_much(stamp: int, news: Position) -> bool:
+    """Who has such a stamp is shown no less. Not so with one that is a single read's own, which may have seen less."""
+    return stamp >= news.at_ns and stamp % 2 == 1
 
 
 def _folded(newest: list[Position], most: int, stamps: dict[str, int], *, since: int = 0) -> list[Position]:

@@ -287,7 +287,7 @@ class Keeper:
             news = _news(service, part)
             if news is not None:
                 known.shown_news(news)
-                stamp = part.as_of_ns - 1  # odd, as what comes of several reads
+                stamp = part.as_of_ns - 1 | 1  # no single read's own
         known.shown(service, stamp)
 
     async def _finish(self, one: _Answering[Ask, Answer], asked: _Asked) -> Answer:
