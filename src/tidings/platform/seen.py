@@ -190,7 +190,7 @@ def _note(newest: _Newest, position: Position) -> None:
 
 
 def _says_as_much(stamp: int, news: Position) -> bool:
-    """Who has such a stamp is shown no less. Not so with one that is a single read's own, which may have seen less."""
+    """Who has such a stamp is shown no less; unless it may be a single read's own, which may have seen less."""
     return stamp >= news.at_ns and stamp % 2 == 1
 
 
