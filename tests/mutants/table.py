@@ -1034,6 +1034,22 @@ MUTATIONS: Final = (
         tests=(IN_KEEPER + "test_where_versions_do_not_say_all_that_was_shown_the_stamp_does[stirred]",),
     ),
     Mutation(
+        name="news: one process",
+        protects="a version stands for what was shown only where every commit is heard of at once",
+        file=KEEPER,
+        edits=gone("part is not None and part.shelf.has_one_clock and", "part is not None and"),
+        broken=("I5",),
+        tests=(IN_KEEPER + "test_where_versions_do_not_say_all_that_was_shown_the_stamp_does[replicas]",),
+    ),
+    Mutation(
+        name="news: given again",
+        protects="who is given a response again is told of the news in it, too",
+        file="src/tidings/edge/response_cache.py",
+        edits=gone("client.learn(kept.shown)", "client.learn(type(kept.shown)((), kept.shown.stamps))"),
+        broken=("I5",),
+        tests=(IN_RESPONSES + "test_a_client_takes_along_what_it_brought_and_what_it_is_shown",),
+    ),
+    Mutation(
         name="news: they bind",
         protects="who was shown what others wrote is shown no less by another cache",
         file=SEEN,

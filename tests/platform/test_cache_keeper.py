@@ -12,12 +12,14 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tidings.platform.cache.keeper import Keeper
 from tidings.platform.cache.kept import Further, Kept, Piece
 from tidings.platform.cache.resting import gathering, resting_on
 from tidings.platform.cache.shelf import Reading
-from tidings.platform.clock import stamp_ns
+from tidings.platform.clock import SKEW_NS, stamp_ns
 from tidings.platform.contract import Call, Event, Unavailable, Value
 from tidings.platform.request import Viewer
 from tidings.platform.seen import MOST_NEWS, Known, Position, Seen, seeing
@@ -552,12 +554,12 @@ async def test_who_was_shown_what_a_write_told_is_shown_no_less_after_it() -> No
     assert before <= entry.reading.began_ns < entry.reading.ended_ns == shown.known().stamps["people"]
 
 
-async def told_since_the_beat(people: People, *told: UUID) -> Seen:
+async def told_since_the_beat(people: People, *told: UUID, skew_ns: int = 0) -> Seen:
     """Who reads all, of whom some were `told` the name 2 since the last beat, and the others read before it."""
     shelf = people.keeper.shelves["people"]
     shelf.listening()
     await people.read(*people.names)
-    shelf.beat(stamp_ns())
+    shelf.beat(stamp_ns() + skew_ns)
     for one in told:
         tell(people, one, "2", 2)
     with seeing(Seen()) as client:
@@ -594,12 +596,32 @@ async def test_elsewhere_who_was_shown_what_was_told_is_shown_no_less() -> None:
     assert elsewhere.asked == [{ada}]
 
 
-@pytest.mark.parametrize("name", ["too many", "stirred", "a part was told", "somebody was read"])
+async def test_a_producer_that_does_not_know_of_what_others_wrote_has_forgotten_it() -> None:
+    """It reads what it wrote: of who is erased there is nothing, whatever their version was."""
+    ada = uuid4()
+    people = People({ada: ("", 0)})
+    with seeing(Seen(Known((), {}, (Position("people", ada, 9, stamp_ns()),)))):
+        assert await people.read(ada) == {ada: ("", 0)}
+    assert people.asked == [{ada}]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["too many", "stirred", "a part was told", "somebody was read", "it was read again", "replicas"],
+)
 async def test_where_versions_do_not_say_all_that_was_shown_the_stamp_does(name: str) -> None:
     ids = [uuid4() for _ in range(MOST_NEWS + 2)]
     kept = {"stirred": COUNTED, "a part was told": dataclasses.replace(KEPT, onto=added)}.get(name, KEPT)
-    people = People(dict.fromkeys(ids, ("1", 1)), keeper=Keeper("page", [kept], room=100_000))
-    client = await told_since_the_beat(people, *ids[: MOST_NEWS + 1 if name == "too many" else 1])
+    replicated = ["people"] if name == "replicas" else []
+    keeper = Keeper("page", [kept], room=100_000, replicated=replicated)
+    people = People(dict.fromkeys(ids, ("1", 1)), keeper=keeper)
+    told, skew_ns = ids[: MOST_NEWS + 1 if name == "too many" else 1], SKEW_NS if replicated else 0
+    client = await told_since_the_beat(people, *told, skew_ns=skew_ns)
+    if name == "it was read again":  # at the same version, but something newer may be in what was read
+        with seeing(Seen(Known((), {"people": stamp_ns() | 1}))):
+            await people.read(ids[0])
+        with seeing(Seen()) as client:
+            await people.read(*ids)
     if name == "somebody was read":
         people.keeper.heard("people", [(ids[1], 2)])
         people.names[ids[1]] = ("2", 2)
@@ -607,6 +629,45 @@ async def test_where_versions_do_not_say_all_that_was_shown_the_stamp_does(name:
             await people.read(*ids)
     assert client.known().news == ()
     assert client.known().stamps["people"] > people.keeper.shelves["people"].as_of_ns
+
+
+@given(data=st.data())
+def test_nobody_is_ever_shown_less_than_before_by_either_of_two_caches(data: st.DataObject) -> None:
+    """Random histories of one truth: one cache is told of each write at once, and the other hears of it late."""
+    asyncio.run(histories(data))
+
+
+async def histories(data: st.DataObject) -> None:
+    ids = [UUID(int=number) for number in range(1, 7)]
+    near = People(dict.fromkeys(ids, ("1", 1)))
+    far = People(near.names)
+    unheard: list[tuple[UUID, int]] = []
+    for people in (near, far):
+        people.keeper.shelves["people"].listening()
+        people.keeper.shelves["people"].beat(stamp_ns())
+    known, shown = [Known(), Known()], [dict.fromkeys(ids, 0), dict.fromkeys(ids, 0)]  # of two clients
+    acts = st.sampled_from(["write", "hear", "beat", "read", "read"])
+    for act in data.draw(st.lists(acts, max_size=40)):
+        one = data.draw(st.sampled_from(ids))
+        if act == "write":
+            version = near.names[one][1] + 1
+            tell(near, one, str(version), version)
+            unheard.append((one, version))
+        elif act == "hear" and unheard:
+            far.keeper.heard("people", [unheard.pop(0)])
+        elif act == "beat":
+            near.keeper.shelves["people"].beat(stamp_ns())
+            if not unheard:
+                far.keeper.shelves["people"].beat(stamp_ns())
+        elif act == "read":
+            people, who = data.draw(st.sampled_from([near, far])), data.draw(st.integers(0, 1))
+            asked = data.draw(st.lists(st.sampled_from(ids), min_size=1, unique=True))
+            with seeing(Seen(known[who])) as client:
+                found = await people.read(*asked)
+            known[who] = client.known()
+            for person, (_, version) in found.items():
+                assert version >= shown[who][person]
+                shown[who][person] = version
 
 
 async def test_what_no_version_tells_of_is_as_old_and_as_void_as_it_was_before_the_write() -> None:

@@ -47,7 +47,7 @@ class Tokens:
         return Seen(self.known[header])
 
     def sealed(self, client: Seen) -> str:
-        return repr((client._brought.positions, client.shown_here.stamps))
+        return repr((client._brought.positions, client.shown_here.stamps, *client.shown_here.news))
 
 
 @dataclass
@@ -79,6 +79,7 @@ class Bench:
     scope: Scope = field(default_factory=dict)  # of the last request that was made
     resting: Resting = field(init=False)
     tokens: Any = field(default_factory=Tokens)
+    news: tuple[Position, ...] = ()  # that who makes it is shown
     response: Response = field(default_factory=lambda: Response(b"made", headers={"etag": '"1"'}))
 
     def __post_init__(self) -> None:
@@ -98,6 +99,7 @@ class Bench:
         if making is not None:
             making.route, making.client, making.resting = "/v1/page", Seen(), self.resting
             making.client.shown(PRODUCER, 7)
+            making.client.shown_news(self.news)
             making.viewer = Viewer(self.viewer, "member")
         await self.response(scope, receive, send)
 
@@ -369,11 +371,12 @@ def test_nobody_is_given_what_is_older_than_they_know(bench: Bench) -> None:
 def test_a_client_takes_along_what_it_brought_and_what_it_is_shown(bench: Bench) -> None:
     wrote = Position(PRODUCER, ADA, 3, bench.wall_ns)
     bench.tokens.known = {"wrote": Known((wrote,), {"messages": 5})}
+    bench.news = (Position(PRODUCER, BOB, 2, bench.wall_ns),)
     bench.makes(b"/page", ADA)
     headers = (*AUTHORIZED, (b"tidings-seen", b"wrote"))
     found = bench.cache.given(bench.cache.key_of(b"/page", headers), headers)
     assert found is not None
-    assert found[0].endswith(b"tidings-seen: " + repr(((wrote,), {PRODUCER: 7})).encode() + b"\r\n")
+    assert found[0].endswith(b"tidings-seen: " + repr(((wrote,), {PRODUCER: 7}, *bench.news)).encode() + b"\r\n")
     assert b"old" not in found[0]
 
 

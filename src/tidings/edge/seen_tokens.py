@@ -8,8 +8,9 @@ room for all news that one may carry, whether there are any or not.
 from __future__ import annotations
 
 import os
+import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from secrets import token_bytes
@@ -85,18 +86,19 @@ class SeenTokens:
         try:
             raw = urlsafe_b64decode(token[:LONGEST].encode("ascii") + b"==")
             found = _decode(self._cipher.decrypt(raw[:NONCE], raw[NONCE:], None))
-        except (ValueError, InvalidTag, msgspec.DecodeError) as error:
+            news = list(_NEWS.iter_unpack(found.news))
+        except (ValueError, InvalidTag, msgspec.DecodeError, struct.error) as error:
             raise BadRequest(
                 f"{HEADER} holds nothing that an answer of this server gave. Leave it out, then take the next."
             ) from error
         times = [int.from_bytes(found.stamps[at : at + 8], "big") for at in range(0, len(found.stamps), 8)]
-        news = [
-            Position(self._services[number - 1], UUID(bytes=subject), version, at_ns)
-            for number, subject, version, at_ns in _NEWS.iter_unpack(found.news)
-            if 0 < number <= len(self._services)
-        ]
         stamps = {name: ns for name, ns in zip(self._services, times, strict=False) if ns}
-        return Known(found.positions, stamps, tuple(news))
+        return Known(found.positions, stamps, tuple(self._unpacked(news)))
+
+    def _unpacked(self, news: Iterable[tuple[int, bytes, int, int]]) -> Iterator[Position]:
+        for number, subject, version, at_ns in news:
+            if 0 < number <= len(self._services):
+                yield Position(self._services[number - 1], UUID(bytes=subject), version, at_ns)
 
     def sealed(self, client: Seen) -> str:
         """For the client's next request, or for whom it tells of what it saw; nothing, unless `strict`."""

@@ -15,13 +15,13 @@ from tidings.platform.scoped import scoped
 
 HEADER: Final = "Tidings-Seen"
 KEPT_NS: Final = 10_000_000_000  # a position; by then every cache has long let go of what is older
-STAMPED_NS: Final = 2_000_000_000  # a stamp: no cached entry rests on a beat that is older than that
+STAMPED_NS: Final = 2_000_000_000  # a stamp, and news: no cached entry rests on a beat that is older than that
 MOST: Final = 64  # positions
-MOST_NEWS: Final = 4  # of what was shown
+MOST_NEWS: Final = 4  # positions of what was shown
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A version that a write gave to somebody's things in one service, and when (ns since 1970)."""
+    """A version that somebody's things had in one service, and when it was written, or read (ns since 1970)."""
 
     service: str
     subject: UUID
@@ -79,13 +79,17 @@ class Seen:
 
         What is shown to it in this very request does not count, as with `stamp`.
         """
-        if not self._positions and not self._brought.news:
-            return {}
-        found = {subject: one.version for (name, subject), one in self._positions.items() if name == service}
+        found = self.written(service)
         for one in self._brought.news:
             if one.service == service:
                 found[one.subject] = max(one.version, found.get(one.subject, 0))
         return found
+
+    def written(self, service: str) -> dict[UUID, int]:
+        """The client's own writes of these alone."""
+        if not self._positions:  # most have written nothing of late
+            return {}
+        return {subject: one.version for (name, subject), one in self._positions.items() if name == service}
 
     def wrote_ns(self, service: str) -> int:
         """When the newest of those writes had been committed (ns since 1970); 0: there are none."""
@@ -171,7 +175,7 @@ class Seen:
             recently = [one for one in news if now - one.at_ns < STAMPED_NS]
             news = [one for one in recently if not _says_as_much(kept.get(one.service, 0), one)]
             news = _folded(sorted(news, key=lambda one: -one.at_ns), MOST_NEWS, kept)
-        if not self._positions:  # most clients have written nothing of late
+        if not self._positions:
             return Known((), kept, tuple(news))
         recent = sorted(
             (one for one in self._positions.values() if now - one.at_ns < KEPT_NS), key=lambda one: -one.at_ns
@@ -189,9 +193,9 @@ def _note(newest: _Newest, position: Position) -> None:
         newest[key] = position
 
 
-def _says_as_much(stamp: int, news: Position) -> bool:
+def _says_as_much(stamp: int, one: Position) -> bool:
     """Who has such a stamp is shown no less; unless it may be a single read's own, which may have seen less."""
-    return stamp >= news.at_ns and stamp % 2 == 1
+    return stamp >= one.at_ns and stamp % 2 == 1
 
 
 def _folded(newest: list[Position], most: int, stamps: dict[str, int], *, since: int = 0) -> list[Position]:

@@ -283,11 +283,11 @@ class Keeper:
         if not kept.shown:
             return
         service = kept.call.service
-        if part is not None and not kept.stirred_by and stamp >= part.as_of_ns > 0:
+        if part is not None and part.shelf.has_one_clock and not kept.stirred_by and stamp >= part.as_of_ns > 0:
             news = _news(service, part)
             if news is not None:
                 known.shown_news(news)
-                stamp = part.as_of_ns - 1 | 1  # no single read's own
+                stamp = (part.as_of_ns - 1) | 1  # odd: no single read's own
         known.shown(service, stamp)
 
     async def _finish(self, one: _Answering[Ask, Answer], asked: _Asked) -> Answer:
@@ -423,7 +423,8 @@ class Keeper:
         producer = kept.call.service
         for attempt in range(2):
             parts = await self._asked_for(kept, viewer, missing, bring)
-            own = known.versions(producer) if self.strict else {}
+            # Not what others wrote: that was told by the producer's only process, which reads what it wrote.
+            own = known.written(producer) if self.strict else {}
             if not own or all(_is_as_new(part.pieces[key], own) for part, told in parts for key in told):
                 return parts
             if not attempt:
@@ -507,7 +508,7 @@ def _put_onto(onto: Onto, held: Entry, piece: Piece) -> Piece | None:
 
 
 def _news(service: str, part: Part) -> list[Position] | None:
-    """What is newer than the time as of which the part is, by its versions; None where those do not say all."""
+    """The versions that stand for all that is newer than the part's time; None where they do not."""
     new = [entry for entry in part.held.entries if entry.reading.ended_ns >= part.as_of_ns]
     if len(new) > MOST_NEWS or not all(entry.exact for entry in new):
         return None

@@ -89,7 +89,7 @@ class Held:
 
     @property
     def versions(self) -> dict[UUID, int]:
-        """By subject, the oldest of its entries; most clients have written nothing, so nobody asks."""
+        """By subject, the oldest of its entries; nobody asks but who carries it to another process."""
         if self._versions is None:
             self._versions = {}
             for one in self.entries:
@@ -145,6 +145,11 @@ class Shelf:
         return self._listening_since is not None and self._registered_since is not None
 
     @property
+    def has_one_clock(self) -> bool:
+        """Whether the producer is one process. Where that is this one, every commit is heard of here at once."""
+        return not self._skew_ns
+
+    @property
     def is_timed(self) -> bool:
         """Whether some entry is void by a time of its own."""
         return self._timed > 0
@@ -192,7 +197,7 @@ class Shelf:
         return self._wanted(known), 0 if stamp <= self._beat_ns - self._skew_ns else stamp
 
     def _wanted(self, known: Seen) -> Mapping[UUID, int]:
-        """The versions that such a client knows of, without those that all is as new as that is here."""
+        """The versions that such a client knows of, and that something here is older than."""
         wanted = known.versions(self.producer)
         return {subject: least for subject, least in wanted.items() if self._is_older(subject, least)}
 
@@ -322,6 +327,7 @@ class Shelf:
         if held is not None and not counts and (held.version, held.until_ms) == (entry.version, entry.until_ms):
             if held.reading.began < began:
                 held.reading = entry.reading
+            held.exact = held.exact and entry.exact  # who read it was shown what they read
             return held
         if held is not None and (entry.version, began) < (held.version, held.reading.began):
             return None
