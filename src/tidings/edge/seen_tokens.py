@@ -54,7 +54,7 @@ class _Sealed(msgspec.Struct, frozen=True, array_like=True):
 
 _decode = msgspec.msgpack.Decoder(_Sealed).decode
 _NEWS: Final = Struct(">B16sQQ")  # which service, from one on, or none; of whom, the version, and when
-_NO_NEWS: Final = bytes(_NEWS.size)
+_NO_NEWS: Final = bytes(_NEWS.size * MOST_NEWS)
 
 
 class SeenTokens:
@@ -111,8 +111,10 @@ class SeenTokens:
         return urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, _encode(sealed), None)).rstrip(b"=").decode()
 
     def _packed(self, news: Sequence[Position]) -> bytes:
+        if not news:
+            return _NO_NEWS
         packed = [
             _NEWS.pack(self._services.index(one.service) + 1, one.subject.bytes, one.version, one.at_ns)
             for one in news
         ]
-        return b"".join(packed) + _NO_NEWS * (MOST_NEWS - len(packed))
+        return b"".join(packed).ljust(len(_NO_NEWS), b"\0")
